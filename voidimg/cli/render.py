@@ -1,0 +1,125 @@
+"""Shows events on stderr: bars on a terminal, plain lines elsewhere, JSON lines for `--events`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import IO, Any
+
+from voidimg import (
+    Event,
+    Listener,
+    Message,
+    Progress,
+    StepFinished,
+    StepStarted,
+    VoidimgError,
+    event_as_json,
+)
+
+
+def listener_for(*, verbose: int, quiet: bool, events: IO[str] | None) -> Listener:
+    """The listener for these global options; `events` gets every event as a JSON line."""
+    shown: Callable[[Event], None]
+    if quiet:
+        shown = _Plain(show_steps=False, show_debug=False)
+    elif sys.stderr.isatty():
+        shown = _Bars(show_debug=verbose > 0)
+    else:
+        shown = _Plain(show_steps=True, show_debug=verbose > 0)
+    if events is None:
+        return shown
+    stream = events
+
+    def both(event: Event) -> None:
+        stream.write(json.dumps(event_as_json(event), sort_keys=True) + "\n")
+        stream.flush()
+        shown(event)
+
+    return both
+
+
+def show_error(error: VoidimgError) -> None:
+    """Write one error, or each of a group, to stderr in the form a person reads."""
+    for single in getattr(error, "errors", (error,)):
+        where = "" if single.where is None else f"{single.where}: "
+        sys.stderr.write(f"voidimg: {where}{single.what} [{single.code}]\n")
+        output = getattr(single, "output", "")
+        for line in output.strip().splitlines()[-20:]:
+            sys.stderr.write(f"    | {line}\n")
+        if single.hint:
+            sys.stderr.write(f"    hint: {single.hint}\n")
+
+
+class _Plain:
+    """Whole lines, for CI logs and files."""
+
+    def __init__(self, *, show_steps: bool, show_debug: bool):
+        self._show_steps = show_steps
+        self._show_debug = show_debug
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case StepStarted(step) if self._show_steps:
+                self._write(f"{step} ...")
+            case StepFinished(step, seconds, cached) if self._show_steps:
+                ending = "unchanged" if cached else f"{seconds:.1f} s"
+                self._write(f"{step}: {ending}")
+            case Message(level, text):
+                if level == "warning" or (level == "note" and self._show_steps) or self._show_debug:
+                    self._write(f"{level}: {text}" if level != "note" else text)
+            case _:
+                pass
+
+    def _write(self, text: str) -> None:
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+
+
+class _Bars(_Plain):
+    """A tqdm bar for the step under way, plain lines for the rest."""
+
+    def __init__(self, *, show_debug: bool):
+        super().__init__(show_steps=True, show_debug=show_debug)
+        self._bar: Any = None
+        self._bar_step = ""
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Progress(step, done, total, unit):
+                self._advance(step, done, total, unit)
+            case StepFinished(step) if step == self._bar_step:
+                self._close()
+                super().__call__(event)
+            case _:
+                super().__call__(event)
+
+    def _advance(self, step: str, done: int, total: int, unit: str) -> None:
+        from tqdm import tqdm
+
+        if step != self._bar_step:
+            self._close()
+            tqdm.monitor_interval = 0  # no thread of its own: we fork
+            in_bytes = unit == "bytes"
+            self._bar = tqdm(
+                total=total or None,
+                desc=step,
+                unit="B" if in_bytes else " " + unit,
+                unit_scale=in_bytes,
+                leave=False,
+                file=sys.stderr,
+            )
+            self._bar_step = step
+        self._bar.update(done - self._bar.n)
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        self._bar, self._bar_step = None, ""
+
+    def _write(self, text: str) -> None:
+        if self._bar is None:
+            super()._write(text)
+        else:
+            self._bar.write(text, file=sys.stderr)

@@ -1,0 +1,1 @@
+"""Disk images: partition tables, filesystems, sparse files, compression."""

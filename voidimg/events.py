@@ -1,0 +1,69 @@
+"""What happens during a build, as values; how it is shown is the listener's affair.
+
+The library reports `Event`s to a `Listener`. The command renders them as progress bars, plain
+lines or JSON lines (`--events`). Nothing in the library writes to a terminal.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class StepStarted:
+    """A named step begins, such as ``fetch`` or ``rootfs: install``."""
+
+    step: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """`done` of `total` `unit`s of `step` are finished; `total` 0 means unknown."""
+
+    step: str
+    done: int
+    total: int
+    unit: Literal["bytes", "packages", "files", "scripts"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Something worth saying. `level` is ``debug``, ``note`` or ``warning``."""
+
+    level: Literal["debug", "note", "warning"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepFinished:
+    """A step ended after `seconds`; `cached` when its result was already there."""
+
+    step: str
+    seconds: float
+    cached: bool = False
+
+
+Event = StepStarted | Progress | Message | StepFinished
+Listener = Callable[[Event], None]
+
+
+def ignore(_event: Event) -> None:
+    """The listener that does not listen."""
+
+
+def event_as_json(event: Event) -> dict[str, object]:
+    """The event as a JSON-ready mapping with its class name in ``event``."""
+    return {"event": type(event).__name__, **asdict(event)}
+
+
+@contextmanager
+def step(listener: Listener, name: str) -> Iterator[None]:
+    """Report start and end of the step `name`; a step that fails does not finish."""
+    listener(StepStarted(name))
+    started = time.monotonic()
+    yield
+    listener(StepFinished(name, time.monotonic() - started))

@@ -1,0 +1,1 @@
+"""Downloads: repositories over HTTP or from a directory, and the content-addressed cache."""

@@ -1,0 +1,1 @@
+"""From recipe to artifacts: plans what a build does and runs it."""

@@ -1,0 +1,1 @@
+"""Image sets: names, checksums, minisign, verify."""

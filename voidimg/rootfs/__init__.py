@@ -1,0 +1,1 @@
+"""ROOTFS and PLATFORMFS: install, configure, files, services, accounts, tar."""

@@ -1,0 +1,127 @@
+"""The one door to programs of the host: fixed environment, closed input, errors that explain.
+
+Target code is never started here (that is `voidimg.sandbox`).
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from voidimg.errors import ToolError
+
+DEBIAN_PACKAGE_OF = {
+    "debugfs": "e2fsprogs",
+    "dtc": "device-tree-compiler",
+    "dumpe2fs": "e2fsprogs",
+    "e2fsck": "e2fsprogs",
+    "fdtput": "device-tree-compiler",
+    "fsck.vfat": "dosfstools",
+    "mcopy": "mtools",
+    "mdir": "mtools",
+    "mke2fs": "e2fsprogs",
+    "mkfs.vfat": "dosfstools",
+    "mmd": "mtools",
+    "mtype": "mtools",
+    "newgidmap": "uidmap",
+    "newuidmap": "uidmap",
+    "openssl": "openssl",
+    "qemu-aarch64-static": "qemu-user-static",
+    "qemu-img": "qemu-utils",
+    "qemu-system-aarch64": "qemu-system-arm",
+    "resize2fs": "e2fsprogs",
+    "zstd": "zstd",
+}
+"""Which Debian package holds a program we call, for the hint of a missing one."""
+
+_SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A program that ended: its exit status and what it wrote."""
+
+    argv: tuple[str, ...]
+    status: int
+    stdout: bytes
+    stderr: str
+
+
+def find_program(name: str) -> str:
+    """The absolute path of `name`, looking into the sbin directories too.
+
+    Raises:
+        ToolError: it is not installed; the hint names the Debian package.
+    """
+    path = shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", ""), _SEARCH_PATH)))
+    if path is None:
+        package = DEBIAN_PACKAGE_OF.get(name, name)
+        raise ToolError(
+            f"the program {name} is not installed",
+            code="MISSING",
+            where=name,
+            hint=f"install it, on Debian: apt-get install {package}",
+        )
+    return path
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    env: Mapping[str, str] | None = None,
+    stdin: bytes = b"",
+    cwd: Path | None = None,
+    good: Sequence[int] = (0,),
+) -> Completed:
+    """Run `argv` to its end with a small fixed environment (C.UTF-8, UTC) plus `env`.
+
+    Args:
+        argv: program and arguments; the program is looked up by `find_program`.
+        env: variables added to the fixed environment.
+        stdin: what the program reads; nothing by default.
+        cwd: working directory.
+        good: exit statuses that count as success.
+
+    Raises:
+        ToolError: the program is missing, was killed, or ended with another status.
+    """
+    words = [str(word) for word in argv]
+    program = find_program(words[0])
+    environment = {"PATH": _SEARCH_PATH, "LC_ALL": "C.UTF-8", "TZ": "UTC", **(env or {})}
+    ended = subprocess.run(
+        [program, *words[1:]],
+        env=environment,
+        input=stdin,
+        cwd=cwd,
+        capture_output=True,
+        check=False,
+    )
+    stderr = ended.stderr.decode("utf-8", "replace")
+    if ended.returncode not in good:
+        raise ToolError(
+            f"{words[0]} {_ending(ended.returncode)}: {_last_lines(stderr or _text(ended.stdout))}",
+            code="FAILED",
+            where=words[0],
+            hint=f"the command was: {shlex.join(words)[:2000]}",
+        )
+    return Completed(tuple(words), ended.returncode, ended.stdout, stderr)
+
+
+def _ending(status: int) -> str:
+    if status < 0:
+        return f"was killed by {signal.Signals(-status).name}"
+    return f"failed with status {status}"
+
+
+def _text(output: bytes) -> str:
+    return output.decode("utf-8", "replace")
+
+
+def _last_lines(text: str, count: int = 5) -> str:
+    return " / ".join(text.strip().splitlines()[-count:]) or "it gave no reason"

@@ -1,0 +1,1 @@
+"""Namespaces, chroot and qemu-user: the only place that starts target code."""

@@ -1,0 +1,1 @@
+"""Platforms and profiles: TOML files become typed, frozen recipes."""

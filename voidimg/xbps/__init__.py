@@ -1,0 +1,1 @@
+"""XBPS: names, packages, repositories, the resolver, the package database and the installer."""

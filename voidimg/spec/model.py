@@ -1,0 +1,237 @@
+"""The typed, frozen models of a recipe: what platform and profile files resolve to.
+
+Every model refuses unknown keys. Sizes and modes are strings with units in TOML (``"256MiB"``,
+``"0644"``) and whole numbers (bytes, permission bits) here.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from voidimg.units import parse_mode, parse_size
+
+
+def _size(value: object) -> object:
+    return parse_size(value) if isinstance(value, str) else value
+
+
+def _mode(value: object) -> object:
+    return parse_mode(value) if isinstance(value, str) else value
+
+
+Bytes = Annotated[
+    int,
+    BeforeValidator(_size),
+    WithJsonSchema({"type": "string", "pattern": r"^\d+\s*(B|KiB|MiB|GiB|TiB|sectors)$"}),
+]
+Mode = Annotated[
+    int, BeforeValidator(_mode), WithJsonSchema({"type": "string", "pattern": "^0[0-7]{3,4}$"})
+]
+ImagePath = Annotated[str, Field(pattern=r"^/[^\x00\n]*$")]
+"""An absolute path inside the image; never joined with a path of the host."""
+
+StageName = Literal["rootfs", "platformfs", "image"]
+Libc = Literal["glibc", "musl"]
+
+
+class Model(BaseModel):
+    """Base of all models: frozen, strict, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class File(Model):
+    """A file to write into the tree; exactly one of `content`, `template` and `link`.
+
+    `template` names a Jinja2 template on the search path (`voidimg/templates` for shipped ones).
+    A file that exists is replaced.
+    """
+
+    path: ImagePath
+    content: str | None = None
+    template: str | None = None
+    link: str | None = None
+    mode: Mode = 0o644
+    uid: int = 0
+    gid: int = 0
+
+
+class Edit(Model):
+    """Sets one line of a text file: the first line that `match` (a regex) finds becomes `line`.
+
+    Without a matching line `line` is appended, unless `required`, which makes that an error.
+    """
+
+    path: ImagePath
+    match: str
+    line: str
+    required: bool = False
+
+
+class User(Model):
+    """An account; `password` None locks it. `root` changes the existing account."""
+
+    name: str
+    password: str | None = None
+    uid: int | None = None
+    groups: tuple[str, ...] = ()
+    shell: str | None = None
+    description: str = ""
+
+
+class Stage(Model):
+    """What one stage (ROOTFS, PLATFORMFS, image) adds to the tree, in this order.
+
+    Packages are installed, edits and files applied, services linked into
+    ``/etc/runit/runsvdir/default``. The image stage has no packages: everything an image needs is
+    in the plan before anything is fetched.
+    """
+
+    packages: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+    edits: tuple[Edit, ...] = ()
+    files: tuple[File, ...] = ()
+
+
+class Fat(Model):
+    """How a FAT filesystem is made; `sectors_per_cluster` None lets the planner choose a valid one.
+
+    `bits` is decided by cluster count alone (< 4085: 12, < 65525: 16), so it must agree with the
+    size (facts of the format: Microsoft FAT specification).
+    """
+
+    bits: Literal[12, 16, 32] = 32
+    sectors_per_cluster: Literal[1, 2, 4, 8, 16, 32, 64, 128] | None = None
+
+
+class Ext4(Model):
+    """How an ext4 filesystem is made. `reserved_percent` is kept for root."""
+
+    journal: bool = False
+    reserved_percent: int = Field(default=1, ge=0, le=50)
+
+
+class Partition(Model):
+    """One partition, numbered by its place in the list from 1.
+
+    `size` is bytes or ``"rest"`` (the last one only: grows to hold its content plus
+    `Disk.headroom`). `type` is an MBR type byte (``"0x0c"``) or a GPT type GUID. A partition with a
+    `mount` is filled from that directory of the tree.
+    """
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
+    size: Bytes | Literal["rest"]
+    type: str
+    filesystem: Literal["vfat", "ext4"]
+    label: str = ""
+    active: bool = False
+    mount: ImagePath | None = None
+    fstab_options: str = "defaults"
+    fat: Fat = Fat()
+    ext4: Ext4 = Ext4()
+
+
+class Blob(Model):
+    """A boot loader file of the tree written raw at `offset` bytes of the disk."""
+
+    source: ImagePath
+    offset: Bytes
+
+
+class Disk(Model):
+    """The partitioned disk image. `size` None derives it from the content plus `headroom`."""
+
+    label: Literal["mbr", "gpt"]
+    size: Bytes | None = None
+    headroom: Bytes = 64 * 2**20
+    first_partition: Bytes = 2**20
+    partitions: tuple[Partition, ...] = Field(min_length=1)
+    blobs: tuple[Blob, ...] = ()
+
+
+class Boot(Model):
+    """How the machine starts: `cmdline` is given to templates, without ``root=``."""
+
+    cmdline: str = ""
+    firmware: Literal["raspberry-pi", "none"] = "none"
+    """Who loads the kernel; ``raspberry-pi`` reads config.txt and cmdline.txt from the FAT."""
+
+
+class DtbEdit(Model):
+    """A property to set in a copy of the device tree, for QEMU's sake."""
+
+    node: str
+    property: str
+    value: str
+
+
+class Machine(Model):
+    """A QEMU machine that can boot the image from `medium`.
+
+    `attach` are QEMU arguments where ``{drive}`` stands for the options of the backing drive
+    (``file=...,format=...,cache=unsafe``). `append` is added to the kernel command line. `dtb`
+    names a file of the boot partition. `power_of_two` says that the medium must have such a size.
+    """
+
+    medium: Literal["sd", "usb", "nvme", "virtio"]
+    machine: str
+    cpu: str | None = None
+    smp: int = 1
+    memory: Bytes = 2**30
+    attach: tuple[str, ...]
+    dtb: str | None = None
+    dtb_edits: tuple[DtbEdit, ...] = ()
+    append: str = ""
+    arguments: tuple[str, ...] = ()
+    power_of_two: bool = False
+    deadline_seconds: int = 300
+
+
+class Statement(Model):
+    """A fact about the booted guest: `command`, typed on its console, prints what `expect` matches.
+
+    `expect` is a regex searched in the output; ``{root_partuuid}``, ``{boot_partuuid}`` and
+    ``{date}`` stand for the image's own. It is tried again until `within_seconds` have passed.
+    """
+
+    name: str
+    command: str
+    expect: str
+    within_seconds: int = 60
+
+
+class Smoke(Model):
+    """How QEMU can boot the image, and what must be true of the guest."""
+
+    qemu: str = "qemu-system-aarch64"
+    user: str = "root"
+    machines: tuple[Machine, ...] = ()
+    statements: tuple[Statement, ...] = ()
+
+
+class Recipe(Model):
+    """Platform and profile merged, defaults filled in: all that a build needs to know."""
+
+    platform: str
+    """With ``-musl`` where it applies, as in file names: ``rpi-aarch64-musl``."""
+    summary: str
+    arch: str
+    """XBPS architecture with libc: ``aarch64`` or ``aarch64-musl``."""
+    libc: Libc
+    boards: tuple[str, ...]
+    profile: str
+    repositories: tuple[str, ...]
+    keys: tuple[str, ...]
+    """Fingerprints of the repository keys that are trusted by default."""
+    locale: str | None
+    timezone: str
+    hostname: str
+    users: tuple[User, ...]
+    rootfs: Stage
+    platformfs: Stage
+    image: Stage
+    disk: Disk | None
+    boot: Boot
+    smoke: Smoke

@@ -1,0 +1,141 @@
+"""A real HTTP server on loopback that serves a directory and can misbehave in named ways."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Literal
+
+Fault = Literal[
+    "drop", "drip", "flip", "forbidden", "html", "html-typed-binary", "ignore-range", "long",
+    "redirect-loop", "short-length", "stall", "status-503", "truncate",
+]  # fmt: skip
+
+
+class Server:
+    """What a test sees of the server: its URL, the requests it had, the faults it plays.
+
+    `faults` maps the end of a path to a fault and how many requests it lasts.
+    """
+
+    def __init__(self, root: Path):
+        self.root = root
+        self.url = ""
+        self.requests: list[tuple[str, dict[str, str]]] = []
+        self.faults: dict[str, tuple[Fault, int]] = {}
+        self.released = threading.Event()
+
+    def fault_for(self, path: str) -> Fault | None:
+        """The fault to play for this request, counted down."""
+        for ending, (fault, left) in self.faults.items():
+            if path.endswith(ending) and left > 0:
+                self.faults[ending] = (fault, left - 1)
+                return fault
+        return None
+
+
+@contextmanager
+def serving(root: Path) -> Iterator[Server]:
+    """Serve `root` on a free port of 127.0.0.1 until the block ends."""
+    state = Server(root)
+
+    class Responder(_Responder):
+        server_state = state
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Responder)
+    server.daemon_threads = True
+    state.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield state
+    finally:
+        state.released.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _Responder(BaseHTTPRequestHandler):
+    server_state: Server
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
+        """Say nothing."""
+
+    def do_GET(self) -> None:
+        state = self.server_state
+        state.requests.append((self.path, dict(self.headers.items())))
+        fault = state.fault_for(self.path)
+        path = state.root / self.path.lstrip("/")
+        if fault in ("status-503", "forbidden"):
+            self._send(503 if fault == "status-503" else 403, b"no")
+        elif fault == "redirect-loop":
+            self.send_response(302)
+            self.send_header("Location", self.path)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+        elif fault == "html":
+            self._send(200, b"<!DOCTYPE html><html>Sign in</html>", {"Content-Type": "text/html"})
+        elif fault == "html-typed-binary":
+            self._send(200, b"<html>Sign in</html>")
+        elif fault == "drop":
+            self.connection.close()
+            self.close_connection = True
+        elif not path.is_file():
+            self._send(404, b"not here")
+        else:
+            self._send_file(path.read_bytes(), fault)
+
+    def _send(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Type": "application/octet-stream", **(headers or {})}.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _send_file(self, content: bytes, fault: Fault | None) -> None:
+        etag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
+        if fault == "flip":
+            content = bytes([content[0] ^ 1]) + content[1:]
+        if self.headers.get("If-None-Match") == etag:
+            self.send_response(304)
+            self.end_headers()
+            return
+        start, status, headers = 0, 200, {"ETag": etag}
+        wanted = self.headers.get("Range")
+        if wanted and fault != "ignore-range":
+            start = int(wanted.removeprefix("bytes=").rstrip("-"))
+            status = 206
+            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        body = content[start:]
+        if fault == "long":
+            body += b"and more"
+        if fault in ("truncate", "stall", "short-length", "drip"):
+            self._send_partly(status, headers, body, fault)
+        else:
+            self._send(status, body, headers)
+
+    def _send_partly(self, status: int, headers: dict[str, str], body: bytes, fault: Fault) -> None:
+        half = len(body) // 2
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(half if fault == "short-length" else len(body)))
+        self.end_headers()
+        if fault == "drip":
+            for index in range(min(len(body), 100)):
+                self.wfile.write(body[index : index + 1])
+                if self.server_state.released.wait(0.05):
+                    break
+        else:
+            self.wfile.write(body[:half])
+        self.wfile.flush()
+        if fault == "stall":
+            self.server_state.released.wait(10)
+        self.close_connection = True

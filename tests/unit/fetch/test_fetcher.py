@@ -1,0 +1,243 @@
+"""Fetching against a real server on loopback that fails in every way a mirror does."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.http_server import Fault, Server, serving
+from voidimg.errors import DiskFullError, FetchError, UsageError, VerifyError
+from voidimg.events import Event, Message
+from voidimg.fetch import Cache, Fetcher, Location, Wanted
+
+CONTENT = bytes(range(256)) * 400
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    root = tmp_path / "served"
+    root.mkdir()
+    (root / "a.xbps").write_bytes(CONTENT)
+    (root / "a.xbps.sig2").write_bytes(b"signature")
+    (root / "x86_64-repodata").write_bytes(b"repodata")
+    with serving(root) as running:
+        yield running
+
+
+@pytest.fixture
+def fetcher(tmp_path: Path) -> Fetcher:
+    return Fetcher(Cache(tmp_path / "cache"), jobs=2, pause=lambda _s: None, stall_seconds=0.5)
+
+
+def wanted(*urls: str, content: bytes = CONTENT) -> Wanted:
+    return Wanted("a.xbps", urls, len(content), hashlib.sha256(content).hexdigest())
+
+
+def fetched(fetcher: Fetcher, item: Wanted) -> bytes:
+    return fetcher.fetch([item])[item.sha256].read_bytes()
+
+
+def test_a_file_is_fetched_once(server: Server, fetcher: Fetcher) -> None:
+    """The second time it comes from the cache, without a request."""
+    item = wanted(server.url + "/a.xbps")
+    assert fetched(fetcher, item) == CONTENT
+    assert fetched(fetcher, item) == CONTENT
+    assert [path for path, _ in server.requests] == ["/a.xbps"]
+
+
+def test_a_cut_download_goes_on_where_it_broke(server: Server, fetcher: Fetcher) -> None:
+    """The retry asks for the missing half only."""
+    server.faults["a.xbps"] = ("truncate", 1)
+    assert fetched(fetcher, wanted(server.url + "/a.xbps")) == CONTENT
+    assert server.requests[1][1]["Range"] == f"bytes={len(CONTENT) // 2}-"
+
+
+def test_a_server_that_ignores_ranges_costs_only_time(server: Server, fetcher: Fetcher) -> None:
+    """The file is taken from its beginning again."""
+    server.faults["a.xbps"] = ("truncate", 1)
+    server.faults["/a.xbps"] = ("ignore-range", 0)
+    item = wanted(server.url + "/a.xbps")
+    assert fetched(fetcher, item) == CONTENT
+
+
+def test_wrong_bytes_of_an_interrupted_try_are_not_blamed_on_the_next(
+    server: Server, fetcher: Fetcher, tmp_path: Path
+) -> None:
+    """A resumed file with a wrong SHA-256 is fetched again from its beginning."""
+    item = wanted(server.url + "/a.xbps")
+    part = Cache(tmp_path / "cache").part("incoming", f"{item.sha256}.part")
+    part.write_bytes(b"x" * 1000)
+    assert fetched(fetcher, item) == CONTENT
+    assert "Range" not in server.requests[-1][1]
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        ("drop", "E-FETCH-TRUNCATED"),
+        ("drip", "E-FETCH-STALLED"),
+        ("forbidden", "E-FETCH-FORBIDDEN"),
+        ("html", "E-FETCH-HTML"),
+        ("html-typed-binary", "E-FETCH-HTML"),
+        ("long", "E-FETCH-LENGTH"),
+        ("redirect-loop", "E-FETCH-REDIRECT"),
+        ("short-length", "E-FETCH-TRUNCATED"),
+        ("stall", "E-FETCH-TIMEOUT"),
+        ("status-503", "E-FETCH-STATUS"),
+        ("truncate", "E-FETCH-TRUNCATED"),
+    ],
+)
+def test_every_fault_has_its_name(
+    server: Server, fetcher: Fetcher, fault: Fault, code: str
+) -> None:
+    """A mirror that never works is reported as what it does, with its URL."""
+    server.faults["a.xbps"] = (fault, 99)
+    with pytest.raises(FetchError) as caught:
+        fetched(fetcher, wanted(server.url + "/a.xbps"))
+    assert caught.value.code == code
+    assert server.url in str(caught.value)
+
+
+def test_a_flipped_byte_is_never_taken(server: Server, fetcher: Fetcher) -> None:
+    """The SHA-256 of the index decides; nothing is left in the cache."""
+    server.faults["a.xbps"] = ("flip", 99)
+    item = wanted(server.url + "/a.xbps")
+    with pytest.raises(VerifyError, match="expected SHA-256") as caught:
+        fetched(fetcher, item)
+    assert caught.value.code == "E-VERIFY-SHA256"
+    server.faults.clear()
+    assert fetched(fetcher, item) == CONTENT
+
+
+@pytest.mark.parametrize("fault", ["flip", "html", "truncate", "stall", "long", "status-503"])
+def test_the_next_mirror_is_taken(tmp_path: Path, server: Server, fault: Fault) -> None:
+    """A bad mirror is named in a warning and left; the download goes on elsewhere."""
+    (server.root / "second").mkdir()
+    (server.root / "second" / "b.xbps").write_bytes(CONTENT)
+    server.faults["a.xbps"] = (fault, 99)
+    events: list[Event] = []
+    fetcher = Fetcher(
+        Cache(tmp_path / "cache"), listener=events.append, pause=lambda _s: None, stall_seconds=0.5
+    )
+    item = wanted(server.url + "/a.xbps", server.url + "/second/b.xbps")
+    assert fetched(fetcher, item) == CONTENT
+    warnings = [e.text for e in events if isinstance(e, Message) and e.level == "warning"]
+    assert len(warnings) == 1
+    assert server.url + "/a.xbps" in warnings[0]
+
+
+def test_no_server_at_all(fetcher: Fetcher) -> None:
+    """A closed port is a connection failure, a name nobody knows a DNS failure."""
+    with pytest.raises(FetchError) as caught:
+        fetched(fetcher, wanted("http://127.0.0.1:9/a.xbps"))
+    assert caught.value.code == "E-FETCH-CONNECT"
+    with pytest.raises(FetchError) as caught:
+        fetched(fetcher, wanted("http://mirror.invalid/a.xbps"))
+    assert caught.value.code == "E-FETCH-DNS"
+
+
+def test_repodata_is_asked_for_conditionally(server: Server, fetcher: Fetcher) -> None:
+    """An unchanged index is not sent twice; a changed one is taken."""
+    location = Location.parse(server.url)
+    first = fetcher.repodata(location, "x86_64")
+    again = fetcher.repodata(location, "x86_64")
+    assert first is not None
+    assert again == first
+    assert "If-None-Match" in server.requests[1][1]
+    (server.root / "x86_64-repodata").write_bytes(b"newer")
+    newer = fetcher.repodata(location, "x86_64")
+    assert newer is not None
+    assert newer.content == b"newer"
+
+
+def test_a_damaged_kept_repodata_is_not_believed(
+    server: Server, fetcher: Fetcher, tmp_path: Path
+) -> None:
+    """A kept copy that is not what its stamp says is fetched whole."""
+    location = Location.parse(server.url)
+    fetcher.repodata(location, "x86_64")
+    for kept in (tmp_path / "cache" / "repodata").glob("*/content"):
+        kept.write_bytes(b"damaged")
+    found = fetcher.repodata(location, "x86_64")
+    assert found is not None
+    assert found.content == b"repodata"
+
+
+def test_a_repository_without_the_architecture_is_none(server: Server, fetcher: Fetcher) -> None:
+    """Void's three repository URLs may always be given together."""
+    assert fetcher.repodata(Location.parse(server.url), "armv6l") is None
+    assert fetcher.repodata(Location.parse(str(server.root)), "armv6l") is None
+
+
+def test_a_missing_directory_is_an_error(fetcher: Fetcher, tmp_path: Path) -> None:
+    """A mistyped -r is not an empty repository."""
+    with pytest.raises(FetchError) as caught:
+        fetcher.repodata(Location.parse(str(tmp_path / "nowhere")), "x86_64")
+    assert caught.value.code == "E-FETCH-NO-DIRECTORY"
+
+
+def test_local_packages_are_verified_too(server: Server, fetcher: Fetcher) -> None:
+    """A directory is no more trusted than a mirror."""
+    path = str(server.root / "a.xbps")
+    assert fetched(fetcher, wanted(path)) == CONTENT
+    with pytest.raises(VerifyError):
+        fetched(fetcher, wanted(path, content=CONTENT[:-1] + b"x"))
+    with pytest.raises(VerifyError):
+        fetched(fetcher, wanted(path, content=CONTENT[:-1]))
+    with pytest.raises(FetchError, match="listed in the index"):
+        fetched(fetcher, wanted(path + ".gone", content=b"other"))
+
+
+def test_signatures_come_from_beside_the_package(server: Server, fetcher: Fetcher) -> None:
+    """They are kept by the package's SHA-256 and can be forgotten."""
+    item = wanted(server.url + "/a.xbps")
+    assert fetcher.signatures([item]) == {item.sha256: b"signature"}
+    fetcher.signature(item.urls, item.sha256)
+    assert [path for path, _ in server.requests] == ["/a.xbps.sig2"]
+    fetcher.forget_signature(item.sha256)
+    (server.root / "a.xbps.sig2").unlink()
+    with pytest.raises(FetchError) as caught:
+        fetcher.signature(item.urls, item.sha256)
+    assert caught.value.code == "E-FETCH-NOT-FOUND"
+
+
+def test_a_full_disk_is_foreseen(server: Server, fetcher: Fetcher) -> None:
+    """An impossible size is refused before the first request."""
+    item = Wanted("a.xbps", (server.url + "/a.xbps",), 2**60, "0" * 64)
+    with pytest.raises(DiskFullError) as caught:
+        fetcher.fetch([item])
+    assert caught.value.code == "E-DISKFULL-FORESEEN"
+    assert server.requests == []
+
+
+def test_two_fetchers_share_a_cache(server: Server, tmp_path: Path) -> None:
+    """Side by side, the file is transferred once and both have it."""
+    item = wanted(server.url + "/a.xbps")
+    results: list[bytes] = []
+
+    def fetch() -> None:
+        results.append(fetched(Fetcher(Cache(tmp_path / "cache")), item))
+
+    threads = [threading.Thread(target=fetch) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+    assert results == [CONTENT] * 4
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("text", ["ftp://host/x", "http://", "https:///path", "http://a /b"])
+def test_what_is_not_a_repository(text: str) -> None:
+    """Other schemes, and mirrors mixed with directories, are refused."""
+    with pytest.raises(UsageError):
+        Location.parse(text)
+
+
+def test_credentials_are_not_shown() -> None:
+    """User names and passwords stay out of messages and locks."""
+    assert Location.parse("http://me:secret@host/x").name == "http://host/x"

@@ -1,0 +1,140 @@
+"""The content-addressed cache: files kept under their SHA-256, shared by builds and processes.
+
+On disk (all names below the cache directory)::
+
+    objects/ab/cdef...      a file whose SHA-256 is abcdef..., mode 0444, complete and verified
+    incoming/<sha256>.part  a download under way or interrupted; locked by the one who writes it
+    incoming/*.new          a file being copied in; left behind only by a crash
+    repodata/<key>/         the last repodata of a repository, for conditional requests
+    signatures/<sha256>     the .sig2 that came with the package of that SHA-256
+
+Files appear by rename only, so a crash at any moment leaves either the whole file or none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from voidimg.errors import DiskFullError, UsageError, storing
+from voidimg.units import format_size
+
+_HEX = frozenset("0123456789abcdef")
+
+
+class Cache:
+    """The cache in `directory`, which is created on first write."""
+
+    def __init__(self, directory: Path):
+        self.directory = directory
+
+    def part(self, *names: str) -> Path:
+        """The path of a file of the cache; its directory exists."""
+        path = self.directory.joinpath(*names)
+        with storing(path.parent, "create the cache directory"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def object_path(self, sha256: str) -> Path:
+        """Where the file with this SHA-256 is or would be.
+
+        Raises:
+            UsageError: not 64 lower-case hex digits (the value may come from an index).
+        """
+        if len(sha256) != 64 or not _HEX.issuperset(sha256):
+            raise UsageError(f"{sha256!r} is not a SHA-256", code="SHA256", where="cache")
+        return self.part("objects", sha256[:2], sha256[2:])
+
+    def find(self, sha256: str, size: int) -> Path | None:
+        """The cached file, or None. A file of another size is damaged: it is removed."""
+        path = self.object_path(sha256)
+        try:
+            found = path.stat().st_size
+        except FileNotFoundError:
+            return None
+        if found == size:
+            return path
+        with storing(path, "remove the damaged file"):
+            path.unlink(missing_ok=True)
+        return None
+
+    def adopt(self, part: Path, sha256: str) -> Path:
+        """Make the complete and verified file `part` (in this cache) the object `sha256`."""
+        path = self.object_path(sha256)
+        with storing(path, "write"):
+            part.chmod(0o444)
+            part.replace(path)
+        return path
+
+    def add_stream(self, stream: IO[bytes], sha256: str, size: int) -> tuple[str, int]:
+        """Copy `stream` in if it is exactly `size` bytes with this SHA-256.
+
+        Returns the SHA-256 and size that were read; at most one byte more than `size` is.
+        """
+        digest = hashlib.sha256()
+        copied = 0
+        with self.new_file(sha256) as (file, path):
+            while copied <= size and (chunk := stream.read(min(1 << 20, size + 1 - copied))):
+                digest.update(chunk)
+                copied += len(chunk)
+                file.write(chunk)
+            file.flush()
+            if (digest.hexdigest(), copied) == (sha256, size):
+                self.adopt(path, sha256)
+        return digest.hexdigest(), copied
+
+    @contextmanager
+    def new_file(self, name: str) -> Iterator[tuple[IO[bytes], Path]]:
+        """A private file in `incoming`; it is gone afterwards unless it was renamed."""
+        directory = self.part("incoming", name).parent
+        with storing(directory / name, "write"):
+            descriptor, text = tempfile.mkstemp(suffix=".new", prefix=f"{name}.", dir=directory)
+            path = Path(text)
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    yield file, path
+            finally:
+                path.unlink(missing_ok=True)
+
+    def write_small(self, content: bytes, *names: str) -> Path:
+        """Write a small file of the cache atomically."""
+        path = self.part(*names)
+        with self.new_file(names[-1]) as (file, new):
+            file.write(content)
+            file.flush()
+            new.replace(path)
+        return path
+
+    def require_room(self, needed_bytes: int, purpose: str) -> None:
+        """Check that the file system of the cache can take `needed_bytes` more.
+
+        Raises:
+            DiskFullError: it cannot; nothing was written.
+        """
+        require_room(self.part("incoming").parent, needed_bytes, purpose)
+
+
+def require_room(directory: Path, needed_bytes: int, purpose: str) -> None:
+    """Check that the file system that holds `directory` has `needed_bytes` free.
+
+    Raises:
+        DiskFullError: it has not; says how much is needed, free, and for what.
+    """
+    existing = directory
+    while not existing.exists():
+        existing = existing.parent
+    free = shutil.disk_usage(existing).free
+    if free < needed_bytes:
+        raise DiskFullError(
+            f"{purpose} needs {format_size(needed_bytes)} in {directory}, "
+            f"but only {format_size(free)} are free",
+            code="FORESEEN",
+            where=str(directory),
+            hint="free some space, or choose another --cache and --out directory",
+        )

@@ -1,1 +1,1 @@
-"""Disk images: partition tables, filesystems, sparse files, compression."""
+"""Disk images: partition tables, filesystems, boot loader blobs, sparse files, compression."""

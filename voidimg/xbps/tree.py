@@ -46,7 +46,7 @@ class Tree:
     user cannot, and everything then belongs to that user, as with xbps.
 
     All methods take absolute paths in the tree and raise `StoreError` (``E-STORE-TREE-...``)
-    with the path in `where`. ``mode`` is the exact permission bits, whatever the umask. ``mtime`` is
+    with the path in `where`. ``mode`` is the exact bits, whatever the umask. ``mtime`` is
     in whole seconds; None keeps the current time.
     """
 

@@ -1,0 +1,106 @@
+"""The system calls that Python 3.11 has no function for: namespaces, mounts, process controls.
+
+Numbers are those of the Linux uapi headers. Every call raises `OSError` with the kernel's errno.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import platform
+from collections.abc import Collection
+from pathlib import Path
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWCGROUP = 0x02000000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+
+MS_RDONLY = 1
+MS_NOSUID = 2
+MS_NODEV = 4
+MS_NOEXEC = 8
+MS_REMOUNT = 32
+MS_BIND = 4096
+MS_REC = 16384
+MS_PRIVATE = 1 << 18
+
+MNT_DETACH = 2
+
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+PR_CAPBSET_DROP = 24
+
+_PIVOT_ROOT = {"x86_64": 155, "i686": 217, "armv7l": 218, "ppc64le": 203}
+_PIVOT_ROOT_GENERIC = 41
+"""asm-generic: aarch64, riscv64, loongarch64."""
+
+
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+@functools.cache
+def last_capability() -> int:
+    """The highest capability number of the running kernel."""
+    return int(Path("/proc/sys/kernel/cap_last_cap").read_bytes())
+
+
+def _check(result: int, *objects: object) -> None:
+    if result == -1:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), *objects)
+
+
+def unshare(flags: int) -> None:
+    """Leave the namespaces in `flags`, an or of CLONE_NEW..., for new ones."""
+    _check(_libc().unshare(ctypes.c_int(flags)))
+
+
+def mount(
+    source: str | None,
+    target: str,
+    filesystem: str | None = None,
+    flags: int = 0,
+    options: str | None = None,
+) -> None:
+    """Put a mount at `target`, or change the one there. The error names `target`."""
+    texts = [None if text is None else os.fsencode(text) for text in (source, target, filesystem)]
+    data = None if options is None else os.fsencode(options)
+    _check(_libc().mount(*texts, ctypes.c_ulong(flags), data), target)
+
+
+def unmount(target: str, flags: int = 0) -> None:
+    """Unmount what is at `target`."""
+    _check(_libc().umount2(os.fsencode(target), ctypes.c_int(flags)), target)
+
+
+def pivot_root(new_root: str, put_old: str) -> None:
+    """Make `new_root` the root mount and put the old one at `put_old`; no C library wraps it."""
+    number = _PIVOT_ROOT.get(platform.machine(), _PIVOT_ROOT_GENERIC)
+    arguments = (os.fsencode(new_root), os.fsencode(put_old))
+    _check(_libc().syscall(ctypes.c_long(number), *arguments), new_root)
+
+
+def prctl(option: int, argument: int = 0) -> None:
+    """Set an attribute of this process that takes one argument."""
+    zero = ctypes.c_ulong(0)
+    _check(_libc().prctl(ctypes.c_int(option), ctypes.c_ulong(argument), zero, zero, zero))
+
+
+def enter(descriptor: int, kind: int) -> None:
+    """Enter the namespace open as `descriptor`, of `kind` CLONE_NEW...; children for pid ones."""
+    _check(_libc().setns(ctypes.c_int(descriptor), ctypes.c_int(kind)))
+
+
+def drop_bounding_set(kept: Collection[int]) -> None:
+    """Take every capability that is not in `kept` from the programs that are executed later."""
+    last = last_capability()
+    for number in range(last + 1):
+        if number not in kept:
+            prctl(PR_CAPBSET_DROP, number)

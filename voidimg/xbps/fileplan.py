@@ -1,0 +1,265 @@
+"""What a transaction does to files: who conflicts with whom, and what has become obsolete.
+
+Decided before anything is touched, from the file lists of the old and new packages and the tree
+(xbps 0.60.7, ``lib/transaction_files.c``). Stricter than xbps in one point: a path below another
+package's link or file is a conflict also when the list names no directory in between.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from voidimg.errors import PackageError, StoreError
+from voidimg.xbps.contents import Kind, Listed
+from voidimg.xbps.tree import NotInTreeError, Tree
+
+KEPT_LINKS = frozenset(
+    (
+        "/bin",
+        "/sbin",
+        "/usr/sbin",
+        "/lib",
+        "/lib32",
+        "/lib64",
+        "/usr/lib32",
+        "/usr/lib64",
+        "/var/run",
+    )
+)
+"""Links of Void's merged /usr, which no update or removal may take away."""
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The files of one step: `new` of the package unpacked, `old` of the version installed.
+
+    Attributes:
+        name: package name.
+        pkgver: of the new version, or of the one removed.
+        new: what is unpacked; None when the step only removes.
+        old: what is installed; None when nothing is.
+        update: whether one version takes the place of another.
+        preserve: whether the new package keeps the files of older ones.
+    """
+
+    name: str
+    pkgver: str
+    new: tuple[Listed, ...] | None
+    old: tuple[Listed, ...] | None
+    update: bool
+    preserve: bool
+
+
+@dataclass(slots=True)
+class FilePlan:
+    """The result: `obsolete` paths by the package whose unpacking removes them, longest first.
+
+    `shared` are paths that several packages bring, met only when conflicts are ignored.
+    """
+
+    obsolete: dict[str, list[str]] = field(default_factory=dict)
+    shared: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class _Side:
+    change: Change
+    index: int
+    listed: Listed
+
+    @property
+    def kind(self) -> Kind:
+        """The kind as far as conflicts and changes of type go: one for all files."""
+        return Kind.FILE if self.listed.is_regular else self.listed.kind
+
+
+@dataclass(slots=True)
+class _Item:
+    old: _Side | None = None
+    new: _Side | None = None
+    deleted: bool = False
+
+
+def plan_files(
+    tree: Tree,
+    changes: Sequence[Change],
+    *,
+    preserved: Collection[str] = (),
+    ignore_conflicts: bool = False,
+) -> FilePlan:
+    """The obsolete files of a transaction, having made sure that its packages agree.
+
+    Args:
+        tree: where the old versions are installed; only read.
+        changes: in the order of the transaction.
+        preserved: absolute paths that are never removed.
+        ignore_conflicts: let the later package win (``xbps-install -I``). A package that is in
+            conflict with itself is refused all the same.
+
+    Raises:
+        PackageError: ``FILE-CONFLICT``, two packages bring one path; ``THROUGH-LINK``, a package
+            has a path below its own link or file; ``DIRECTORY-KEPT``, a directory should become
+            something else but still holds other files.
+    """
+    plan = FilePlan()
+    items: dict[str, _Item] = {}
+    for index, change in enumerate(changes):
+        for listed in change.new or ():
+            _add_new(items, _Side(change, index, listed), plan, ignore_conflicts=ignore_conflicts)
+        for listed in change.old or ():
+            item = items.setdefault(listed.path, _Item())
+            if item.old is None:
+                item.old = _Side(change, index, listed)
+    _refuse_paths_below_files(items, ignore_conflicts=ignore_conflicts)
+    if any(change.old for change in changes):
+        _plan_obsolete(tree, items, preserved, plan)
+    return plan
+
+
+def _add_new(
+    items: dict[str, _Item], side: _Side, plan: FilePlan, *, ignore_conflicts: bool
+) -> None:
+    item = items.setdefault(side.listed.path, _Item())
+    other = item.new
+    if other is None:
+        item.new = side
+    elif other.kind is not Kind.DIRECTORY or side.kind is not Kind.DIRECTORY:
+        if not ignore_conflicts:
+            raise _conflict(side.listed.path, other, side)
+        plan.shared.add(side.listed.path)
+
+
+def _refuse_paths_below_files(items: dict[str, _Item], *, ignore_conflicts: bool) -> None:
+    """No new path may lie below a new link or file: unpacking would pass through it."""
+    passed: set[str] = set()
+    for path, item in items.items():
+        if item.new is None:
+            continue
+        parent = path.rpartition("/")[0]
+        while parent and parent not in passed:
+            passed.add(parent)
+            above = items.get(parent)
+            if above is not None and above.new is not None:
+                _refuse_below(above.new, item.new, ignore_conflicts=ignore_conflicts)
+            parent = parent.rpartition("/")[0]
+
+
+def _refuse_below(above: _Side, below: _Side, *, ignore_conflicts: bool) -> None:
+    if above.kind is Kind.DIRECTORY:
+        return
+    if above.change.name == below.change.name:
+        raise PackageError(
+            f"{below.listed.path} lies below {above.listed.path}, which is a {above.kind.value}"
+            " of the same package",
+            code="THROUGH-LINK",
+            where=below.change.pkgver,
+            hint="the package is malformed or hostile; do not use it",
+        )
+    if not ignore_conflicts:
+        raise _conflict(above.listed.path, above, below)
+
+
+def _conflict(path: str, one: _Side, other: _Side) -> PackageError:
+    return PackageError(
+        f"{one.change.pkgver} and {other.change.pkgver} both bring {path}"
+        f" ({one.listed.kind.value} and {other.listed.kind.value})",
+        code="FILE-CONFLICT",
+        where=path,
+        hint="leave one of the packages out",
+    )
+
+
+def _plan_obsolete(
+    tree: Tree, items: dict[str, _Item], preserved: Collection[str], plan: FilePlan
+) -> None:
+    by_length = sorted(items.items(), key=lambda pair: -len(pair[0].encode("utf-8", "replace")))
+    deleted: set[str] = set()
+    for path, item in by_length:
+        if item.old is None or path in preserved or not _goes_away(item):
+            continue
+        if item.old.kind is Kind.DIRECTORY and item.new is not None:
+            _require_removable(tree, path, deleted)
+        if path in KEPT_LINKS:
+            continue
+        if item.old.listed.sha256:
+            same = holds(tree, path, item.old.listed.sha256)
+            if same is None:
+                deleted.add(path)
+            if not same:
+                continue
+        deleted.add(path)
+        first = item.old
+        if item.new is not None and item.new.index < item.old.index:
+            first = item.new  # or the new package's file would be removed after it was unpacked
+        plan.obsolete.setdefault(first.change.name, []).append(path)
+
+
+def _goes_away(item: _Item) -> bool:
+    """Whether the old path is no longer provided, or provided as something of another type."""
+    old, new = item.old, item.new
+    if old is None:
+        return False
+    if new is None:
+        return not (old.change.preserve and old.change.update)
+    return new.listed.kind is not Kind.CONF_FILE and new.kind is not old.kind
+
+
+def _require_removable(tree: Tree, path: str, deleted: Collection[str]) -> None:
+    """A directory that becomes something else must lose all it holds in this transaction."""
+    for name in _below(tree, path):
+        if name not in deleted:
+            raise PackageError(
+                f"the directory {path} cannot be replaced: it still holds {name}",
+                code="DIRECTORY-KEPT",
+                where=path,
+                hint=f"move {name} away, then try again",
+            )
+
+
+def _below(tree: Tree, path: str) -> Iterator[str]:
+    try:
+        for entry in tree.walk(path):
+            yield entry.path
+    except StoreError as error:
+        if not error.code.endswith(("TREE-TYPE", "TREE-MISSING")):
+            raise
+
+
+def holds(tree: Tree, path: str, sha256: str) -> bool | None:
+    """Whether the file at `path` (a link is followed inside the tree) has the hash `sha256`.
+
+    Returns:
+        None when there is nothing.
+    """
+    try:
+        return digest_of(tree, path) == sha256
+    except NotInTreeError:
+        return None
+
+
+def digest_of(tree: Tree, path: str) -> str:
+    """The SHA256 of the regular file `path` (a link is followed inside the tree).
+
+    Returns:
+        The empty text when something else than a file is there.
+
+    Raises:
+        NotInTreeError: nothing is there.
+    """
+    try:
+        fd = tree.open_file(path)
+    except NotInTreeError:
+        raise
+    except StoreError as error:
+        if error.code.endswith(("TREE-TYPE", "TREE-ESCAPE")):
+            return ""
+        raise
+    digest = hashlib.sha256()
+    with open(fd, "rb", buffering=0) as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,303 @@
+"""Decompression by content, bounded, that never takes a truncated stream for a whole one."""
+
+from __future__ import annotations
+
+import bz2
+import lzma
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import zstandard
+
+from voidimg.errors import PackageError, StoreError
+from voidimg.xbps import lz4
+
+MAX_BYTES = 16 * 2**30
+"""Most bytes any archive is decompressed to unless the caller says otherwise."""
+_CHUNK_BYTES = 128 * 1024
+_WINDOW_BYTES = 128 * 2**20
+"""Largest zstd window: what the zstd command accepts without being asked."""
+_XZ_MEMORY_BYTES = 256 * 2**20
+"""Enough for `xz -9`, which needs 65 MiB."""
+_ZSTD_MAGIC = 0xFD2FB528
+_ZSTD_SKIPPABLE = 0x184D2A50
+
+
+class _Decoder(Protocol):
+    """What decoded bytes are read from; short reads only at the end."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+class Stream:
+    """The decompressed bytes of a file, read forward in pieces of any size.
+
+    Every error of the libraries below becomes a PackageError that names `where`.
+    """
+
+    def __init__(self, file: BinaryIO, *, where: str, max_bytes: int = MAX_BYTES):
+        self.where = where
+        self._file = file
+        self._max_bytes = max_bytes
+        self._made = 0
+        self._buffer = b""
+        self._position = 0
+        try:
+            self._decoder = _decoder(file)
+        except OSError as error:
+            raise _unreadable(where, error) from error
+        except EOFError as error:
+            raise _truncated(where) from error
+        except ValueError as error:
+            raise _damaged(where, error) from error
+
+    def read(self, size: int) -> bytes:
+        """The next `size` bytes; fewer only where the stream ends soundly.
+
+        Raises:
+            PackageError: the compressed bytes are damaged or truncated, or give too much.
+        """
+        end = self._position + size
+        if end <= len(self._buffer):
+            start, self._position = self._position, end
+            return self._buffer[start:end]
+        head = self._buffer[self._position :]
+        if size >= _CHUNK_BYTES:
+            self._buffer, self._position = b"", 0
+            return head + self._decode(size - len(head))
+        self._buffer = head + self._decode(_CHUNK_BYTES)
+        self._position = min(size, len(self._buffer))
+        return self._buffer[:size]
+
+    def _decode(self, size: int) -> bytes:
+        try:
+            data = self._decoder.read(size)
+        except EOFError as error:
+            raise _truncated(self.where) from error
+        except OSError as error:
+            raise _unreadable(self.where, error) from error
+        except (ValueError, zlib.error, lzma.LZMAError, zstandard.ZstdError) as error:
+            raise _damaged(self.where, error) from error
+        self._made += len(data)
+        if self._made > self._max_bytes:
+            raise PackageError(
+                f"the archive decompresses to more than {self._max_bytes} bytes",
+                code="ARCHIVE-SIZE",
+                where=self.where,
+                hint="it was made to fill disks or memory",
+            )
+        return data
+
+    def close(self) -> None:
+        """Close the file below."""
+        self._file.close()
+
+
+def open_stream(path: Path, *, where: str | None = None, max_bytes: int = MAX_BYTES) -> Stream:
+    """The decompressed bytes of the file `path`.
+
+    Formats: zstd, gzip, bzip2, xz, lz4 and none of them, told by the first bytes.
+
+    Raises:
+        StoreError: the file cannot be opened.
+        PackageError: it begins like a compressed file but is not a whole one.
+    """
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise StoreError(
+            f"cannot read {path}: {error.strerror}", code="IO", where=str(path)
+        ) from error
+    try:
+        return Stream(file, where=where or str(path), max_bytes=max_bytes)
+    except BaseException:
+        file.close()
+        raise
+
+
+def _decoder(file: BinaryIO) -> _Decoder:
+    """The decoder for what `file` begins with; nothing recognised is not compressed."""
+    head = file.read(6)
+    file.seek(0)
+    magic = int.from_bytes(head[:4], "little")
+    if magic == _ZSTD_MAGIC or magic & ~15 == _ZSTD_SKIPPABLE:
+        _check_zstd_frames(file)
+        decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES)
+        return decompressor.stream_reader(file, read_across_frames=True, closefd=False)
+    if head.startswith(b"\x1f\x8b"):
+        return _Members(file, _Gzip, b"\x1f\x8b")
+    if head.startswith(b"BZh"):
+        return _Members(file, bz2.BZ2Decompressor, b"BZh")
+    if head == b"\xfd7zXZ\0":
+        return _Members(file, _xz, b"\xfd7zXZ\0")
+    if head.startswith(lz4.MAGIC):
+        return _Lz4(file)
+    return file
+
+
+def _check_zstd_frames(file: BinaryIO) -> None:
+    """Ensure that `file` is whole zstd frames from the first to the last byte (RFC 8878, 3.1).
+
+    The library's reader takes a truncated frame for the end of the data, so the frames and
+    blocks are walked here; only their headers are read.
+
+    Raises:
+        EOFError: the last frame is not complete.
+        ValueError: something between the frames is not a frame.
+    """
+    size = file.seek(0, 2)
+    position = 0
+    while position < size:
+        file.seek(position)
+        header = file.read(8)
+        magic = int.from_bytes(header[:4], "little")
+        if len(header) < 8:
+            raise EOFError("a zstd frame ends within its header")
+        if magic & ~15 == _ZSTD_SKIPPABLE:
+            position += 8 + int.from_bytes(header[4:], "little")
+        elif magic == _ZSTD_MAGIC:
+            position = _zstd_frame_end(file, position, header[4])
+        else:
+            raise ValueError("bytes after the end of the zstd data")
+    file.seek(0)
+    if position > size:
+        raise EOFError("a zstd frame ends too early")
+
+
+def _zstd_frame_end(file: BinaryIO, position: int, descriptor: int) -> int:
+    """Where the frame at `position` must end, which may be beyond the end of `file`."""
+    single_segment = descriptor >> 5 & 1
+    position += 5 + (1 - single_segment) + (0, 1, 2, 4)[descriptor & 3]
+    position += (single_segment, 2, 4, 8)[descriptor >> 6]
+    last = 0
+    while not last:
+        file.seek(position)
+        header = file.read(3)
+        if len(header) < 3:
+            raise EOFError("a zstd frame ends between two blocks")
+        word = int.from_bytes(header, "little")
+        last, kind, size = word & 1, word >> 1 & 3, word >> 3
+        position += 3 + (1 if kind == 1 else size)
+    return position + 4 * (descriptor >> 2 & 1)
+
+
+class _Inflater(Protocol):
+    """The interface shared by the standard library's incremental decompressors."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int = ...) -> bytes: ...
+
+
+class _Gzip:
+    """zlib's decompressor with the interface of the others."""
+
+    def __init__(self) -> None:
+        self._inflater = zlib.decompressobj(wbits=31)
+
+    @property
+    def eof(self) -> bool:
+        return self._inflater.eof
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._inflater.unconsumed_tail
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._inflater.unused_data
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        return self._inflater.decompress(self._inflater.unconsumed_tail + data, max_length)
+
+
+def _xz() -> lzma.LZMADecompressor:
+    return lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=_XZ_MEMORY_BYTES)
+
+
+class _Members:
+    """A file of one or more compressed members, as gzip, bzip2 and xz allow."""
+
+    def __init__(self, file: BinaryIO, make: Callable[[], _Inflater], magic: bytes):
+        self._file = file
+        self._make = make
+        self._magic = magic
+        self._inflater = make()
+
+    def read(self, size: int, /) -> bytes:
+        pieces = []
+        while size > 0 and (piece := self._piece(size)):
+            pieces.append(piece)
+            size -= len(piece)
+        return b"".join(pieces)
+
+    def _piece(self, size: int) -> bytes:
+        """At least one and at most `size` bytes; nothing at the end."""
+        data = b""
+        while True:
+            if self._inflater.eof:
+                data = self._after_member()
+                if not data:
+                    return b""
+                self._inflater = self._make()
+            elif not data and self._inflater.needs_input:
+                data = self._file.read(_CHUNK_BYTES)
+                if not data:
+                    raise EOFError("the compressed data ends too early")
+            if piece := self._inflater.decompress(data, size):
+                return piece
+            data = b""
+
+    def _after_member(self) -> bytes:
+        """The first bytes of the next member; nothing at the end, which may be padded with NUL."""
+        data = self._inflater.unused_data.lstrip(b"\0")
+        while len(data) < len(self._magic) and (more := self._file.read(_CHUNK_BYTES)):
+            data = (data + more).lstrip(b"\0")
+        if data and not data.startswith(self._magic):
+            raise ValueError("bytes after the end of the compressed data")
+        return data
+
+
+class _Lz4:
+    """Reads of any size from decoded LZ4 blocks."""
+
+    def __init__(self, file: BinaryIO):
+        self._blocks = lz4.decoded_blocks(file)
+        self._rest = b""
+
+    def read(self, size: int, /) -> bytes:
+        while len(self._rest) < size and (block := next(self._blocks, None)) is not None:
+            self._rest += block
+        data, self._rest = self._rest[:size], self._rest[size:]
+        return data
+
+
+def _truncated(where: str) -> PackageError:
+    return PackageError(
+        "the archive is truncated",
+        code="ARCHIVE-TRUNCATED",
+        where=where,
+        hint="fetch or copy the file again",
+    )
+
+
+def _damaged(where: str, error: Exception) -> PackageError:
+    return PackageError(
+        f"the archive is damaged: {error}",
+        code="ARCHIVE-DAMAGED",
+        where=where,
+        hint="fetch or copy the file again",
+    )
+
+
+def _unreadable(where: str, error: OSError) -> PackageError | StoreError:
+    # bz2 reports damaged data as an OSError without a number.
+    if error.errno is None:
+        return _damaged(where, error)
+    return StoreError(f"cannot read {where}: {error.strerror}", code="IO", where=where)

@@ -6,31 +6,27 @@ Every model refuses unknown keys. Sizes and modes are strings with units in TOML
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
-from voidimg.units import parse_mode, parse_size
-
-
-def _size(value: object) -> object:
-    return parse_size(value) if isinstance(value, str) else value
-
-
-def _mode(value: object) -> object:
-    return parse_mode(value) if isinstance(value, str) else value
-
-
-Bytes = Annotated[
-    int,
-    BeforeValidator(_size),
-    WithJsonSchema({"type": "string", "pattern": r"^\d+\s*(B|KiB|MiB|GiB|TiB|sectors)$"}),
-]
-Mode = Annotated[
-    int, BeforeValidator(_mode), WithJsonSchema({"type": "string", "pattern": "^0[0-7]{3,4}$"})
-]
-ImagePath = Annotated[str, Field(pattern=r"^/[^\x00\n]*$")]
-"""An absolute path inside the image; never joined with a path of the host."""
+from voidimg.spec.words import (
+    AccountName,
+    Bytes,
+    Fingerprint,
+    HostName,
+    ImagePath,
+    LocaleName,
+    Mode,
+    PackageRequest,
+    PartitionSize,
+    PartitionType,
+    Regex,
+    RepositoryLocation,
+    ServiceName,
+    TimeZone,
+)
 
 StageName = Literal["rootfs", "platformfs", "image"]
 Libc = Literal["glibc", "musl"]
@@ -39,7 +35,9 @@ Libc = Literal["glibc", "musl"]
 class Model(BaseModel):
     """Base of all models: frozen, strict, unknown keys refused."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True
+    )
 
 
 class File(Model):
@@ -54,8 +52,21 @@ class File(Model):
     template: str | None = None
     link: str | None = None
     mode: Mode = 0o644
-    uid: int = 0
-    gid: int = 0
+    uid: int = Field(default=0, ge=0, lt=2**32)
+    gid: int = Field(default=0, ge=0, lt=2**32)
+
+    @model_validator(mode="after")
+    def _one_source(self) -> File:
+        given = [
+            name for name in ("content", "template", "link") if getattr(self, name) is not None
+        ]
+        if len(given) != 1:
+            raise PydanticCustomError(
+                "file_source",
+                "file {path} needs exactly one of content, template and link, not {given}",
+                {"path": self.path, "given": " and ".join(given) or "none"},
+            )
+        return self
 
 
 class Edit(Model):
@@ -65,7 +76,7 @@ class Edit(Model):
     """
 
     path: ImagePath
-    match: str
+    match: Regex
     line: str
     required: bool = False
 
@@ -73,11 +84,11 @@ class Edit(Model):
 class User(Model):
     """An account; `password` None locks it. `root` changes the existing account."""
 
-    name: str
+    name: AccountName
     password: str | None = None
-    uid: int | None = None
-    groups: tuple[str, ...] = ()
-    shell: str | None = None
+    uid: int | None = Field(default=None, ge=0, lt=2**32)
+    groups: tuple[AccountName, ...] = ()
+    shell: ImagePath | None = None
     description: str = ""
 
 
@@ -89,8 +100,8 @@ class Stage(Model):
     in the plan before anything is fetched.
     """
 
-    packages: tuple[str, ...] = ()
-    services: tuple[str, ...] = ()
+    packages: tuple[PackageRequest, ...] = ()
+    services: tuple[ServiceName, ...] = ()
     edits: tuple[Edit, ...] = ()
     files: tuple[File, ...] = ()
 
@@ -122,8 +133,8 @@ class Partition(Model):
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
-    size: Bytes | Literal["rest"]
-    type: str
+    size: PartitionSize
+    type: PartitionType
     filesystem: Literal["vfat", "ext4"]
     label: str = ""
     active: bool = False
@@ -154,7 +165,7 @@ class Disk(Model):
 class Boot(Model):
     """How the machine starts: `cmdline` is given to templates, without ``root=``."""
 
-    cmdline: str = ""
+    cmdline: str = Field(default="", pattern=r"^[^\n]*$")
     firmware: Literal["raspberry-pi", "none"] = "none"
     """Who loads the kernel; ``raspberry-pi`` reads config.txt and cmdline.txt from the FAT."""
 
@@ -178,7 +189,7 @@ class Machine(Model):
     medium: Literal["sd", "usb", "nvme", "virtio"]
     machine: str
     cpu: str | None = None
-    smp: int = 1
+    smp: int = Field(default=1, ge=1)
     memory: Bytes = 2**30
     attach: tuple[str, ...]
     dtb: str | None = None
@@ -186,7 +197,7 @@ class Machine(Model):
     append: str = ""
     arguments: tuple[str, ...] = ()
     power_of_two: bool = False
-    deadline_seconds: int = 300
+    deadline_seconds: int = Field(default=300, ge=1)
 
 
 class Statement(Model):
@@ -199,7 +210,7 @@ class Statement(Model):
     name: str
     command: str
     expect: str
-    within_seconds: int = 60
+    within_seconds: int = Field(default=60, ge=1)
 
 
 class Smoke(Model):
@@ -222,12 +233,12 @@ class Recipe(Model):
     libc: Libc
     boards: tuple[str, ...]
     profile: str
-    repositories: tuple[str, ...]
-    keys: tuple[str, ...]
+    repositories: tuple[RepositoryLocation, ...]
+    keys: tuple[Fingerprint, ...]
     """Fingerprints of the repository keys that are trusted by default."""
-    locale: str | None
-    timezone: str
-    hostname: str
+    locale: LocaleName | None
+    timezone: TimeZone
+    hostname: HostName
     users: tuple[User, ...]
     rootfs: Stage
     platformfs: Stage

@@ -1,0 +1,258 @@
+"""The catalog: every platform and profile that can be named, and the recipes they make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from voidimg.errors import SpecError
+from voidimg.spec.compose import Part, ResolvedRecipe, compose
+from voidimg.spec.document import Kind
+from voidimg.spec.family import Family, kind_of, read_family
+from voidimg.spec.model import Libc
+from voidimg.spec.problems import did_you_mean, in_order, problem, raise_all
+from voidimg.spec.search import SearchPath, is_path
+from voidimg.spec.templates import check_templates
+from voidimg.spec.tree import Node, Origin, read_document
+
+_MUSL = "-musl"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A platform or profile that can be named; `source` is its file."""
+
+    name: str
+    summary: str
+    source: Path
+
+
+class Catalog:
+    """The platforms and profiles on the search path.
+
+    Args:
+        search: Own directories, searched in order before what voidimg ships. Each may hold
+            ``platforms/``, ``profiles/`` and ``templates/``.
+
+    Examples:
+        >>> Catalog().recipe("rpi-aarch64-musl").recipe.arch
+        'aarch64-musl'
+    """
+
+    def __init__(self, search: Sequence[Path] = ()):
+        self._search = SearchPath.of(search)
+
+    def platforms(self) -> tuple[Entry, ...]:
+        """Every platform that can be built, ``-musl`` names included, by name.
+
+        Raises:
+            SpecError, CollectedError: files on the search path are wrong.
+        """
+        return tuple(self._entries("platform"))
+
+    def profiles(self) -> tuple[Entry, ...]:
+        """Every profile, by name.
+
+        Raises:
+            SpecError, CollectedError: files on the search path are wrong.
+        """
+        return tuple(self._entries("profile"))
+
+    def files(self) -> tuple[Path, ...]:
+        """Every platform and profile file on the search path that no other file hides."""
+        kinds: tuple[Kind, ...] = ("platform", "profile")
+        return tuple(files[0] for kind in kinds for files in self._search.files(kind).values())
+
+    def recipe(self, platform: str, profile: str | None = None) -> ResolvedRecipe:
+        """The recipe of `platform` with `profile`, or with the platform's own profile.
+
+        Both are names, or paths of TOML files. A platform that is offered with musl has a second
+        name (or path) with ``-musl`` at its end.
+
+        Raises:
+            SpecError: something is wrong with the files or names; `CollectedError` for several.
+        """
+        errors: list[SpecError] = []
+        resolved = self._recipe(platform, profile, errors)
+        raise_all(errors)
+        if resolved is None:  # every way to None leaves an error behind
+            raise AssertionError("no recipe and no error")
+        return resolved
+
+    def check_files(self, paths: Iterable[Path]) -> list[SpecError]:
+        """Everything that is wrong with the files at `paths` and with what they inherit.
+
+        A platform is resolved with its own profile for each libc it is offered with.
+        """
+        errors: list[SpecError] = []
+        for path in paths:
+            self._check_file(path, errors)
+        return in_order(errors)
+
+    def _entries(self, kind: Kind) -> Iterator[Entry]:
+        errors: list[SpecError] = []
+        for name, files in self._search.files(kind).items():
+            family = read_family(files[0], kind, self._search, errors.append)
+            if family is None or _is_abstract(family):
+                continue
+            merged = family.merged("glibc", errors.append)
+            if merged is None:
+                continue
+            summary = str(merged.at("summary").content)
+            for libc in _offered(merged) if kind == "platform" else ("glibc",):
+                yield Entry(name + _suffix(libc), summary, files[0])
+        raise_all(errors)
+
+    def _recipe(
+        self, platform: str, profile: str | None, errors: list[SpecError]
+    ) -> ResolvedRecipe | None:
+        found = self._locate("platform", platform)
+        if found is None:
+            errors.append(self._unknown("platform", platform))
+            return None
+        path, libc = found
+        search = self._search.beside(path) if is_path(platform) else self._search
+        family = read_family(path, "platform", search, errors.append)
+        if family is None:
+            return None
+        return _resolve(family, profile, libc, search, errors)
+
+    def _locate(self, kind: Kind, word: str) -> tuple[Path, Libc] | None:
+        """The file that `word` means, and the libc it asks for."""
+        known = self._search.files(kind)
+        if is_path(word):
+            path = Path(word)
+            plain = path.with_name(path.stem.removesuffix(_MUSL) + ".toml")
+            if not path.exists() and path.stem.endswith(_MUSL) and plain.exists():
+                return plain, "musl"
+            return path, "glibc"
+        if word in known:
+            return known[word][0], "glibc"
+        if word.endswith(_MUSL) and word.removesuffix(_MUSL) in known:
+            return known[word.removesuffix(_MUSL)][0], "musl"
+        return None
+
+    def _unknown(self, kind: Kind, word: str) -> SpecError:
+        return unknown_name(self._search, kind, word, None)
+
+    def _check_file(self, path: Path, errors: list[SpecError]) -> None:
+        try:
+            kind = kind_of(read_document(path), errors.append)
+        except SpecError as error:
+            errors.append(error)
+            return
+        if kind is None:
+            return
+        search = self._search.beside(path)
+        family = read_family(path, kind, search, errors.append)
+        if family is None:
+            return
+        if kind == "platform":
+            _check_platform(family, search, errors)
+        else:
+            _check_profile(family, search, errors)
+
+
+def _check_platform(family: Family, search: SearchPath, errors: list[SpecError]) -> None:
+    if _is_abstract(family):
+        return
+    merged = family.merged("glibc", errors.append)
+    for libc in _offered(merged) if merged is not None else ():
+        _resolve(family, None, libc, search, errors)
+
+
+def _check_profile(family: Family, search: SearchPath, errors: list[SpecError]) -> None:
+    for libc in ("glibc", "musl"):
+        merged = family.merged(libc, errors.append)
+        if merged is not None:
+            errors.extend(check_templates(merged, search.templates))
+
+
+def unknown_name(search: SearchPath, kind: Kind, word: str, where: Origin | None) -> SpecError:
+    """The error that there is no platform or profile `word`."""
+    known = set(search.files(kind))
+    if kind == "platform":
+        known |= {name + _MUSL for name in known}
+    return SpecError(
+        f"there is no {kind} {word!r}",
+        code=f"UNKNOWN-{kind.upper()}",
+        where=None if where is None else str(where),
+        hint=did_you_mean(word, known) or f"`voidimg list` names every {kind}",
+    )
+
+
+def _resolve(
+    family: Family,
+    profile: str | None,
+    libc: Libc,
+    search: SearchPath,
+    errors: list[SpecError],
+) -> ResolvedRecipe | None:
+    """The recipe of the platform `family`; None when `errors` grew."""
+    path = family.files[-1]
+    if _is_abstract(family):
+        what = f"platform {path.stem!r} is only there to be extended"
+        place = family.youngest.at("abstract").origin
+        errors.append(problem(place, what, code="ABSTRACT"))
+        return None
+    merged = family.merged(libc, errors.append)
+    if merged is None:
+        return None
+    if not _check_libc(family, merged, libc, errors):
+        return None
+    platform = Part(path.stem, merged, Origin(str(path)), family.files)
+    content = _profile_part(merged, profile, libc, search, errors)
+    return None if content is None else compose(platform, content, libc, search, errors.append)
+
+
+def _check_libc(family: Family, merged: Node, libc: Libc, errors: list[SpecError]) -> bool:
+    """Whether the platform is offered with `libc`, and has no table for one that it is not."""
+    offered = _offered(merged)
+    before = len(errors)
+    for other in ("glibc", "musl"):
+        table = family.youngest.table.get(other)
+        if table is not None and other not in offered:
+            what = f"[{other}] has no effect: libc does not name {other}"
+            errors.append(problem(table.key, what, code="LIBC"))
+    if libc not in offered:
+        name = family.files[-1].stem
+        what = f"platform {name!r} is not offered with {libc}, only with {' and '.join(offered)}"
+        hint = None if libc == "musl" else f"its name is {name + _MUSL!r}"
+        errors.append(problem(merged.at("libc").origin, what, code="LIBC", hint=hint))
+    return len(errors) == before
+
+
+def _profile_part(
+    platform: Node, asked: str | None, libc: Libc, search: SearchPath, errors: list[SpecError]
+) -> Part | None:
+    default = platform.table.get("profile")
+    word = asked or (str(default.content) if default is not None else "base")
+    place = default.origin if default is not None and asked is None else None
+    if is_path(word):
+        path = Path(word)
+    else:
+        known = search.files("profile")
+        if word not in known:
+            errors.append(unknown_name(search, "profile", word, place))
+            return None
+        path = known[word][0]
+    family = read_family(path, "profile", search, errors.append)
+    merged = family.merged(libc, errors.append) if family is not None else None
+    if family is None or merged is None:
+        return None
+    return Part(path.stem, merged, place or Origin(str(path)), family.files)
+
+
+def _is_abstract(family: Family) -> bool:
+    return family.youngest.at("abstract").content is True
+
+
+def _offered(platform: Node) -> tuple[Libc, ...]:
+    words = {node.content for node in platform.at("libc").items}
+    every: tuple[Libc, ...] = ("glibc", "musl")
+    return tuple(libc for libc in every if libc in words)
+
+
+def _suffix(libc: str) -> str:
+    return _MUSL if libc == "musl" else ""

@@ -1,0 +1,180 @@
+"""The models of the TOML files themselves: platforms and profiles, whole and in parts.
+
+`Platform` and `Profile` are what a file says once its parents are merged in. A single file may
+leave anything out and may change the lists of its parent; `PLATFORM_DOCUMENT` and
+`PROFILE_DOCUMENT` are derived from the whole models for that, so that a key is written down once.
+"""
+
+from __future__ import annotations
+
+from types import NoneType
+from typing import Annotated, Any, Generic, Literal, TypeVar, get_args, get_origin
+
+from pydantic import Discriminator, Field, Tag, create_model
+
+from voidimg.spec.model import Boot, Disk, Libc, Model, Smoke, Stage, Statement, User
+from voidimg.spec.words import Fingerprint, HostName, LocaleName, RepositoryLocation, TimeZone
+
+Kind = Literal["platform", "profile"]
+
+Arch = Literal[
+    "aarch64",
+    "armv5tel",
+    "armv6l",
+    "armv7l",
+    "i686",
+    "mipsel",
+    "ppc",
+    "ppc64",
+    "ppc64le",
+    "riscv64",
+    "x86_64",
+]
+"""Void's architectures without libc."""
+
+
+class Platform(Model):
+    """Hardware and boot: a platform file with its parents merged in."""
+
+    summary: str
+    """One line for people, as `voidimg list` shows it."""
+    arch: Arch
+    libc: tuple[Libc, ...] = Field(min_length=1)
+    """The C libraries it is offered with; ``musl`` makes the name ``<platform>-musl`` too."""
+    boards: tuple[str, ...] = ()
+    """The boards or models it is for."""
+    profile: str = "base"
+    """The profile that is built when none is asked for."""
+    repositories: dict[str, tuple[RepositoryLocation, ...]]
+    """XBPS architecture (``aarch64``, ``aarch64-musl``) -> its repositories, best first."""
+    keys: tuple[Fingerprint, ...]
+    """The repository keys that are trusted, by fingerprint."""
+    platformfs: Stage = Stage()
+    image: Stage = Stage()
+    disk: Disk | None = None
+    """Absent: the platform has no disk image."""
+    boot: Boot = Boot()
+    smoke: Smoke = Smoke()
+
+
+class ProfileSmoke(Model):
+    """What must be true of any booted image with this profile."""
+
+    statements: tuple[Statement, ...] = ()
+
+
+class Profile(Model):
+    """Content: a profile file with its parents merged in."""
+
+    summary: str
+    """One line for people, as `voidimg list` shows it."""
+    locale: LocaleName | None = None
+    """Generated and made the system's; only glibc has locales, so write it in ``[glibc]``."""
+    timezone: TimeZone = "UTC"
+    hostname: HostName = "void"
+    users: tuple[User, ...] = ()
+    rootfs: Stage = Stage()
+    platformfs: Stage = Stage()
+    image: Stage = Stage()
+    smoke: ProfileSmoke = ProfileSmoke()
+
+
+T = TypeVar("T")
+
+
+class ListChange(Model, Generic[T]):
+    """Changes the list of the parent instead of replacing it; `remove` comes first.
+
+    Tables are removed by their name, path or medium. An added table with the name of one that is
+    there takes its place; other elements go to the end, once.
+    """
+
+    add: tuple[T, ...] = ()
+    remove: tuple[str, ...] = ()
+
+
+def _list_or_change(value: object) -> str | None:
+    if isinstance(value, tuple | list):
+        return "<list>"
+    return "<change>" if isinstance(value, dict) else None
+
+
+def _changeable(element: Any) -> Any:
+    """A list of `element`, or a change of the parent's list."""
+    return Annotated[
+        Annotated[tuple[element, ...], Tag("<list>")]
+        | Annotated[ListChange[element], Tag("<change>")],
+        Discriminator(_list_or_change),
+    ]
+
+
+def _partial(model: type[Model], *, without: frozenset[str] = frozenset()) -> type[Model]:
+    """`model` with every key optional and every list changeable, tables within included.
+
+    The defaults are never read: the file is validated with it, its values come from the text.
+    """
+    fields: dict[str, Any] = {}
+    for name, field in model.model_fields.items():
+        if name in without:
+            continue
+        annotation: Any = field.annotation
+        inner = [part for part in get_args(annotation) if part is not NoneType]
+        if NoneType in get_args(annotation) and len(inner) == 1:
+            annotation = inner[0]
+        if isinstance(annotation, type) and issubclass(annotation, Model):
+            annotation = _partial(annotation)
+        elif get_origin(annotation) is tuple:
+            annotation = _changeable(get_args(annotation)[0])
+        elif field.metadata:
+            annotation = Annotated[(annotation, *field.metadata)]
+        fields[name] = (annotation, Field(default=None, description=field.description))
+    return create_model(
+        f"{model.__name__}Part",
+        __base__=Model,
+        __doc__=model.__doc__,
+        __module__=__name__,
+        **fields,
+    )
+
+
+def _document(
+    kind: Kind, model: type[Model], *, head_only: frozenset[str], **more: Any
+) -> type[Model]:
+    """The model of one file of `kind`; `head_only` keys cannot depend on the libc."""
+    overlay = _partial(model, without=head_only)
+    fields: dict[str, Any] = {
+        # `schema` would hide a method of pydantic, hence the alias.
+        "schema_": (
+            Literal[1],
+            Field(alias="schema", description="The version of this format: 1."),
+        ),
+        "kind": (Literal[kind], Field(description=f"This file is a {kind}.")),
+        "extends": (
+            str,
+            Field(default=None, description=f"The one parent: a {kind}'s name, or a path."),
+        ),
+        **more,
+    }
+    for libc in ("glibc", "musl"):
+        fields[libc] = (overlay, Field(default=None, description=f"What {libc} has different."))
+    return create_model(
+        f"{kind.capitalize()}Document",
+        __base__=_partial(model),
+        __doc__=f"A {kind} file as it is written.",
+        __module__=__name__,
+        **fields,
+    )
+
+
+HEAD = ("schema", "kind", "extends", "abstract", "glibc", "musl")
+"""Keys of a file that are about the file; they are not inherited."""
+
+PLATFORM_DOCUMENT = _document(
+    "platform",
+    Platform,
+    head_only=frozenset({"summary", "arch", "libc", "profile"}),
+    abstract=(bool, Field(default=None, description="Only a parent: cannot be built itself.")),
+)
+PROFILE_DOCUMENT = _document("profile", Profile, head_only=frozenset({"summary"}))
+DOCUMENTS: dict[Kind, type[Model]] = {"platform": PLATFORM_DOCUMENT, "profile": PROFILE_DOCUMENT}
+WHOLE: dict[Kind, type[Model]] = {"platform": Platform, "profile": Profile}

@@ -1,0 +1,162 @@
+"""A document with its parents: read, checked one by one, and merged into a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from voidimg.errors import SpecError
+from voidimg.spec.document import DOCUMENTS, WHOLE, Kind
+from voidimg.spec.merge import Report, merge_documents
+from voidimg.spec.problems import did_you_mean, problem, validate
+from voidimg.spec.search import SearchPath, is_path
+from voidimg.spec.tree import Node, Origin, read_document
+
+SCHEMA = 1
+"""The version of the format of platform and profile files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A document after its parents, the eldest first."""
+
+    kind: Kind
+    files: tuple[Path, ...]
+    documents: tuple[Node, ...]
+
+    @property
+    def youngest(self) -> Node:
+        """The document that was asked for."""
+        return self.documents[-1]
+
+    def merged(self, libc: str, report: Report) -> Node | None:
+        """The whole platform or profile for `libc`; None when it is not valid."""
+        errors: list[SpecError] = []
+        node = merge_documents(self.documents, libc, errors.append)
+        errors += validate(WHOLE[self.kind], node, document=True)
+        for error in errors:
+            report(error)
+        return None if errors else node
+
+
+def read_family(path: Path, kind: Kind, search: SearchPath, report: Report) -> Family | None:
+    """The document at `path` and its parents; None when any is wrong, which `report` is told."""
+    files, documents = [path], []
+    errors = 0
+
+    def count(error: SpecError) -> None:
+        nonlocal errors
+        errors += 1
+        report(error)
+
+    while True:
+        document = _read(files[-1], kind, count)
+        if document is None:
+            return None
+        documents.append(document)
+        parent = _parent(files, document, kind, search, count)
+        if parent is None:
+            break
+        files.append(parent)
+    if errors:
+        return None
+    return Family(kind, tuple(reversed(files)), tuple(reversed(documents)))
+
+
+def kind_of(document: Node, report: Report) -> Kind | None:
+    """The kind that a document says it is of."""
+    node = document.table.get("kind")
+    kinds: tuple[Kind, ...] = ("platform", "profile")
+    for kind in kinds:
+        if node is not None and node.content == kind:
+            return kind
+    if node is None:
+        report(problem(document.key, "the file needs 'kind': platform or profile", code="MISSING"))
+    else:
+        what = f"kind is {node.content!r}, not one of 'platform' or 'profile'"
+        hint = did_you_mean(str(node.content), kinds)
+        report(problem(node.origin, what, code="VALUE", hint=hint))
+    return None
+
+
+def _read(path: Path, kind: Kind, report: Report) -> Node | None:
+    try:
+        document = read_document(path)
+    except SpecError as error:
+        report(error)
+        return None
+    schema = document.table.get("schema")
+    if schema is not None and schema.content != SCHEMA:
+        report(
+            problem(
+                schema.origin,
+                f"schema {schema.content!r} is not known here, only schema = {SCHEMA}",
+                code="SCHEMA",
+                hint="a newer voidimg may read it",
+            )
+        )
+        return None
+    found = kind_of(document, report)
+    if found is None:
+        return None
+    if found != kind:
+        place = document.table["kind"].origin
+        report(problem(place, f"this is a {found}, a {kind} is needed here", code="KIND"))
+        return None
+    for wrong in validate(DOCUMENTS[kind], document, document=True):
+        report(wrong)
+    return document
+
+
+def _parent(
+    files: Sequence[Path], document: Node, kind: Kind, search: SearchPath, report: Report
+) -> Path | None:
+    """The file that the last of `files` extends.
+
+    A name that is the file's own means the next file of that name on the search path: an own file
+    may so extend the shipped one that it hides.
+    """
+    extends = document.table.get("extends")
+    if extends is None or not isinstance(extends.content, str):
+        return None
+    here, word = files[-1], extends.content
+    if is_path(word):
+        candidates: tuple[Path, ...] = (here.parent / word,)
+    else:
+        known = search.files(kind)
+        candidates = known.get(word, ())
+        if word == here.stem:
+            candidates = _behind(here, candidates)
+        if not candidates:
+            report(_unknown_parent(word, extends.origin, kind, known))
+            return None
+    parent = candidates[0]
+    seen = [file.resolve() for file in files]
+    if parent.resolve() in seen:
+        circle = [file.stem for file in files[seen.index(parent.resolve()) :]]
+        report(
+            problem(
+                extends.origin,
+                f"{kind}s extend each other in a circle: {' -> '.join([*circle, circle[0]])}",
+                code="CYCLE",
+            )
+        )
+        return None
+    return parent
+
+
+def _behind(here: Path, candidates: tuple[Path, ...]) -> tuple[Path, ...]:
+    """The candidates after `here`; all of them if it is not on the search path."""
+    places = [path.resolve() for path in candidates]
+    start = places.index(here.resolve()) + 1 if here.resolve() in places else 0
+    return candidates[start:]
+
+
+def _unknown_parent(word: str, origin: Origin, kind: Kind, known: Iterable[str]) -> SpecError:
+    return problem(
+        origin,
+        f"extends: there is no {kind} {word!r}",
+        code=f"UNKNOWN-{kind.upper()}",
+        hint=did_you_mean(word, known),
+    )

@@ -1,0 +1,163 @@
+"""The small words of platform and profile files: sizes, modes, paths, names, with their grammar.
+
+Each type refuses a wrong word with an error of a type of its own, which becomes the code of the
+`SpecError`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, ValidationInfo, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from voidimg.units import parse_mode, parse_size
+
+SIZE_PATTERN = r"^\d+\s*(B|KiB|MiB|GiB|TiB|sectors)$"
+
+
+def _refuse(kind: str, what: str) -> PydanticCustomError:
+    """An error of pydantic whose `kind` becomes the code; `what` may hold any character."""
+    # The template is constant because pydantic would take braces in `what` for placeholders.
+    return PydanticCustomError(kind, "{what}", {"what": what})
+
+
+def _in_document(info: ValidationInfo) -> bool:
+    """Whether a TOML file is read, where a bare number is refused for want of its unit."""
+    return isinstance(info.context, dict) and info.context.get("document") is True
+
+
+def _size(value: object, info: ValidationInfo) -> object:
+    if isinstance(value, str):
+        try:
+            return parse_size(value)
+        except ValueError as error:
+            raise _refuse("size", str(error)) from None
+    if isinstance(value, int) and not isinstance(value, bool) and _in_document(info):
+        raise _refuse("size", f"{value} lacks a unit; write it as a string, like '256MiB'")
+    return value
+
+
+def _partition_size(value: object, info: ValidationInfo) -> object:
+    return value if value == "rest" else _size(value, info)
+
+
+def _mode(value: object, info: ValidationInfo) -> object:
+    if isinstance(value, str):
+        try:
+            return parse_mode(value)
+        except ValueError as error:
+            raise _refuse("mode", str(error)) from None
+    if isinstance(value, int) and not isinstance(value, bool) and _in_document(info):
+        raise _refuse("mode", f"{value} is a number; write a mode as a string, like '0644'")
+    return value
+
+
+def _regex(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise _refuse("regex", f"{value!r} is not a regular expression: {error}") from None
+    return value
+
+
+def _image_path(value: str) -> str:
+    parts = value.split("/")[1:]
+    if value != "/" and ("" in parts or "." in parts or ".." in parts):
+        raise _refuse("path", f"{value!r} is not in its plain form: no '//', '.', '..' or last '/'")
+    return value
+
+
+def _like(kind: str, pattern: str, meaning: str) -> Callable[[str], str]:
+    """A check that the whole word looks like `pattern`."""
+    compiled = re.compile(pattern)
+
+    def check(value: str) -> str:
+        if compiled.fullmatch(value) is None:
+            raise _refuse(kind, f"{value!r} is not {meaning}")
+        return value
+
+    return check
+
+
+def _text(kind: str, pattern: str, meaning: str) -> tuple[AfterValidator, WithJsonSchema]:
+    return (
+        AfterValidator(_like(kind, pattern, meaning)),
+        WithJsonSchema({"type": "string", "pattern": f"^(?:{pattern})$"}),
+    )
+
+
+Bytes = Annotated[
+    int, BeforeValidator(_size), WithJsonSchema({"type": "string", "pattern": SIZE_PATTERN})
+]
+"""A size in bytes; in TOML a whole number with a unit: ``"256MiB"``, ``"2048sectors"``."""
+
+PartitionSize = Annotated[
+    int | Literal["rest"],
+    BeforeValidator(_partition_size),
+    WithJsonSchema({"type": "string", "pattern": rf"^rest$|{SIZE_PATTERN}"}),
+]
+"""As `Bytes`, or ``"rest"``."""
+
+Mode = Annotated[
+    int, BeforeValidator(_mode), WithJsonSchema({"type": "string", "pattern": "^0[0-7]{3,4}$"})
+]
+"""Permission bits; in TOML four or five octal digits in a string: ``"0644"``."""
+
+Regex = Annotated[str, AfterValidator(_regex)]
+"""A Python regular expression."""
+
+_ABSOLUTE = r"/[^\x00\n]*"
+ImagePath = Annotated[
+    str,
+    AfterValidator(_image_path),
+    *_text("path", _ABSOLUTE, "an absolute path of the image; it begins with '/'"),
+]
+"""An absolute path inside the image in its plain form; never joined with a path of the host."""
+
+PackageRequest = Annotated[
+    str,
+    *_text("package", r"[A-Za-z0-9][A-Za-z0-9._+-]*(?:[<>=]=?[^\s]+)?", "a package or pattern"),
+]
+"""A pkgname, or a pattern such as ``foo>=1.2``."""
+
+ServiceName = Annotated[
+    str, *_text("service", r"[A-Za-z0-9][A-Za-z0-9._@+-]*", "the name of a directory in /etc/sv")
+]
+AccountName = Annotated[
+    str, *_text("account", r"[a-z_][a-z0-9_-]{0,31}", "a name that useradd accepts")
+]
+Fingerprint = Annotated[
+    str,
+    *_text("fingerprint", r"[0-9a-f]{2}(?::[0-9a-f]{2}){15}", "a fingerprint like '60:ae:0c:...'"),
+]
+"""MD5 of the SSH wire form of a repository's RSA key, as XBPS names its key files."""
+
+RepositoryLocation = Annotated[
+    str,
+    *_text("repository", r"https?://[^\s/]+(?:/\S*)?|/\S*", "an http(s) URL or absolute directory"),
+]
+LocaleName = Annotated[
+    str,
+    *_text("locale", r"[A-Za-z]{1,8}(?:_[A-Z]{2})?(?:\.[A-Za-z0-9-]+)?(?:@\w+)?",
+           "a locale like 'en_US.UTF-8'"),
+]  # fmt: skip
+TimeZone = Annotated[
+    str,
+    *_text("timezone", r"[A-Za-z0-9_+-]+(?:/[A-Za-z0-9_+-]+)*", "a time zone like 'Europe/Madrid'"),
+]
+HostName = Annotated[
+    str,
+    *_text("hostname", r"[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?", "a host name (RFC 1123)"),
+]
+PartitionType = Annotated[
+    str,
+    *_text(
+        "partition_type",
+        r"0x[0-9a-fA-F]{2}|[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}"
+        r"-[0-9A-Fa-f]{12}",
+        "an MBR type byte like '0x83' or a GPT type GUID",
+    ),
+]

@@ -1,0 +1,1 @@
+# What the login shells other than bash read.

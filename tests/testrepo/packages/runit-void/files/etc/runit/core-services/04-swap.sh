@@ -1,0 +1,2 @@
+# Swap partitions of /etc/fstab.
+swapon -a 2>/dev/null

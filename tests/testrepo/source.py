@@ -1,0 +1,98 @@
+"""Reads the written part of a package: `packages/<name>/package.toml`, `files/`, scripts.
+
+Keys of package.toml, all optional: `version` (with revision), `short_desc`, `architecture`,
+`depends`, `without` (dependencies to forget), `provides`, `conflicts`, `replaces`, `conf_files`,
+`keep` and `prune` (shell patterns), and the tables `move` (path to path), `links` (path to link
+text), `modes` (path to octal mode), `alternatives` (group to `link:target` list) and `triggers`
+(variables of the trigger scripts).
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from .model import Member
+
+PACKAGES = Path(__file__).parent / "packages"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The written part of one package; see the module for the keys."""
+
+    name: str
+    version: str = ""
+    short_desc: str = ""
+    architecture: str = ""
+    depends: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    provides: tuple[str, ...] = ()
+    conflicts: tuple[str, ...] = ()
+    replaces: tuple[str, ...] = ()
+    conf_files: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
+    prune: tuple[str, ...] = ()
+    move: Mapping[str, str] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
+    modes: Mapping[str, str] = field(default_factory=dict)
+    alternatives: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    triggers: Mapping[str, str] = field(default_factory=dict)
+    install: str = ""
+    remove: str = ""
+    files: tuple[Member, ...] = ()
+
+    def wants(self, path: str) -> bool:
+        """Whether a Debian file at `path` (after the move to /usr) stays in the package."""
+        if any(fnmatchcase(path, pattern) for pattern in self.prune):
+            return False
+        return not self.keep or any(fnmatchcase(path, pattern) for pattern in self.keep)
+
+
+def source_names() -> list[str]:
+    """The names of all packages that have a written part."""
+    return sorted(path.parent.name for path in PACKAGES.glob("*/package.toml"))
+
+
+def read_source(name: str, root: Path = PACKAGES) -> Source:
+    """The written part of package `name`; an empty one if there is none."""
+    directory = root / name
+    file = directory / "package.toml"
+    if not file.is_file():
+        return Source(name)
+    table = tomllib.loads(file.read_text("utf-8"))
+    unknown = sorted(set(table) - {item.name for item in fields(Source)})
+    if unknown:
+        raise ValueError(f"{file}: unknown keys {', '.join(unknown)}")
+    values: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in table.items()
+    }
+    values["alternatives"] = {
+        group: tuple(links) for group, links in table.get("alternatives", {}).items()
+    }
+    return Source(
+        name,
+        **values,
+        install=_text(directory / "INSTALL"),
+        remove=_text(directory / "REMOVE"),
+        files=tuple(_files(directory / "files", table.get("modes", {}))),
+    )
+
+
+def _files(top: Path, modes: Mapping[str, str]) -> list[Member]:
+    members = []
+    for path in sorted(path for path in top.rglob("*") if path.is_file()):
+        place = "/" + path.relative_to(top).as_posix()
+        mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
+        members.append(
+            Member(place, "file", int(modes.get(place, oct(mode)), 8), content=path.read_bytes())
+        )
+    return members
+
+
+def _text(path: Path) -> str:
+    return path.read_text("utf-8") if path.is_file() else ""

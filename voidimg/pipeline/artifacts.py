@@ -1,0 +1,154 @@
+"""Artifacts: their names, and the store that keeps finished ones by what they were made from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from voidimg.errors import storing
+from voidimg.fetch import Cache
+from voidimg.identity import ReleaseDate
+from voidimg.spec.model import Recipe
+
+Kind = Literal["rootfs", "platformfs", "image"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+"""What `build` can make, in the order in which it is made."""
+
+_TREE_STAGE = {"rootfs": "ROOTFS", "platformfs": "PLATFORMFS"}
+
+
+def artifact_name(kind: Kind, recipe: Recipe, date: ReleaseDate, suffix: str) -> str:
+    """Void's file name of an artifact; `suffix` is that of the compression (``.xz``, ``""``)."""
+    if kind == "image":
+        return f"void-{recipe.platform}-{date}.img{suffix}"
+    subject = recipe.arch if kind == "rootfs" else recipe.platform
+    return f"void-{subject}-{_TREE_STAGE[kind]}-{date}.tar{suffix}"
+
+
+def lock_name(recipe: Recipe, date: ReleaseDate) -> str:
+    """The file name of the lock that is written beside the artifacts of a platform."""
+    return f"void-{recipe.platform}-{date}.lock.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A finished artifact: where it is, its size in bytes, its SHA-256.
+
+    `cached` says that it was made by an earlier build from the very same inputs.
+    """
+
+    kind: Kind
+    name: str
+    path: Path
+    size: int
+    sha256: str
+    cached: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What `record.json` beside a stored artifact says; the stamp detects later changes."""
+
+    size: int
+    sha256: str
+    mtime_ns: int
+
+
+class ArtifactStore:
+    """Finished artifacts in the cache, each under the digest of all that it was made from.
+
+    Layout: ``artifacts/<key>/content`` and ``artifacts/<key>/record.json``; the record is written
+    last, so a directory without one is unfinished and counts as empty.
+    """
+
+    def __init__(self, cache: Cache):
+        self._cache = cache
+
+    def content_path(self, key: str) -> Path:
+        """Where the finished file of `key` goes."""
+        return self._cache.part("artifacts", key, "content")
+
+    def keep(self, key: str, finished: Path) -> Record:
+        """Move the complete file `finished` (same file system) into the store under `key`."""
+        content = self.content_path(key)
+        with storing(content, "write"):
+            finished.chmod(0o644)
+            record = Record(
+                size=finished.stat().st_size,
+                sha256=_sha256(finished),
+                mtime_ns=finished.stat().st_mtime_ns,
+            )
+            finished.replace(content)
+        text = json.dumps(asdict(record), sort_keys=True)
+        self._cache.write_small(text.encode(), "artifacts", key, "record.json")
+        return record
+
+    def find(self, key: str) -> Record | None:
+        """The record of `key` if the stored file is still the one recorded."""
+        content = self.content_path(key)
+        try:
+            record = Record(**json.loads(content.with_name("record.json").read_text()))
+            found = content.stat()
+        except (OSError, ValueError, TypeError):
+            return None
+        if (found.st_size, found.st_mtime_ns) == (record.size, record.mtime_ns):
+            return record
+        if found.st_size == record.size and _sha256(content) == record.sha256:
+            return record
+        with storing(content, "remove the changed file"):
+            content.unlink()
+        return None
+
+    def publish(
+        self, key: str, record: Record, kind: Kind, target: Path, *, cached: bool
+    ) -> Artifact:
+        """Give the stored file of `key`, confirmed by `record`, the name `target`, atomically.
+
+        A hard link where the file system allows it, else a copy.
+        """
+        content = self.content_path(key)
+        with storing(target, "write"):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if not (target.exists() and target.samefile(content)):
+                _replace_by(target, content)
+        return Artifact(kind, target.name, target, record.size, record.sha256, cached)
+
+
+def _replace_by(target: Path, content: Path) -> None:
+    directory = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        new = directory / target.name
+        try:
+            os.link(content, new)
+        except OSError:
+            shutil.copyfile(content, new)
+            new.chmod(0o644)
+        new.replace(target)
+    finally:
+        shutil.rmtree(directory)
+
+
+def write_atomically(target: Path, text: str) -> None:
+    """Write a small text output (a lock) by rename, mode 0644."""
+    with storing(target, "write"):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, new = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+            os.chmod(new, 0o644)
+            os.replace(new, target)
+        except BaseException:
+            os.unlink(new)
+            raise
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

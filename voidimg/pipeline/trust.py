@@ -1,0 +1,105 @@
+"""Who may sign packages: key files the user gave, else the fingerprints of the platform.
+
+A repository is used only if the key named in its index is trusted, and each of its packages must
+be signed by that very key. The index itself is unsigned: it merely names the key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from voidimg.errors import StoreError, VerifyError
+from voidimg.fetch import Fetcher, Wanted
+from voidimg.xbps.keys import PublicKey
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """The fingerprints that are trusted."""
+
+    fingerprints: frozenset[str]
+
+    @classmethod
+    def of(cls, key_files: Sequence[Path], fingerprints: Sequence[str]) -> Trust:
+        """Trust `key_files` if there are any, else `fingerprints` (the platform's own).
+
+        Raises:
+            VerifyError: a file is not a key plist.
+            StoreError: a file cannot be read.
+        """
+        if not key_files:
+            return cls(frozenset(fingerprints))
+        return cls(frozenset(_read_key(path).fingerprint for path in key_files))
+
+    def require(self, key: PublicKey | None, repository: str) -> PublicKey:
+        """The repository's `key`, if it is trusted.
+
+        Raises:
+            VerifyError: the repository is unsigned, or signed with a key nobody vouched for.
+        """
+        if key is None:
+            raise VerifyError(
+                "the repository is not signed",
+                code="UNSIGNED",
+                where=repository,
+                hint="sign it: voidimg repo sign DIR --key KEY",
+            )
+        if key.fingerprint not in self.fingerprints:
+            raise VerifyError(
+                f"the repository is signed by {key.signed_by!r} with the key {key.fingerprint}, "
+                "which is not trusted",
+                code="UNTRUSTED-KEY",
+                where=repository,
+                hint="if it is yours, give its key file with --repo-key",
+            )
+        return key
+
+
+@dataclass(frozen=True, slots=True)
+class SignedPackage:
+    """A package that is to be fetched, and the key that must have signed it."""
+
+    wanted: Wanted
+    key: PublicKey
+
+
+def fetch_verified(
+    fetcher: Fetcher, packages: Sequence[SignedPackage], jobs: int
+) -> dict[str, Path]:
+    """Fetch `packages` and check their signatures; returns SHA-256 -> file.
+
+    Raises:
+        FetchError: a package or its signature cannot be had.
+        VerifyError: a package has another SHA-256, or its signature does not fit.
+    """
+    wanted = [package.wanted for package in packages]
+    files = fetcher.fetch(wanted)
+    signatures = fetcher.signatures(wanted)
+
+    def check(package: SignedPackage) -> None:
+        sha256 = package.wanted.sha256
+        try:
+            # the file was hashed on its way into the cache, and is named by that hash
+            package.key.verify_digest(
+                bytes.fromhex(sha256), signatures[sha256], where=package.wanted.name
+            )
+        except VerifyError:
+            fetcher.forget_signature(sha256)
+            raise
+
+    with ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(check, packages))
+    return files
+
+
+def _read_key(path: Path) -> PublicKey:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise StoreError(
+            f"cannot read the key file {path}: {error.strerror}", code="IO", where=str(path)
+        ) from error
+    return PublicKey.from_plist(content, where=str(path))

@@ -14,6 +14,11 @@ MTOOLS_ENVIRONMENT = {"MTOOLSRC": "/dev/null"}
 """No configuration of the host's decides how mtools behaves."""
 
 
+def literal(path: str) -> str:
+    """`path` as a pattern of mtools that stands for nothing else."""
+    return path.replace("[", "[[]")
+
+
 @dataclass(frozen=True, slots=True)
 class BootFiles:
     """The files of the FAT filesystem at `offset_bytes` of `image`.
@@ -59,10 +64,9 @@ class BootFiles:
         *options, path = arguments
         drive = f"{self.image}@@{self.offset_bytes}"
         # mtools takes patterns; only our own "/*" is meant as one.
-        literal = path if path == "/*" else path.replace("[", "[[]")
         if path != "/*" and any(character in path for character in "*?\\"):
             raise _missing(self.image, path)
-        words = [program, *options, "-i", drive, f"::{literal}"]
+        words = [program, *options, "-i", drive, f"::{path if path == '/*' else literal(path)}"]
         if target is not None:
             words.append(str(target))
         try:

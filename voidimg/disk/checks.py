@@ -1,0 +1,95 @@
+"""Checks a written image against its plan, with the tools that its users would check it with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from voidimg.disk.plan import DiskPlan, Ext4Plan, FatPlan, PartitionPlan
+from voidimg.disk.table import PartitionEntry, read_table
+from voidimg.disk.volumes import fat_serial, read_ext4, read_fat
+from voidimg.errors import LayoutError, ToolError
+from voidimg.run import run
+
+
+def check_image(plan: DiskPlan, image: Path) -> None:
+    """Size, table and filesystems of `image` are those of `plan`; ext4 is clean.
+
+    Raises:
+        LayoutError: something differs; the message names it.
+    """
+    size = image.stat().st_size
+    _same("the size of the image", plan.size_bytes, size)
+    table = read_table(image)
+    _same("the partition table", plan.label, table.label)
+    names = plan.identifiers
+    identifier = f"{names.signature:08x}" if plan.label == "mbr" else str(names.guid)
+    _same("the disk's identifier", identifier, table.identifier)
+    expected = tuple(_entry(partition, plan.label) for partition in plan.partitions)
+    _same("the partitions", expected, table.partitions)
+    for partition in plan.partitions:
+        _check_filesystem(partition, image)
+
+
+def check_fat(volume: Path, partition: PartitionPlan) -> None:
+    """`fsck.vfat` finds nothing wrong with the filesystem in the file `volume`.
+
+    Raises:
+        LayoutError: it does.
+    """
+    _check_with(["fsck.vfat", "-n", volume], partition.name)
+
+
+def _check_filesystem(partition: PartitionPlan, image: Path) -> None:
+    planned = partition.filesystem
+    with image.open("rb") as file:
+        fat = read_fat(file, partition.offset_bytes, partition.size_bytes)
+        ext4 = read_ext4(file, partition.offset_bytes)
+    what = f"the filesystem of the partition {partition.name}"
+    if isinstance(planned, FatPlan):
+        found = None if fat is None else (fat.bits, fat.clusters, fat.serial, fat.hidden_sectors)
+        geometry = planned.geometry
+        serial = fat_serial(planned.serial)
+        _same(what, (geometry.bits, geometry.clusters, serial, planned.hidden_sectors), found)
+        return
+    seen = None if ext4 is None else (ext4.blocks, ext4.inodes, ext4.uuid, ext4.clean)
+    _same(what, _ext4_facts(planned), seen)
+    drive = f"{image}?offset={partition.offset_bytes}"
+    _check_with(["e2fsck", "-f", "-n", drive], partition.name)
+
+
+def _ext4_facts(planned: Ext4Plan) -> tuple[int, int, str, bool]:
+    geometry = planned.geometry
+    return geometry.blocks, geometry.inodes, str(planned.uuid), True
+
+
+def _entry(partition: PartitionPlan, label: str) -> PartitionEntry:
+    return PartitionEntry(
+        number=partition.number,
+        start_sector=partition.start_sector,
+        sectors=partition.sectors,
+        type=partition.type,
+        active=partition.active,
+        name=partition.name if label == "gpt" else "",
+        partuuid=partition.identifiers.partuuid,
+    )
+
+
+def _check_with(words: list[str | Path], where: str) -> None:
+    try:
+        run(words)
+    except ToolError as error:
+        if error.code.endswith("MISSING"):
+            raise
+        raise LayoutError(
+            f"the new filesystem is not clean: {error.what}", code="NOT-CLEAN", where=where,
+            hint="this is a fault of voidimg or of a tool: please report it",
+        ) from error  # fmt: skip
+
+
+def _same(what: str, planned: object, found: object) -> None:
+    if planned != found:
+        raise LayoutError(
+            f"{what} is not as planned: {found!r} instead of {planned!r}",
+            code="NOT-AS-PLANNED",
+            hint="this is a fault of voidimg or of a tool: please report it",
+        )

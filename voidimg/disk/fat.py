@@ -1,0 +1,169 @@
+"""Makes a FAT filesystem from a directory: mkfs.vfat and mtools, in an order of our own.
+
+mtools follows readdir order when it copies trees, takes links for what they point to, and drops
+parts of some names without a word. So directories and files are copied one directory at a time,
+sorted, and names are checked before. Every time on the filesystem is the epoch.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from voidimg.disk.boot_files import MTOOLS_ENVIRONMENT, literal
+from voidimg.disk.contents import walk
+from voidimg.disk.plan import FatPlan
+from voidimg.disk.table import SECTOR_BYTES
+from voidimg.errors import CollectedError, LayoutError
+from voidimg.run import run
+
+_FORBIDDEN = set('"*/:<>?\\|') | {chr(code) for code in range(32)} | {"\x7f"}
+_DEVICE_NAMES = {"CON", "PRN", "AUX", "NUL", "CLOCK$"} | {
+    f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10)
+}
+_MAX_NAME_UNITS = 255
+_ARGUMENT_BYTES = 64 * 1024
+_HEADS, _SECTORS_PER_TRACK = 64, 32
+"""One mebibyte a cylinder, so that every partition is a whole number of tracks."""
+
+
+def make_fat(plan: FatPlan, top: Path | None, image: Path, epoch: int) -> None:
+    """Make the filesystem in the new file `image` from what is in the directory `top`.
+
+    Raises:
+        LayoutError: FAT cannot hold a name or a kind of file of `top`.
+        ToolError: mkfs.vfat or mtools is missing or failed.
+    """
+    directories = [] if top is None else _checked(top)
+    with image.open("xb") as file:
+        file.truncate(plan.geometry.sectors * SECTOR_BYTES)
+    _format(plan, image)
+    environment = {
+        **MTOOLS_ENVIRONMENT,
+        "SOURCE_DATE_EPOCH": str(epoch),
+        "MTOOLS_SKIP_CHECK": "1",
+    }
+    # All directories first: a parent is always sorted before what is in it.
+    # mtools takes patterns, except for the last part of what it makes.
+    parents = [directory.path.rpartition("/") for directory in directories[1:]]
+    made = [f"::{literal(parent)}/{name}" for parent, _, name in parents]
+    for batch in _batches(made):
+        run(["mmd", "-i", image, *batch], env=environment)
+    for directory in directories:
+        for batch in _batches(directory.files):
+            run(
+                ["mcopy", "-Q", "-i", image, *batch, f"::{literal(directory.path)}"],
+                env=environment,
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Directory:
+    path: str
+    files: tuple[str, ...]
+
+
+def _format(plan: FatPlan, image: Path) -> None:
+    geometry = plan.geometry
+    options = {
+        "-F": geometry.bits,
+        "-s": geometry.sectors_per_cluster,
+        "-R": geometry.reserved_sectors,
+        "-S": SECTOR_BYTES,
+        "-f": 2,
+        "-h": plan.hidden_sectors,
+        "-g": f"{_HEADS}/{_SECTORS_PER_TRACK}",
+        "-M": "0xf8",
+    }
+    words = [str(word) for option in options.items() for word in option]
+    if plan.label:
+        words += ["-n", plan.label]
+    # --invariant sets the serial too, so ours comes after it; -a: the plan has aligned already.
+    words += ["-a", "--invariant", "-i", f"{plan.serial:08x}"]
+    run(["mkfs.vfat", *words, image])
+
+
+def _checked(top: Path) -> list[_Directory]:
+    """The directories of `top` in the order to make them.
+
+    Raises:
+        LayoutError: something that FAT cannot hold; several in a `CollectedError`.
+    """
+    directories = []
+    problems: list[LayoutError] = []
+    for directory, entries in walk(top):
+        inside = os.path.relpath(directory, top)
+        path = "/" if inside == "." else f"/{inside}"
+        files = []
+        seen: dict[str, str] = {}
+        for entry in entries:
+            problems += _problems(entry, f"{path.rstrip('/')}/{entry.name}", seen)
+            if entry.is_file(follow_symlinks=False):
+                files.append(entry.path)
+        directories.append(_Directory(path, tuple(files)))
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        raise CollectedError("FAT cannot hold these files", problems)
+    return directories
+
+
+def _problems(entry: os.DirEntry[str], path: str, seen: dict[str, str]) -> Iterator[LayoutError]:
+    """What FAT cannot hold of `entry`; `seen` has the names before it in upper case."""
+    if not entry.is_dir(follow_symlinks=False) and not entry.is_file(follow_symlinks=False):
+        kind = "a symbolic link" if entry.is_symlink() else "a special file"
+        yield LayoutError(
+            f"{path} is {kind}, which FAT cannot hold",
+            code="FAT-KIND",
+            where=path,
+            hint="put a regular file there, or use ext4",
+        )
+    reason = _refused_name(entry.name)
+    if reason is not None:
+        yield LayoutError(
+            f"FAT cannot hold the name {entry.name!r}: {reason}",
+            code="FAT-NAME",
+            where=path,
+            hint="rename it, or use ext4",
+        )
+    before = seen.setdefault(entry.name.upper(), entry.name)
+    if before != entry.name:
+        yield LayoutError(
+            f"FAT cannot hold both {before!r} and {entry.name!r}: they differ in case only",
+            code="FAT-CASE",
+            where=path,
+            hint="rename one of them",
+        )
+
+
+def _refused_name(name: str) -> str | None:
+    try:
+        units = len(name.encode("utf-16-le")) // 2
+    except UnicodeEncodeError:
+        return "it is not UTF-8"
+    if forbidden := sorted(_FORBIDDEN & set(name)):
+        return f"it contains {forbidden[0]!r}"
+    if name[-1] in ". ":
+        return "it ends with a dot or a space, which would be dropped"
+    if name[0] == " ":
+        return "it begins with a space"
+    if name.partition(".")[0].upper() in _DEVICE_NAMES:
+        return "it is the name of a DOS device"
+    return "it is longer than 255 characters" if units > _MAX_NAME_UNITS else None
+
+
+def _batches(words: Sequence[str]) -> Iterator[Sequence[str]]:
+    """`words` in pieces short enough for a command line."""
+    batch: list[str] = []
+    length = 0
+    for word in words:
+        word_bytes = len(os.fsencode(word)) + 1
+        if batch and length + word_bytes > _ARGUMENT_BYTES:
+            yield batch
+            batch, length = [], 0
+        batch.append(word)
+        length += word_bytes
+    if batch:
+        yield batch

@@ -1,0 +1,109 @@
+"""Writes a planned disk image: table, filesystems, blobs; checked, and then there at once."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from voidimg.disk.checks import check_fat, check_image
+from voidimg.disk.contents import host_path
+from voidimg.disk.ext4 import make_ext4
+from voidimg.disk.fat import make_fat
+from voidimg.disk.plan import DiskPlan, FatPlan, PartitionPlan
+from voidimg.disk.table_writer import write_table
+from voidimg.errors import LayoutError, storing
+
+_COPY_BYTES = 2**20
+MODE = 0o644
+
+
+def write_image(plan: DiskPlan, tree: Path, out: Path, epoch: int) -> None:
+    """Write the disk image of `plan`, filled from `tree`, as the sparse file `out`.
+
+    `out` appears whole and checked, or not at all. Must run where the owners of the tree are what
+    they shall be in the image: inside its user namespace.
+
+    Args:
+        plan: made by `plan_disk` from the measured tree.
+        tree: the top of the tree.
+        out: the image; replaced when it exists.
+        epoch: the build's time, in seconds since 1970.
+
+    Raises:
+        LayoutError: the tree is not what was planned, or a check of the result failed.
+        StoreError: the image cannot be written (`DiskFullError`: for want of space).
+        ToolError: a program is missing or failed.
+    """
+    with storing(out, "write the image"):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        # libparted wants a directory to itself; beside `out`, so that the last step is a rename.
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as name:
+            private = Path(name)
+            image = private / "disk.img"
+            _write(plan, tree, image, private, epoch)
+            check_image(plan, image)
+            image.chmod(MODE)
+            image.replace(out)
+
+
+def _write(plan: DiskPlan, tree: Path, image: Path, private: Path, epoch: int) -> None:
+    with image.open("xb") as file:
+        file.truncate(plan.size_bytes)
+    write_table(plan, image)
+    for partition in plan.partitions:
+        scratch = private / partition.name
+        scratch.mkdir()
+        _fill(partition, tree, image, scratch, epoch)
+    with image.open("r+b") as file:
+        for blob in plan.blobs:
+            content = host_path(tree, blob.source).read_bytes()
+            if len(content) != blob.length_bytes:
+                raise LayoutError(
+                    f"{blob.source} has {len(content)} bytes, but {blob.length_bytes} were planned",
+                    code="CHANGED",
+                    where=blob.source,
+                )
+            file.seek(blob.offset_bytes)
+            file.write(content)
+
+
+def _fill(partition: PartitionPlan, tree: Path, image: Path, scratch: Path, epoch: int) -> None:
+    filesystem = partition.filesystem
+    if isinstance(filesystem, FatPlan):
+        top = None if partition.mount is None else host_path(tree, partition.mount)
+        volume = scratch / "fat.img"
+        make_fat(filesystem, top, volume, epoch)
+        check_fat(volume, partition)
+        place_sparse(volume, image, partition.offset_bytes)
+        volume.unlink()
+        return
+    mounts = partition.other_mounts
+    make_ext4(
+        filesystem, tree, partition.mount, mounts, image, partition.offset_bytes, epoch, scratch
+    )
+
+
+def place_sparse(source: Path, target: Path, offset_bytes: int) -> None:
+    """Copy `source` into `target` at `offset_bytes`, leaving its holes and zeros as holes."""
+    zeros = bytes(_COPY_BYTES)
+    with source.open("rb", buffering=0) as from_file, target.open("r+b", buffering=0) as to_file:
+        descriptor = from_file.fileno()
+        for start, end in stored_extents(descriptor):
+            for at in range(start, end, _COPY_BYTES):
+                piece = os.pread(descriptor, min(_COPY_BYTES, end - at), at)
+                if piece != zeros[: len(piece)]:
+                    os.pwrite(to_file.fileno(), piece, offset_bytes + at)
+
+
+def stored_extents(descriptor: int) -> Iterator[tuple[int, int]]:
+    """The parts (first byte, byte after the last) of an open file that are not holes."""
+    size, at = os.fstat(descriptor).st_size, 0
+    while at < size:
+        try:
+            start = os.lseek(descriptor, at, os.SEEK_DATA)
+        except OSError:  # ENXIO: only a hole up to the end
+            return
+        at = os.lseek(descriptor, start, os.SEEK_HOLE)
+        yield start, at

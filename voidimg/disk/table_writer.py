@@ -1,0 +1,107 @@
+"""Writes the partition table of a planned disk into its image file (libparted).
+
+libparted makes every identifier at random and chooses types by what it finds in the partitions, so
+both are set afterwards, straight from the plan.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+from typing import Any, BinaryIO
+from uuid import UUID
+
+from voidimg.disk.plan import DiskPlan, PartitionPlan
+from voidimg.disk.table import GPT_ATTRIBUTE_LEGACY_BOOT, SECTOR_BYTES, blank_crc
+from voidimg.errors import LayoutError
+
+_BOOT_CODE_BYTES = 440
+_MBR_ENTRIES = 446
+
+
+def write_table(plan: DiskPlan, image: Path) -> None:
+    """Write the table of `plan` into `image`, which must already have its full size.
+
+    `image` must lie in a directory of its own: libparted opens ``IMAGE1`` to ``IMAGE64`` beside it.
+
+    Raises:
+        LayoutError: libparted refuses the layout.
+    """
+    _commit(plan, image)
+    with image.open("r+b") as file:
+        # libparted puts boot code of its own into an empty MBR; nothing here starts through it.
+        file.write(bytes(_BOOT_CODE_BYTES))
+        if plan.label == "mbr":
+            _fix_mbr(file, plan)
+        else:
+            backup_sector = _fix_gpt(file, plan, 1)
+            _fix_gpt(file, plan, backup_sector)
+
+
+def _commit(plan: DiskPlan, image: Path) -> None:
+    import _ped
+    import parted
+
+    try:
+        device = parted.getDevice(str(image))
+        try:
+            disk = parted.freshDisk(device, "msdos" if plan.label == "mbr" else "gpt")
+            for partition in plan.partitions:
+                _add(parted, device, disk, partition)
+            disk.commitToDevice()
+        finally:
+            device.removeFromCache()
+    except (parted.PartedException, _ped.PartitionException, _ped.DiskException) as error:
+        raise LayoutError(
+            f"libparted refuses the layout: {' '.join(str(error).split())}",
+            code="PARTED",
+            where=str(image),
+        ) from error
+
+
+def _add(parted: Any, device: Any, disk: Any, planned: PartitionPlan) -> None:
+    geometry = parted.Geometry(device=device, start=planned.start_sector, length=planned.sectors)
+    partition = parted.Partition(disk=disk, type=parted.PARTITION_NORMAL, geometry=geometry)
+    disk.addPartition(partition=partition, constraint=parted.Constraint(exactGeom=geometry))
+    if disk.type == "gpt":
+        partition.set_name(planned.name)
+
+
+def _fix_mbr(file: BinaryIO, plan: DiskPlan) -> None:
+    file.seek(_BOOT_CODE_BYTES)
+    file.write(struct.pack("<I", plan.identifiers.signature))
+    for partition in plan.partitions:
+        entry = _MBR_ENTRIES + 16 * (partition.number - 1)
+        file.seek(entry)
+        file.write(bytes((0x80 if partition.active else 0,)))
+        file.seek(entry + 4)
+        file.write(bytes((int(partition.type, 16),)))
+
+
+def _fix_gpt(file: BinaryIO, plan: DiskPlan, header_sector: int) -> int:
+    """Set what the plan says in one of the two tables; returns the sector of the other's header."""
+    file.seek(header_sector * SECTOR_BYTES)
+    sector = bytearray(file.read(SECTOR_BYTES))
+    header_bytes = struct.unpack_from("<I", sector, 12)[0]
+    table_sector, count, entry_bytes = struct.unpack_from("<QII", sector, 72)
+    file.seek(table_sector * SECTOR_BYTES)
+    table = bytearray(file.read(count * entry_bytes))
+    for partition in plan.partitions:
+        at = (partition.number - 1) * entry_bytes
+        kind = UUID(partition.type).bytes_le
+        table[at : at + 32] = kind + partition.identifiers.guid.bytes_le
+        attributes = GPT_ATTRIBUTE_LEGACY_BOOT if partition.active else 0
+        struct.pack_into("<Q", table, at + 48, attributes)
+    # Boot loaders lie before the first partition: tools must not offer that space as free.
+    struct.pack_into("<Q", sector, 40, plan.first_partition_sector)
+    sector[56:72] = plan.identifiers.guid.bytes_le
+    struct.pack_into("<I", sector, 88, zlib.crc32(table))
+    header = blank_crc(bytes(sector[:header_bytes]))
+    struct.pack_into("<I", sector, 16, zlib.crc32(header))
+    file.seek(table_sector * SECTOR_BYTES)
+    file.write(table)
+    file.seek(header_sector * SECTOR_BYTES)
+    file.write(sector)
+    other_sector: int = struct.unpack_from("<Q", sector, 32)[0]
+    return other_sector

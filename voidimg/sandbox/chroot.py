@@ -26,7 +26,7 @@ SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 class Outcome:
     """A program of the tree that ended.
 
-    `status` is its exit status, or 128 + N when signal N killed it. `output` is what it wrote to
+    `status` is its exit status, or -N when signal N killed it. `output` is what it wrote to
     standard output and error; of more than `jail.OUTPUT_BYTES` bytes the middle is left out.
     """
 

@@ -293,8 +293,7 @@ def _collect(child: int, output: int, timeout_seconds: float) -> tuple[bytes, in
     _, status = os.waitpid(child, 0)
     while text.read(output):
         pass
-    code = os.waitstatus_to_exitcode(status)
-    return text.value(), code if code >= 0 else 128 - code, timed_out
+    return text.value(), os.waitstatus_to_exitcode(status), timed_out
 
 
 class _Bounded:

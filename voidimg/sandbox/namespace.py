@@ -16,7 +16,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar, cast
 
-import voidimg
 from voidimg.errors import SandboxError, VoidimgError
 from voidimg.events import Event, Listener, ignore
 from voidimg.sandbox import idmap
@@ -114,7 +113,7 @@ def _describe(
 
 
 def _program(descriptor: int) -> str:
-    home = str(Path(voidimg.__file__).resolve().parent.parent)
+    home = str(Path(__file__).resolve().parents[2])
     # Relative entries mean another directory once the worker has changed to /.
     path = [str(Path(entry).resolve()) for entry in sys.path]
     if home not in path:

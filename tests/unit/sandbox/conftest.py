@@ -1,0 +1,32 @@
+"""A small native tree, made of this host's own programs and their libraries."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+PROGRAMS = ("dash", "cat", "ls", "sleep", "id", "setsid", "mkdir", "chown", "unshare", "mount")
+
+
+@pytest.fixture(scope="session")
+def native_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tree in which ``/bin/sh`` and a few programs run."""
+    tree = tmp_path_factory.mktemp("tree")
+    (tree / "bin").mkdir()
+    for name in PROGRAMS:
+        program = shutil.which(name)
+        assert program is not None
+        shutil.copy(program, tree / "bin" / name)
+        listed = subprocess.run(["ldd", program], capture_output=True, text=True, check=True)
+        for word in listed.stdout.split():
+            if word.startswith("/"):
+                library = tree / word[1:]
+                library.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(word, library)
+    (tree / "bin/sh").symlink_to("dash")
+    (tree / "etc").mkdir()
+    (tree / "etc/passwd").write_text("root:x:0:0::/:/bin/sh\n")
+    return tree

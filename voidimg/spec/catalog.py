@@ -20,12 +20,16 @@ _MUSL = "-musl"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CatalogEntry:
     """A platform or profile that can be named; `source` is its file."""
 
     name: str
     summary: str
     source: Path
+
+    def as_json(self) -> dict[str, str]:
+        """The entry as a JSON-ready mapping."""
+        return {"name": self.name, "summary": self.summary, "source": str(self.source)}
 
 
 class Catalog:
@@ -43,7 +47,7 @@ class Catalog:
     def __init__(self, search: Sequence[Path] = ()):
         self._search = SearchPath.of(search)
 
-    def platforms(self) -> tuple[Entry, ...]:
+    def platforms(self) -> tuple[CatalogEntry, ...]:
         """Every platform that can be built, ``-musl`` names included, by name.
 
         Raises:
@@ -51,7 +55,7 @@ class Catalog:
         """
         return tuple(self._entries("platform"))
 
-    def profiles(self) -> tuple[Entry, ...]:
+    def profiles(self) -> tuple[CatalogEntry, ...]:
         """Every profile, by name.
 
         Raises:
@@ -90,7 +94,7 @@ class Catalog:
             self._check_file(path, errors)
         return in_order(errors)
 
-    def _entries(self, kind: Kind) -> Iterator[Entry]:
+    def _entries(self, kind: Kind) -> Iterator[CatalogEntry]:
         errors: list[SpecError] = []
         for name, files in self._search.files(kind).items():
             family = read_family(files[0], kind, self._search, errors.append)
@@ -101,7 +105,7 @@ class Catalog:
                 continue
             summary = str(merged.at("summary").content)
             for libc in _offered(merged) if kind == "platform" else ("glibc",):
-                yield Entry(name + _suffix(libc), summary, files[0])
+                yield CatalogEntry(name + _suffix(libc), summary, files[0])
         raise_all(errors)
 
     def _recipe(

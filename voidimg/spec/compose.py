@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from pydantic import BaseModel
 
@@ -33,6 +33,15 @@ class ResolvedRecipe:
     """The TOML files it was made of: the platform's parents and itself, then the profile's."""
     templates: tuple[Path, ...]
     """The directories in which its templates are found, first match wins."""
+
+    def values(self) -> Iterator[tuple[str, object]]:
+        """Every value of the recipe by its path, in the order of the models."""
+        recipe = self.recipe.model_dump(mode="json")
+        for path in leaf_paths(recipe):
+            value: Any = recipe
+            for step in path:
+                value = value[step]
+            yield path_text(path), value
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ leave anything out and may change the lists of its parent; `PLATFORM_DOCUMENT` a
 
 from __future__ import annotations
 
+import functools
 from types import NoneType
-from typing import Annotated, Any, Generic, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import Discriminator, Field, Tag, create_model
 
@@ -79,18 +80,20 @@ class Profile(Model):
     smoke: ProfileSmoke = ProfileSmoke()
 
 
-T = TypeVar("T")
-
-
-class ListChange(Model, Generic[T]):
-    """Changes the list of the parent instead of replacing it; `remove` comes first.
-
-    Tables are removed by their name, path or medium. An added table with the name of one that is
-    there takes its place; other elements go to the end, once.
-    """
-
-    add: tuple[T, ...] = ()
-    remove: tuple[str, ...] = ()
+def _change_model(element: Any, name: str) -> type[Model]:
+    """The table that changes the parent's list of `element`s."""
+    fields: dict[str, Any] = {
+        "add": (
+            tuple[element, ...],
+            Field(default=(), description="Goes to the end, or in the place of one of its name."),
+        ),
+        "remove": (
+            tuple[str, ...],
+            Field(default=(), description="Words, or the name, path or medium of tables."),
+        ),
+    }
+    doc = "Changes the list of the parent instead of replacing it; `remove` comes first."
+    return create_model(name, __base__=Model, __doc__=doc, __module__=__name__, **fields)
 
 
 def _list_or_change(value: object) -> str | None:
@@ -99,15 +102,15 @@ def _list_or_change(value: object) -> str | None:
     return "<change>" if isinstance(value, dict) else None
 
 
-def _changeable(element: Any) -> Any:
+def _changeable(element: Any, change: type[Model]) -> Any:
     """A list of `element`, or a change of the parent's list."""
     return Annotated[
-        Annotated[tuple[element, ...], Tag("<list>")]
-        | Annotated[ListChange[element], Tag("<change>")],
+        Annotated[tuple[element, ...], Tag("<list>")] | Annotated[change, Tag("<change>")],
         Discriminator(_list_or_change),
     ]
 
 
+@functools.cache
 def _partial(model: type[Model], *, without: frozenset[str] = frozenset()) -> type[Model]:
     """`model` with every key optional and every list changeable, tables within included.
 
@@ -124,7 +127,9 @@ def _partial(model: type[Model], *, without: frozenset[str] = frozenset()) -> ty
         if isinstance(annotation, type) and issubclass(annotation, Model):
             annotation = _partial(annotation)
         elif get_origin(annotation) is tuple:
-            annotation = _changeable(get_args(annotation)[0])
+            element = get_args(annotation)[0]
+            change = _change_model(element, f"{model.__name__}{name.capitalize()}Change")
+            annotation = _changeable(element, change)
         elif field.metadata:
             annotation = Annotated[(annotation, *field.metadata)]
         fields[name] = (annotation, Field(default=None, description=field.description))

@@ -32,6 +32,10 @@ class Origin:
         """``file:line:column``, or the file alone."""
         return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
 
+    def as_json(self) -> dict[str, object]:
+        """The origin as a JSON-ready mapping."""
+        return {"file": self.file, "line": self.line, "column": self.column}
+
 
 DEFAULT = Origin("default")
 

@@ -1,0 +1,40 @@
+"""`voidimg check`: what is wrong with platform and profile files."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from voidimg import Catalog, SpecError
+from voidimg.cli.search import catalog_option
+from voidimg.cli.session import json_option
+
+
+@click.command()
+@click.argument("files", nargs=-1, metavar="[FILE]...", type=click.Path(path_type=Path))
+@catalog_option
+@json_option
+def command(catalog: Catalog, files: tuple[Path, ...], *, as_json: bool) -> int:
+    r"""Validate platform and profile files; without FILE, all that `voidimg list` would name.
+
+    All errors of all files are said at once, one a line, as file:line:column. What a file inherits
+    and the profile of a platform are checked with it. The exit status is 3 if anything is wrong.
+
+    Examples:
+    \b
+      voidimg check my-board.toml
+      voidimg check platforms/*.toml profiles/*.toml
+      voidimg check --json my-board.toml
+    """
+    errors = catalog.check_files(files or catalog.files())
+    if as_json:
+        found = [error.as_json() for error in errors]
+        click.echo(json.dumps(found, indent=2, sort_keys=True, ensure_ascii=False))
+    else:
+        for error in errors:
+            click.echo(f"{error} [{error.code}]")
+    sys.stdout.flush()
+    return SpecError.exit_status if errors else 0

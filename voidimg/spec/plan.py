@@ -1,0 +1,93 @@
+"""What a build of a recipe will do, in order, as far as the recipe alone can tell.
+
+Nothing is fetched to say it, so package sizes are not known here: a size is given where the recipe
+fixes it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from voidimg.spec.model import Disk, Partition, Recipe, Stage, StageName
+from voidimg.units import format_size
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """One step: `what` is done, with the `details` (packages, paths, words) it is done to.
+
+    `size` is in bytes where the recipe fixes it, None where it follows from the content.
+    """
+
+    stage: Literal["lock", "rootfs", "platformfs", "image"]
+    what: str
+    details: tuple[str, ...] = ()
+    size: int | None = None
+
+    def as_json(self) -> dict[str, object]:
+        """The step as a JSON-ready mapping."""
+        return {
+            "stage": self.stage,
+            "what": self.what,
+            "details": list(self.details),
+            "size": self.size,
+        }
+
+
+def planned_steps(recipe: Recipe) -> tuple[PlannedStep, ...]:
+    """The steps of a build of `recipe`, in the order in which they are taken."""
+    steps = [
+        PlannedStep("lock", "resolve packages of all stages from", recipe.repositories),
+        PlannedStep("lock", "fetch and verify packages signed by", recipe.keys),
+        *_stage_steps("rootfs", recipe.rootfs),
+    ]
+    if recipe.locale is not None:
+        steps.append(PlannedStep("rootfs", "generate the locale", (recipe.locale,)))
+    steps += [
+        PlannedStep("rootfs", "set the host name", (recipe.hostname,)),
+        PlannedStep("rootfs", "set the time zone", (recipe.timezone,)),
+        PlannedStep("rootfs", "set up accounts", tuple(user.name for user in recipe.users)),
+        PlannedStep("rootfs", "write the ROOTFS tarball"),
+        *_stage_steps("platformfs", recipe.platformfs),
+        PlannedStep("platformfs", "write the PLATFORMFS tarball"),
+    ]
+    if recipe.disk is not None:
+        steps += [*_stage_steps("image", recipe.image), *_disk_steps(recipe.disk)]
+    return tuple(steps)
+
+
+def _stage_steps(name: StageName, stage: Stage) -> list[PlannedStep]:
+    """What a stage adds, in the order of `Stage`."""
+    parts = (
+        ("install and configure", stage.packages),
+        ("edit", tuple(edit.path for edit in stage.edits)),
+        ("write", tuple(file.path for file in stage.files)),
+        ("enable services", stage.services),
+    )
+    return [PlannedStep(name, what, details) for what, details in parts if details]
+
+
+def _disk_steps(disk: Disk) -> list[PlannedStep]:
+    steps = [PlannedStep("image", f"write the {disk.label} partition table", (), disk.size)]
+    for partition in disk.partitions:
+        size = None if partition.size == "rest" else partition.size
+        details = _partition_details(partition, disk)
+        steps.append(PlannedStep("image", f"fill partition {partition.name}", details, size))
+    for blob in disk.blobs:
+        what = f"write the boot loader at byte {blob.offset}"
+        steps.append(PlannedStep("image", what, (blob.source,)))
+    return [*steps, PlannedStep("image", "compress the image")]
+
+
+def _partition_details(partition: Partition, disk: Disk) -> tuple[str, ...]:
+    details = [f"from {partition.mount}"] if partition.mount is not None else []
+    if partition.filesystem == "vfat":
+        details.append(f"FAT{partition.fat.bits}")
+    else:
+        details.append("ext4" if partition.ext4.journal else "ext4 without journal")
+    if partition.size == "rest" and disk.size is None:
+        details.append(f"{format_size(disk.headroom)} of room")
+    elif partition.size == "rest":
+        details.append("the rest of the disk")
+    return tuple(details)

@@ -1,0 +1,69 @@
+"""The JSON Schemas of platform and profile files, for editors, generated from the models.
+
+``python -m voidimg.spec.schema`` writes them to ``voidimg/schemas``; a test sees to it that the
+written ones are those of the models. In an editor with TOML support (Taplo, VS Code's Even Better
+TOML) a first line ``#:schema path/to/platform.schema.json`` gives completion and checks.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from voidimg.spec.document import DOCUMENTS, Kind
+from voidimg.spec.search import SHIPPED
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+DIRECTORY = SHIPPED / "schemas"
+
+
+def json_schema(kind: Kind) -> dict[str, object]:
+    """The JSON Schema (draft 2020-12) of a file of `kind`."""
+    model = DOCUMENTS[kind]
+    schema = _for_toml(model.model_json_schema(by_alias=True, mode="validation"))
+    if not isinstance(schema, dict):
+        raise TypeError("a schema is an object")
+    return {"$schema": DIALECT, **schema}
+
+
+def schema_text(kind: Kind) -> str:
+    """The schema as it is written to a file: sorted keys, two spaces, a newline at the end."""
+    return json.dumps(json_schema(kind), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def schema_path(kind: Kind) -> Path:
+    """Where the schema of `kind` is kept."""
+    return DIRECTORY / f"{kind}.schema.json"
+
+
+def write_schemas() -> None:
+    """Write the schemas of the models over the kept ones."""
+    DIRECTORY.mkdir(exist_ok=True)
+    for kind in DOCUMENTS:
+        schema_path(kind).write_text(schema_text(kind), encoding="utf-8")
+
+
+def _for_toml(value: object) -> object:
+    """`value` of a schema as a file in TOML needs it.
+
+    TOML has no null: None only marks a key that may be absent. And a default that is a number of
+    bytes or bits does not help where a string with a unit is to be written.
+    """
+    if isinstance(value, list):
+        return [_for_toml(inner) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    match value:
+        case {"anyOf": [dict(only), {"type": "null"}], **rest}:
+            value = {**only, **rest}
+    default = value.get("default")
+    useless = default is None or (value.get("type") == "string" and not isinstance(default, str))
+    return {
+        name: _for_toml(inner)
+        for name, inner in value.items()
+        if not (name == "default" and useless)
+    }
+
+
+if __name__ == "__main__":
+    write_schemas()

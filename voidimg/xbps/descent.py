@@ -30,9 +30,9 @@ def temporary_name(fd: int) -> bytes:
 
 def write_all(fd: int, content: bytes) -> None:
     """Write all of `content`, however many calls it takes."""
-    view = memoryview(content)
-    while view:
-        view = view[os.write(fd, view) :]
+    done = os.write(fd, content) if content else 0
+    while done < len(content):
+        done += os.write(fd, memoryview(content)[done:])
 
 
 def unlink_if_there(fd: int, name: bytes) -> None:

@@ -1,0 +1,99 @@
+"""Directories of a tree held open while many files are put into them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from dataclasses import dataclass
+
+from voidimg.errors import PackageError
+from voidimg.xbps.openat2 import Links, open_inside
+
+_MOST_OPEN = 256
+"""Descriptors held at most; a process may usually have 1024."""
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """An open directory. `gives_group`: new files in it get its group (setgid)."""
+
+    fd: int
+    gives_group: bool
+
+
+class Directories:
+    """Opens the parents of package files below `root_fd`, making missing ones (0755).
+
+    A parent that is a symbolic link is followed only when the link is relative, stays beneath
+    the root and leads to a directory: so ``/bin -> usr/bin`` of a merged /usr works. Every other
+    link is refused; xbps would delete it and make a directory in its place. (A link that comes
+    in the same transaction is refused before, by `voidimg.xbps.fileplan`.)
+
+    The process's umask must be 0 while this is used.
+    """
+
+    def __init__(self, root_fd: int, where: str) -> None:
+        self.where = where
+        self._root_fd = root_fd
+        self._open: dict[bytes, Directory] = {}
+
+    def close(self) -> None:
+        """Give all descriptors back."""
+        for directory in self._open.values():
+            os.close(directory.fd)
+        self._open.clear()
+
+    def get(self, path: bytes) -> Directory:
+        """The directory `path`, relative to the root.
+
+        Raises:
+            PackageError: ``PARENT-LINK``, it or a parent is a link that is not followed;
+                ``PARENT-FILE``, it or a parent is something else.
+        """
+        found = self._open.get(path)
+        if found is None:
+            if len(self._open) >= _MOST_OPEN:
+                self.close()
+            fd = self._enter(path)
+            status = os.fstat(fd)
+            found = self._open[path] = Directory(fd, bool(status.st_mode & stat.S_ISGID))
+        return found
+
+    def _enter(self, path: bytes) -> int:
+        try:
+            return open_inside(self._root_fd, path, Links.BENEATH)
+        except FileNotFoundError:
+            self._make(path)
+        except OSError as error:
+            raise self._refused(path, error) from error
+        try:
+            return open_inside(self._root_fd, path, Links.BENEATH)
+        except OSError as error:
+            raise self._refused(path, error) from error
+
+    def _make(self, path: bytes) -> None:
+        """Make `path`; another worker may have made it meanwhile, or a dangling link be there."""
+        parent, _, name = path.rpartition(b"/")
+        try:
+            os.mkdir(name, 0o755, dir_fd=self.get(parent).fd)
+        except FileExistsError:
+            return
+
+    def _refused(self, path: bytes, error: OSError) -> Exception:
+        name = "/" + path.decode("utf-8", "surrogateescape")
+        if error.errno in (errno.EXDEV, errno.ELOOP, errno.ENOENT):
+            return PackageError(
+                f"{name} is, or passes through, a link that leaves the tree or leads nowhere",
+                code="PARENT-LINK",
+                where=self.where,
+                hint="only relative links to directories inside the tree are followed",
+            )
+        if error.errno == errno.ENOTDIR:
+            return PackageError(
+                f"{name} is needed as a directory, but it or a parent is something else",
+                code="PARENT-FILE",
+                where=self.where,
+                hint="remove what is in its place",
+            )
+        return error

@@ -1,0 +1,172 @@
+"""Removing packages: which may go, and which of their files."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from voidimg.errors import ResolveError, StoreError
+from voidimg.xbps.contents import Kind, Listed
+from voidimg.xbps.fileplan import KEPT_LINKS, holds
+from voidimg.xbps.names import split_pkgver
+from voidimg.xbps.pattern import is_pattern, matches
+from voidimg.xbps.plist import PlistDict
+from voidimg.xbps.tree import NotInTreeError, Tree
+
+
+def plan_removal(
+    packages: Mapping[str, PlistDict],
+    names: Sequence[str],
+    *,
+    recursive: bool = False,
+    orphans: bool = False,
+    force: bool = False,
+) -> tuple[str, ...]:
+    """The names of the packages to remove, dependents before what they depend on.
+
+    Args:
+        packages: the package database's entries.
+        names: packages to remove.
+        recursive: also what they needed, if it came as a dependency and nobody else needs it.
+        orphans: also everything else that came as a dependency and nobody needs.
+        force: remove packages that others need.
+
+    Raises:
+        ResolveError: one is not installed (``NOT-INSTALLED``) or needed (``NEEDED``).
+    """
+    missing = [name for name in names if name not in packages]
+    if missing:
+        raise ResolveError(f"{missing[0]} is not installed", code="NOT-INSTALLED", where=missing[0])
+    leaving = list(dict.fromkeys(names))
+    candidates: Collection[str] = packages if orphans else ()
+    if recursive and not orphans:
+        candidates = _closure(packages, names)
+    while True:
+        unneeded = sorted(
+            name
+            for name in candidates
+            if name not in leaving
+            and packages[name].get("automatic-install") is True
+            and not any(_dependents(packages, name, leaving))
+        )
+        if not unneeded:
+            break
+        leaving += unneeded
+    if not force:
+        for name in leaving:
+            needed_by = next(_dependents(packages, name, leaving), None)
+            if needed_by is not None:
+                raise ResolveError(
+                    f"{name} cannot be removed: {needed_by} needs it",
+                    code="NEEDED",
+                    where=name,
+                    hint=f"remove {needed_by} too",
+                )
+    return tuple(leaving)
+
+
+def _depends(entry: PlistDict) -> list[str]:
+    depends = entry.get("run_depends", [])
+    return [str(one) for one in depends] if isinstance(depends, list) else []
+
+
+def _satisfies(entry: PlistDict, dependency: str) -> bool:
+    """Whether an installed package, or a name it provides, is what `dependency` asks for."""
+    provides = entry.get("provides", [])
+    offered = [entry.get("pkgver"), *(provides if isinstance(provides, list) else [])]
+    for pkgver in offered:
+        if isinstance(pkgver, str) and (
+            matches(pkgver, dependency) if is_pattern(dependency) else pkgver == dependency
+        ):
+            return True
+    return False
+
+
+def _dependents(
+    packages: Mapping[str, PlistDict], name: str, leaving: Collection[str]
+) -> Iterator[str]:
+    """Packages that stay and have a dependency that only `name`, of those staying, satisfies."""
+    for other, entry in packages.items():
+        if other in leaving or other == name:
+            continue
+        for dependency in _depends(entry):
+            if _satisfies(packages[name], dependency) and not any(
+                _satisfies(rest, dependency)
+                for third, rest in packages.items()
+                if third != name and third not in leaving
+            ):
+                yield str(entry.get("pkgver", other))
+                break
+
+
+def _closure(packages: Mapping[str, PlistDict], names: Sequence[str]) -> set[str]:
+    """Everything that `names` depend on, directly or not, themselves left out."""
+    found: set[str] = set()
+    todo = list(names)
+    while todo:
+        for dependency in _depends(packages[todo.pop()]):
+            for name, entry in packages.items():
+                if name not in found and _satisfies(entry, dependency):
+                    found.add(name)
+                    todo.append(name)
+    return found - set(names)
+
+
+def remove_files(tree: Tree, listed: Sequence[Listed]) -> tuple[str, ...]:
+    """Remove the files of a package, longest path first.
+
+    Files whose content changed stay, links whose target changed stay, directories stay unless
+    empty, and so do the links of the merged /usr.
+
+    Returns:
+        The paths that are gone.
+    """
+    gone = []
+    for one in sorted(listed, key=lambda one: -len(one.path)):
+        if one.path in KEPT_LINKS or not _is_ours(tree, one):
+            continue
+        if remove_path(tree, one.path):
+            gone.append(one.path)
+    return tuple(gone)
+
+
+def remove_path(tree: Tree, path: str) -> bool:
+    """Remove the file, link or empty directory `path`. Returns whether it was there and went."""
+    try:
+        tree.remove(path)
+    except NotInTreeError:
+        return False
+    except StoreError as error:
+        if error.code.endswith(("TREE-NOT-EMPTY", "TREE-TYPE", "TREE-EXISTS")):
+            return False
+        raise
+    return True
+
+
+def _is_ours(tree: Tree, one: Listed) -> bool:
+    if one.is_regular:
+        return holds(tree, one.path, one.sha256) is True
+    if one.kind is not Kind.LINK:
+        return True
+    try:
+        text = tree.readlink(one.path)
+    except StoreError:
+        return False
+    return one.target in (link_target(one.path, text), text)
+
+
+def link_target(path: str, text: str) -> str:
+    """The form in which a file list records the link at `path` with `text`.
+
+    Text with ``./`` in it is resolved; other relative text is put behind the link's directory.
+    """
+    if text.startswith("/"):
+        return text
+    behind = f"{posixpath.dirname(path)}/{text}"
+    return posixpath.normpath(behind) if "./" in text else behind
+
+
+def pkgver_of(entry: PlistDict) -> str:
+    """The pkgver of a database entry; empty when it has none."""
+    pkgver = entry.get("pkgver")
+    return pkgver if isinstance(pkgver, str) and split_pkgver(pkgver) else ""

@@ -7,16 +7,33 @@ import os
 import random
 from pathlib import Path
 
+from voidimg.xbps.plist import PlistDict, encode
+
 EPOCH = 1710374400
+PKGDB: PlistDict = {
+    "bash": {
+        "pkgver": "bash-5.2.21_1",
+        "architecture": "aarch64",
+        "state": "installed",
+        "automatic-install": True,
+    },
+    "rpi-base": {
+        "pkgver": "rpi-base-2.2_1",
+        "architecture": "noarch",
+        "state": "unpacked",
+        "automatic-install": False,
+    },
+}
 FILES: dict[str, tuple[bytes, int]] = {
     "/boot/kernel8.img": (gzip.compress(b"Linux" * 10_000, mtime=0), 0o755),
     "/boot/bcm2711-rpi-4-b.dtb": (b"\xd0\x0d\xfe\xed" * 1000, 0o644),
     "/boot/cmdline.txt": (b"root=PARTUUID=x rootwait\n", 0o644),
-    "/boot/config.txt": (b"", 0o444),
+    "/boot/config.txt": (b"# none\n\ndtparam=audio=on\n", 0o444),
     "/boot/overlays/vc4-kms-v3d.dtbo": (b"\xd0\x0d\xfe\xed" * 100, 0o600),
     "/boot/overlays/odd [name] (1).dtbo": (b"x" * 5000, 0o644),
     "/boot/a [dir]/file": (b"y", 0o644),
-    "/etc/fstab": (b"UUID=x / ext4 defaults 0 1\n", 0o644),
+    "/etc/fstab": (b"# device\n\nUUID=x  /\text4 defaults 0 1\n", 0o644),
+    "/var/db/xbps/pkgdb-0.38.plist": (encode(PKGDB), 0o644),
     "/etc/shadow": (b"root:$6$salt$hash:19796:0:99999:7:::\n", 0o600),
     "/etc/ssh/sshd_config": (b"#PermitRootLogin no\nPermitRootLogin yes\n", 0o644),
     "/etc/sv/sshd/run": (b"#!/bin/sh\n", 0o755),

@@ -1,0 +1,122 @@
+"""Opens an artifact of any kind for reading: raw image or tar, compressed or not."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from voidimg.errors import LayoutError, PackageError, storing
+from voidimg.xbps.compression import Stream, open_stream
+
+_MAGIC = {
+    b"\xfd7zXZ\0": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+}
+_HEAD_BYTES = 2**15 + 6
+_COPY_BYTES = 2**20
+_MAX_BYTES = 64 * 2**30
+"""Larger images than any that Void publishes; a stream that gives more was made to fill disks."""
+
+ArtifactKind = Literal["disk image", "tar"]
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """An artifact by its first bytes; `compression` is ``none``, ``xz``, ``zstd`` and so on."""
+
+    path: Path
+    kind: ArtifactKind
+    compression: str
+
+
+def open_artifact(path: Path) -> Artifact:
+    """What `path` is, by content and not by name.
+
+    Raises:
+        LayoutError: it is neither a disk image nor a tar, or damaged.
+        StoreError: it cannot be read.
+    """
+    with _whole(path) as stream:
+        head = stream.read(_HEAD_BYTES)
+    with path.open("rb") as file:
+        begin = file.read(8)
+    found = (name for magic, name in _MAGIC.items() if begin.startswith(magic))
+    return Artifact(path, _kind(head, path), next(found, "none"))
+
+
+def _kind(head: bytes, path: Path) -> ArtifactKind:
+    if head[257:262] == b"ustar":
+        return "tar"
+    if head[510:512] == b"\x55\xaa" and head[2**15 + 1 : 2**15 + 6] != b"CD001":
+        return "disk image"
+    what = "an ISO image" if head[2**15 + 1 : 2**15 + 6] == b"CD001" else "of an unknown kind"
+    raise LayoutError(
+        f"{path} is {what}" if head else f"{path} is empty",
+        code="UNKNOWN-ARTIFACT",
+        where=str(path),
+        hint="what can be read are disk images and tars, plain or compressed by xz, zstd or gzip",
+    )
+
+
+@contextmanager
+def raw_image(artifact: Artifact, scratch: Path | None) -> Iterator[Path]:
+    """The image as a raw file: itself, or a sparse temporary one in `scratch` while this lasts.
+
+    Raises:
+        LayoutError: the compressed stream is damaged or truncated.
+        StoreError: the temporary file cannot be written.
+    """
+    if artifact.compression == "none":
+        yield artifact.path
+        return
+    directory = scratch or Path(tempfile.gettempdir())
+    with storing(directory, "decompress into"):
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="image.", dir=directory) as name:
+            raw = Path(name) / "disk.img"
+            with storing(raw, "decompress into"):
+                _decompress(artifact.path, raw)
+            yield raw
+
+
+def _decompress(path: Path, raw: Path) -> None:
+    zeros = bytes(_COPY_BYTES)
+    at = 0
+    with _whole(path) as stream, raw.open("wb", buffering=0) as file:
+        while piece := stream.read(_COPY_BYTES):
+            if piece != zeros[: len(piece)]:
+                os.pwrite(file.fileno(), piece, at)
+            at += len(piece)
+        file.truncate(at)
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Stream]:
+    """The decompressed bytes of `path`, with damage told in words that fit an image."""
+    with not_sound(path):
+        stream = open_stream(path, max_bytes=_MAX_BYTES)
+        try:
+            yield stream
+        finally:
+            stream.close()
+
+
+@contextmanager
+def not_sound(path: Path) -> Iterator[None]:
+    """Turn what the readers of archives raise into a `LayoutError` about the artifact `path`."""
+    try:
+        yield
+    except PackageError as error:
+        raise LayoutError(
+            f"{path} is damaged: {error.what}",
+            code="DAMAGED",
+            where=str(path),
+            hint="compare its checksum, and fetch or build it again",
+        ) from error

@@ -1,0 +1,140 @@
+"""Says what an installed tree is by a few of its files: packages, services, boot. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from voidimg.disk.tree_files import TreeFiles
+from voidimg.xbps.pkgdb import FILE as PKGDB
+from voidimg.xbps.pkgdb import Pkgdb
+from voidimg.xbps.plist import decode
+
+_SERVICES = "/etc/runit/runsvdir/default"
+_FSTAB = "/etc/fstab"
+_SHADOW = "/etc/shadow"
+_SSHD = "/etc/ssh/sshd_config"
+_KERNEL = re.compile(r"/(kernel[^/]*\.img|vmlinu[xz][^/]*|[uz]?Image[^/]*)")
+
+WANTED = (PKGDB, _FSTAB, _SHADOW, _SSHD, "/boot/cmdline.txt", "/boot/config.txt")
+"""The files whose content is looked at."""
+
+BOOT_DIRECTORIES = ("/boot", "/boot/dtbs", "/boot/overlays")
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """One package of the tree's database."""
+
+    pkgver: str
+    architecture: str
+    state: str
+    automatic: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """What the machine boots from; `device_trees` and `overlays` count files.
+
+    `cmdline` and `config` are the texts of the Raspberry Pi's files, None where there are none.
+    """
+
+    kernels: tuple[str, ...]
+    device_trees: int
+    overlays: int
+    cmdline: str | None
+    config: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may log in: `root_password` is ``set``, ``locked``, ``empty`` or ``absent``.
+
+    `permit_root_login` is the value in force for sshd, None without an sshd.
+    """
+
+    root_password: str
+    permit_root_login: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What was found in a tree; `architecture` is that of most packages."""
+
+    architecture: str | None
+    packages: tuple[Package, ...]
+    services: tuple[str, ...]
+    fstab: tuple[str, ...]
+    access: Access
+
+
+def find(files: TreeFiles) -> Findings:
+    """What the tree of `files` is.
+
+    Raises:
+        PackageError: its package database cannot be decoded.
+    """
+    packages = tuple(_packages(files.read(PKGDB)))
+    counted = Counter(p.architecture for p in packages if p.architecture != "noarch")
+    fstab = (files.read(_FSTAB) or b"").decode("utf-8", "replace").splitlines()
+    return Findings(
+        architecture=counted.most_common(1)[0][0] if counted else None,
+        packages=packages,
+        services=files.names(_SERVICES),
+        fstab=tuple(" ".join(line.split()) for line in fstab if _is_entry(line)),
+        access=Access(_root_password(files.read(_SHADOW)), _permit_root_login(files.read(_SSHD))),
+    )
+
+
+def find_boot(paths: Iterable[str], cmdline: bytes | None, config: bytes | None) -> Boot:
+    """What the boot files are; `paths` are relative to the boot directory, as ``/kernel8.img``."""
+    known = sorted(paths)
+    return Boot(
+        kernels=tuple(path for path in known if _KERNEL.fullmatch(path)),
+        device_trees=sum(path.endswith(".dtb") for path in known),
+        overlays=sum(path.endswith(".dtbo") for path in known),
+        cmdline=None if cmdline is None else cmdline.decode("utf-8", "replace").strip(),
+        config=None if config is None else config.decode("utf-8", "replace"),
+    )
+
+
+def _packages(content: bytes | None) -> Iterable[Package]:
+    if content is None:
+        return
+    for name, entry in sorted(Pkgdb(decode(content, where=PKGDB)).packages.items()):
+        yield Package(
+            pkgver=str(entry.get("pkgver", name)),
+            architecture=str(entry.get("architecture", "")),
+            state=str(entry.get("state", "")),
+            automatic=entry.get("automatic-install") is True,
+        )
+
+
+def _is_entry(line: str) -> bool:
+    return bool(line.strip()) and not line.lstrip().startswith("#")
+
+
+def _root_password(shadow: bytes | None) -> str:
+    for line in (shadow or b"").decode("utf-8", "replace").splitlines():
+        fields = line.split(":")
+        if fields[0] == "root" and len(fields) > 1:
+            if not fields[1]:
+                return "empty"
+            return "locked" if fields[1][0] in "!*" else "set"
+    return "absent"
+
+
+def _permit_root_login(config: bytes | None) -> str | None:
+    """The first value counts; a Match block holds for some only (sshd_config(5))."""
+    if config is None:
+        return None
+    for line in config.decode("utf-8", "replace").splitlines():
+        words = line.replace("=", " ", 1).split()
+        keyword = words[0].lower() if words else ""
+        if keyword == "match":
+            break
+        if keyword == "permitrootlogin" and len(words) > 1:
+            return words[1].lower()
+    return "prohibit-password"

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from voidimg.errors import PackageError
-
 from . import elf, raspberry
 from .deb import Deb, read_deb
-from .model import HANDMADE_MTIME, Member, Package
+from .model import HANDMADE_MTIME, Member, Package, dependency_name
 from .paths import merged, merged_link
 from .scripts import render_script, triggers_of
 from .selection import Selection, void_version
@@ -31,15 +31,15 @@ class Conversion:
     def packages(self, only: Iterable[str] | None = None) -> Iterator[Package]:
         """The packages in order of name; `only` these if given.
 
-        Raises:
-            PackageError: two packages own one path, a shared library has no owner, or
-                dependencies go in a circle.
+        Debian's archives are decompressed in threads, the order stays.
         """
         groups = self._groups()
         versions = self._versions(groups)
         names = sorted(versions) if only is None else sorted(only)
-        for name in names:
-            yield self._package(name, groups.get(name, ()), versions)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            yield from pool.map(
+                lambda name: self._package(name, groups.get(name, ()), versions), names
+            )
 
     def kernel_version(self) -> str:
         """The kernel's version as an XBPS version."""
@@ -81,115 +81,95 @@ class Conversion:
 
     def _package(self, name: str, debs: Sequence[str], versions: Mapping[str, str]) -> Package:
         source = read_source(name)
-        read = [read_deb(self.deb_files[deb]) for deb in debs]
-        members, conf_files = self._members(source, read)
-        if name in raspberry.EXTRA:
-            members = [*members, *raspberry.EXTRA[name](self._kernel_source())]
-        members = _placed(members, source)
-        depends = self._depends(source, debs, versions)
-        provided, required = _shared_libraries(members)
-        return Package(
-            name=name,
+        extra = raspberry.EXTRA.get(name)
+        return assemble(
+            source,
+            [read_deb(self.deb_files[deb]) for deb in debs],
+            [] if extra is None else extra(self._kernel_source()),
             version=versions[name],
-            architecture=source.architecture or _architecture(read, members),
             short_desc=source.short_desc or self.selection.debs[debs[0]].summary,
-            members=tuple(members),
-            depends=depends,
-            provides=source.provides,
-            replaces=source.replaces,
-            conflicts=source.conflicts,
-            conf_files=tuple(sorted({*conf_files, *source.conf_files})),
-            alternatives=source.alternatives,
-            shlib_provides=provided,
-            shlib_requires=required,
-            install=render_script("install", self._variables(source), source.install),
-            remove=render_script("remove", self._variables(source), source.remove),
+            needs=self.selection.run_depends(name, debs, versions),
+            prune=self.selection.names.prune,
+            kernel_release=self.kernel_release(),
         )
 
-    def _variables(self, source: Source) -> dict[str, str]:
-        release = self.kernel_release()
-        return {name: value.replace("@KERNEL@", release) for name, value in source.triggers.items()}
 
-    def _members(self, source: Source, debs: Sequence[Deb]) -> tuple[list[Member], set[str]]:
-        members = []
-        conf_files = set()
-        for deb in debs:
-            for member in deb.members:
-                moved = _moved(member, source)
-                if moved is not None and self._wanted(moved.path, source):
-                    members.append(moved)
-            conf_files |= {_renamed(merged(path), source) for path in deb.conf_files}
-        present = {member.path for member in members if member.kind == "file"}
-        return members, conf_files & present
+def assemble(
+    source: Source,
+    debs: Sequence[Deb],
+    extra: Iterable[Member],
+    *,
+    version: str,
+    short_desc: str,
+    needs: Mapping[str, str],
+    prune: Sequence[str] = (),
+    kernel_release: str = "",
+) -> Package:
+    """One package from its written part, its Debian packages and computed files.
 
-    def _wanted(self, path: str, source: Source) -> bool:
-        # A pattern the package itself names wins over the general ones.
-        if source.keep and source.wants(path):
-            return True
-        pruned = any(fnmatchcase(path, pattern) for pattern in self.selection.names.prune)
-        return not pruned and source.wants(path)
-
-    def _depends(
-        self, source: Source, debs: Sequence[str], versions: Mapping[str, str]
-    ) -> tuple[str, ...]:
-        found = self.selection.run_depends(source.name, debs, versions)
-        for name in source.without:
-            found.pop(name, None)
-        for pattern in source.depends:
-            found[pattern.split(">")[0].split("<")[0]] = pattern
-        if triggers_of(source.triggers):
-            found.setdefault("xbps-triggers", "xbps-triggers>=0")
-        return tuple(pattern for _, pattern in sorted(found.items()))
-
-
-def check(packages: Sequence[Package]) -> None:
-    """Make sure that the packages fit together.
-
-    Raises:
-        PackageError: two packages own one path, a library or dependency has no owner, or
-            dependencies go in a circle.
+    Args:
+        source: the written part; it wins over Debian's files.
+        debs: Debian packages, in the order in which they may replace each other's files.
+        extra: further files.
+        version: with revision.
+        short_desc: one line.
+        needs: package name to dependency pattern, as Debian has it.
+        prune: shell patterns of paths that no package has.
+        kernel_release: what `@KERNEL@` in the variables of triggers stands for.
     """
-    owners: dict[str, str] = {}
-    for package in packages:
-        for member in package.members:
-            other = owners.setdefault(member.path, package.name)
-            if other != package.name:
-                raise PackageError(
-                    f"{member.path} is also in {other}", code="TESTREPO", where=package.name
-                )
-    sonames = {soname for package in packages for soname in package.shlib_provides}
-    for package in packages:
-        missing = sorted(set(package.shlib_requires) - sonames)
-        if missing:
-            raise PackageError(
-                f"nothing provides {', '.join(missing)}", code="TESTREPO", where=package.name
-            )
-    _check_order({package.name: package for package in packages})
-
-
-def _check_order(packages: Mapping[str, Package]) -> None:
-    provided = {
-        text.rpartition("-")[0]: package.name
-        for package in packages.values()
-        for text in package.provides
+    found, conf_files = _members(source, debs, prune)
+    members = _placed([*found, *extra], source)
+    provided, required = _shared_libraries(members)
+    variables = {
+        name: value.replace("@KERNEL@", kernel_release) for name, value in source.triggers.items()
     }
-    done: set[str] = set()
+    return Package(
+        name=source.name,
+        version=version,
+        architecture=source.architecture or _architecture(debs, members),
+        short_desc=short_desc,
+        members=tuple(members),
+        depends=_depends(source, needs),
+        provides=source.provides,
+        replaces=source.replaces,
+        conflicts=source.conflicts,
+        conf_files=tuple(sorted({*conf_files, *source.conf_files})),
+        alternatives=source.alternatives,
+        shlib_provides=provided,
+        shlib_requires=required,
+        install=render_script("install", variables, source.install),
+        remove=render_script("remove", variables, source.remove),
+    )
 
-    def visit(name: str, chain: tuple[str, ...]) -> None:
-        if name in chain:
-            circle = " -> ".join((*chain[chain.index(name) :], name))
-            raise PackageError(f"a circle: {circle}", code="TESTREPO", where=name)
-        if name in done:
-            return
-        if name not in packages:
-            raise PackageError("does not exist", code="TESTREPO", where=" -> ".join((*chain, name)))
-        for pattern in packages[name].depends:
-            wanted = pattern.split(">")[0].split("<")[0]
-            visit(provided.get(wanted, wanted), (*chain, name))
-        done.add(name)
 
-    for name in packages:
-        visit(name, ())
+def _members(
+    source: Source, debs: Sequence[Deb], prune: Sequence[str]
+) -> tuple[list[Member], set[str]]:
+    members = []
+    conf_files = set()
+    for deb in debs:
+        for member in deb.members:
+            moved = _moved(member, source)
+            if moved is not None and _is_wanted(moved.path, source, prune):
+                members.append(moved)
+        conf_files |= {_renamed(merged(path), source) for path in deb.conf_files}
+    return members, conf_files & {member.path for member in members if member.kind == "file"}
+
+
+def _is_wanted(path: str, source: Source, prune: Sequence[str]) -> bool:
+    # A pattern the package itself names wins over the general ones.
+    if source.keep and source.wants(path):
+        return True
+    return source.wants(path) and not any(fnmatchcase(path, pattern) for pattern in prune)
+
+
+def _depends(source: Source, needs: Mapping[str, str]) -> tuple[str, ...]:
+    found = {name: pattern for name, pattern in needs.items() if name not in source.without}
+    for pattern in source.depends:
+        found[dependency_name(pattern)] = pattern
+    if triggers_of(source.triggers):
+        found.setdefault("xbps-triggers", "xbps-triggers>=0")
+    return tuple(pattern for _, pattern in sorted(found.items()))
 
 
 def _moved(member: Member, source: Source) -> Member | None:

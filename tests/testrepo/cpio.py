@@ -34,7 +34,7 @@ def write_cpio(nodes: Iterable[Node]) -> bytes:
 
 def gzip(content: bytes) -> bytes:
     """`content` as gzip without a name or time."""
-    compressor = zlib.compressobj(9, zlib.DEFLATED, 31)
+    compressor = zlib.compressobj(6, zlib.DEFLATED, 31)
     return compressor.compress(content) + compressor.flush()
 
 

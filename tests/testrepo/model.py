@@ -55,3 +55,8 @@ class Package:
     def installed_bytes(self) -> int:
         """The size of all regular files."""
         return sum(len(member.content) for member in self.members)
+
+
+def dependency_name(pattern: str) -> str:
+    """The package a dependency such as ``glibc>=2.36_1`` is on."""
+    return pattern.partition(">")[0].partition("<")[0]

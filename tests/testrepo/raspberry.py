@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from threading import Lock
 
 from voidimg.run import run
 
@@ -113,9 +114,14 @@ EXTRA: Mapping[str, Callable[[KernelSource], list[Member]]] = {
 """Packages whose files are computed from the kernel, beside what Debian and package.toml give."""
 
 
-@cache
 def _read_kernel(path: Path) -> Deb:
-    return read_deb(path)
+    # Three packages are cut from it, perhaps in three threads: it is read once.
+    with _reading:
+        return _read_deb_once(path)
+
+
+_reading = Lock()
+_read_deb_once = cache(read_deb)
 
 
 def _modules(deb: Deb) -> dict[str, Module]:

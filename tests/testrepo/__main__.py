@@ -1,0 +1,37 @@
+"""`python -m tests.testrepo --out DIR`: makes the test repository, and copies it and its key to DIR."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+from voidimg.errors import VoidimgError
+
+from .provision import provide, provide_tiny
+
+
+def main() -> int:
+    """Run the command; 0, or 1 with the reason on standard error."""
+    parser = argparse.ArgumentParser(prog="python -m tests.testrepo", description=__doc__)
+    parser.add_argument("--out", type=Path, help="copy the repository to this directory")
+    parser.add_argument("--cache", type=Path, help="default: build/testrepo in the checkout")
+    parser.add_argument("--tiny", action="store_true", help="the tiny repository instead")
+    options = parser.parse_args()
+    try:
+        found = (provide_tiny if options.tiny else provide)(options.cache)
+    except VoidimgError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    path, key = found.path, found.key_plist
+    if options.out is not None:
+        path, key = options.out, options.out / key.name
+        shutil.copytree(found.path, path, dirs_exist_ok=True)
+        shutil.copyfile(found.key_plist, key)
+    sys.stdout.write(f"repository: {path}\nkey: {key}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

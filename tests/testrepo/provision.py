@@ -1,0 +1,164 @@
+"""Provides the finished repositories: made once, kept in a cache, made again when inputs change."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from voidimg import xbps
+from voidimg.errors import FetchError
+
+from .apt import Apt, DebEntry
+from .checks import check
+from .convert import ARCHITECTURE, Conversion
+from .model import Package
+from .selection import NAMES, Selection, read_names
+from .tinyset import tiny_packages, tiny_selection
+from .writing import write_repository
+
+HERE = Path(__file__).parent
+DEFAULT_CACHE = HERE.parent.parent / "build" / "testrepo"
+_WRITERS = ("keys.py", "pkgwriter.py", "plist.py", "repodata.py", "repository.py", "tarwriter.py")
+_Make = Callable[[Selection, dict[str, Path]], Iterable[Package]]
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryFixture:
+    """A signed repository: its directory, the plist of the key to trust, its architecture."""
+
+    path: Path
+    key_plist: Path
+    arch: str
+
+
+def provide(cache: Path | None = None) -> RepositoryFixture:
+    """The whole repository: base-container-full, base-system, rpi-base, cloud-guest-utils.
+
+    Args:
+        cache: where downloads and repositories are kept; `build/testrepo` by default.
+
+    Raises:
+        FetchError: Debian's packages are not in the cache and cannot be downloaded.
+        PackageError: the converted packages do not fit together.
+    """
+
+    def make(selection: Selection, deb_files: dict[str, Path]) -> Iterable[Package]:
+        return Conversion(selection, deb_files).packages()
+
+    return _provide("whole", cache or DEFAULT_CACHE, lambda selection: selection, make)
+
+
+def provide_tiny(cache: Path | None = None) -> RepositoryFixture:
+    """The tiny repository (`tiny-base`, `tiny-platform`, `tiny-service`), of a few megabytes.
+
+    Raises:
+        FetchError: the one Debian package it needs cannot be downloaded.
+    """
+    return _provide("tiny", cache or DEFAULT_CACHE, tiny_selection, tiny_packages)
+
+
+def read_selection(cache: Path, *, refresh: bool = False) -> Selection:
+    """The chosen Debian packages; remembered until names.toml changes or `refresh` is asked."""
+    names = read_names()
+    key = hashlib.sha256(NAMES.read_bytes()).hexdigest()
+    memory = cache / "selection.json"
+    if memory.is_file() and not refresh:
+        table = json.loads(memory.read_text("utf-8"))
+        if table["names"] == key:
+            debs = [DebEntry(**entry) for entry in table["debs"]]
+            return Selection(names, {deb.name: deb for deb in debs})
+    apt = Apt(cache / "apt")
+    if refresh:
+        apt.update()
+    selection = Selection.closure(apt.index(), names)
+    debs_json = [asdict(deb) for deb in selection.debs.values()]
+    cache.mkdir(parents=True, exist_ok=True)
+    memory.write_text(json.dumps({"names": key, "debs": debs_json}, indent=1) + "\n", "utf-8")
+    return selection
+
+
+def _provide(
+    kind: str, cache: Path, reduce: Callable[[Selection], Selection], make: _Make
+) -> RepositoryFixture:
+    cache.mkdir(parents=True, exist_ok=True)
+    with _locked(cache / "lock"):
+        selection = read_selection(cache)
+        fixture = _finished(cache / kind, _stamp(reduce(selection)))
+        if fixture is not None:
+            return fixture
+        selection, files = _download(cache, selection, reduce)
+        packages = list(make(selection, files))
+        check(packages)
+        return _write(cache / kind, _stamp(reduce(selection)), packages)
+
+
+def _download(
+    cache: Path, selection: Selection, reduce: Callable[[Selection], Selection]
+) -> tuple[Selection, dict[str, Path]]:
+    apt = Apt(cache / "apt")
+    try:
+        return selection, apt.download(list(reduce(selection).debs.values()), cache / "debs")
+    except FetchError:
+        # The mirror has moved on to newer versions than those remembered.
+        selection = read_selection(cache, refresh=True)
+        return selection, apt.download(list(reduce(selection).debs.values()), cache / "debs")
+
+
+def _write(directory: Path, stamp: str, packages: Iterable[Package]) -> RepositoryFixture:
+    with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".new-") as work:
+        new = Path(work) / "made"
+        key = write_repository(packages, new / "repository", ARCHITECTURE)
+        (new / "keys").mkdir()
+        name = f"{key.fingerprint}.plist"
+        (new / "keys" / name).write_bytes(key.plist())
+        (new / "stamp").write_text(stamp, "utf-8")
+        if directory.exists():
+            shutil.rmtree(directory)
+        new.rename(directory)
+    return RepositoryFixture(directory / "repository", directory / "keys" / name, ARCHITECTURE)
+
+
+def _finished(directory: Path, stamp: str) -> RepositoryFixture | None:
+    memory = directory / "stamp"
+    if not memory.is_file() or memory.read_text("utf-8") != stamp:
+        return None
+    key_plist = next((directory / "keys").glob("*.plist"))
+    return RepositoryFixture(directory / "repository", key_plist, ARCHITECTURE)
+
+
+def _stamp(selection: Selection) -> str:
+    """Changes whenever the bytes of the repository may change."""
+    digest = hashlib.sha256()
+    for name, deb in selection.debs.items():
+        digest.update(f"{name} {deb.version}\n".encode())
+    writers = Path(xbps.__file__).parent
+    for path in [*sorted(_sources()), *(writers / name for name in _WRITERS)]:
+        mode = path.stat().st_mode & 0o100
+        digest.update(f"{path.name} {mode} {path.stat().st_size}\n".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _sources() -> Iterator[Path]:
+    for path in HERE.rglob("*"):
+        if path.is_file() and "__pycache__" not in path.parts:
+            yield path
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    # Parallel test runs share the cache: one of them makes the repository, the others wait.
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -10,7 +10,12 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from voidimg.errors import CollectedError, SpecError, VoidimgError, exit_status_of
+    from voidimg.errors import (
+        CollectedError,
+        SpecError,
+        VoidimgError,
+        exit_status_of,
+    )
     from voidimg.events import (
         Event,
         Listener,
@@ -20,17 +25,82 @@ if TYPE_CHECKING:
         StepStarted,
         event_as_json,
     )
-    from voidimg.identity import ReleaseDate
-    from voidimg.spec.catalog import Catalog, CatalogEntry
-    from voidimg.spec.compose import ResolvedRecipe
-    from voidimg.spec.model import Recipe
-    from voidimg.spec.plan import PlannedStep, planned_steps
-    from voidimg.spec.tree import Origin
-    from voidimg.units import format_size
+    from voidimg.identity import (
+        ReleaseDate,
+    )
+    from voidimg.release.keys import (
+        ReleaseKey,
+        TrustedKey,
+        create_release_key,
+        find_public_key,
+        needs_passphrase,
+        read_public_key,
+    )
+    from voidimg.release.signing import (
+        SignedSet,
+        date_of_name,
+        date_of_set,
+        sign_set,
+    )
+    from voidimg.release.verify import (
+        Verified,
+        VerifiedFile,
+        verify_files,
+        verify_set,
+    )
+    from voidimg.spec.catalog import (
+        Catalog,
+        CatalogEntry,
+    )
+    from voidimg.spec.compose import (
+        ResolvedRecipe,
+    )
+    from voidimg.spec.model import (
+        Recipe,
+    )
+    from voidimg.spec.plan import (
+        PlannedStep,
+        planned_steps,
+    )
+    from voidimg.spec.tree import (
+        Origin,
+    )
+    from voidimg.units import (
+        format_size,
+    )
+    from voidimg.xbps.binpkg import (
+        BinaryPackage,
+    )
+    from voidimg.xbps.keys import (
+        PrivateKey,
+        PublicKey,
+        create_repository_key,
+    )
+    from voidimg.xbps.pkgdir import (
+        read_package_directory,
+    )
+    from voidimg.xbps.pkgwriter import (
+        PackageMember,
+        PackageMeta,
+        write_package,
+    )
+    from voidimg.xbps.repodata import (
+        Repodata,
+    )
+    from voidimg.xbps.repository import (
+        architectures,
+        index_packages,
+        packages_of,
+        read_repodata,
+        sign_packages,
+        sign_repository,
+        write_key_file,
+    )
 
 __version__ = "2026.11.0"
 
 _HOME = {
+    "BinaryPackage": "voidimg.xbps.binpkg",
     "Catalog": "voidimg.spec.catalog",
     "CatalogEntry": "voidimg.spec.catalog",
     "CollectedError": "voidimg.errors",
@@ -38,22 +108,52 @@ _HOME = {
     "Listener": "voidimg.events",
     "Message": "voidimg.events",
     "Origin": "voidimg.spec.tree",
+    "PackageMember": "voidimg.xbps.pkgwriter",
+    "PackageMeta": "voidimg.xbps.pkgwriter",
     "PlannedStep": "voidimg.spec.plan",
+    "PrivateKey": "voidimg.xbps.keys",
     "Progress": "voidimg.events",
+    "PublicKey": "voidimg.xbps.keys",
     "Recipe": "voidimg.spec.model",
     "ReleaseDate": "voidimg.identity",
+    "ReleaseKey": "voidimg.release.keys",
+    "Repodata": "voidimg.xbps.repodata",
     "ResolvedRecipe": "voidimg.spec.compose",
+    "SignedSet": "voidimg.release.signing",
     "SpecError": "voidimg.errors",
     "StepFinished": "voidimg.events",
     "StepStarted": "voidimg.events",
+    "TrustedKey": "voidimg.release.keys",
+    "Verified": "voidimg.release.verify",
+    "VerifiedFile": "voidimg.release.verify",
     "VoidimgError": "voidimg.errors",
+    "architectures": "voidimg.xbps.repository",
+    "create_release_key": "voidimg.release.keys",
+    "create_repository_key": "voidimg.xbps.keys",
+    "date_of_name": "voidimg.release.signing",
+    "date_of_set": "voidimg.release.signing",
     "event_as_json": "voidimg.events",
     "exit_status_of": "voidimg.errors",
+    "find_public_key": "voidimg.release.keys",
     "format_size": "voidimg.units",
+    "index_packages": "voidimg.xbps.repository",
+    "needs_passphrase": "voidimg.release.keys",
+    "packages_of": "voidimg.xbps.repository",
     "planned_steps": "voidimg.spec.plan",
+    "read_package_directory": "voidimg.xbps.pkgdir",
+    "read_public_key": "voidimg.release.keys",
+    "read_repodata": "voidimg.xbps.repository",
+    "sign_packages": "voidimg.xbps.repository",
+    "sign_repository": "voidimg.xbps.repository",
+    "sign_set": "voidimg.release.signing",
+    "verify_files": "voidimg.release.verify",
+    "verify_set": "voidimg.release.verify",
+    "write_key_file": "voidimg.xbps.repository",
+    "write_package": "voidimg.xbps.pkgwriter",
 }
 
 __all__ = [
+    "BinaryPackage",
     "Catalog",
     "CatalogEntry",
     "CollectedError",
@@ -61,19 +161,48 @@ __all__ = [
     "Listener",
     "Message",
     "Origin",
+    "PackageMember",
+    "PackageMeta",
     "PlannedStep",
+    "PrivateKey",
     "Progress",
+    "PublicKey",
     "Recipe",
     "ReleaseDate",
+    "ReleaseKey",
+    "Repodata",
     "ResolvedRecipe",
+    "SignedSet",
     "SpecError",
     "StepFinished",
     "StepStarted",
+    "TrustedKey",
+    "Verified",
+    "VerifiedFile",
     "VoidimgError",
+    "architectures",
+    "create_release_key",
+    "create_repository_key",
+    "date_of_name",
+    "date_of_set",
     "event_as_json",
     "exit_status_of",
+    "find_public_key",
     "format_size",
+    "index_packages",
+    "needs_passphrase",
+    "packages_of",
     "planned_steps",
+    "read_package_directory",
+    "read_public_key",
+    "read_repodata",
+    "sign_packages",
+    "sign_repository",
+    "sign_set",
+    "verify_files",
+    "verify_set",
+    "write_key_file",
+    "write_package",
 ]
 
 

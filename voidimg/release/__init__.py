@@ -1,1 +1,1 @@
-"""Image sets: names, checksums, minisign, verify."""
+"""Image sets: checksums, minisign keys and signatures, verification."""

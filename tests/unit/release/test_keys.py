@@ -1,0 +1,162 @@
+"""Release keys: names, comments, modes, passphrases, and other things mistaken for keys."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from voidimg.errors import ReleaseError, VerifyError
+from voidimg.identity import ReleaseDate
+from voidimg.release.keys import (
+    ReleaseKey,
+    create_release_key,
+    find_public_key,
+    needs_passphrase,
+    read_public_key,
+    read_secret_key,
+)
+
+DATE = ReleaseDate.parse("20240314")
+VOID_LINE = "RWSGbzWdyvz8o4nrhY1nbmHLF6QiFH/AQXs1mS/0X+t1x3WwUA16hdc/"
+
+
+def test_files_are_named_and_commented_as_voids(key: ReleaseKey) -> None:
+    """The date goes into the secret key's comment, the key id into the public key's."""
+    public, secret = key.public_path.read_text(), key.secret_path.read_text()
+    assert (key.public_path.name, key.secret_path.name) == (
+        "void-release-20240314.pub",
+        "void-release-20240314.sec",
+    )
+    assert f"untrusted comment: minisign public key {key.key_id}\n{key.public_line}\n" == public
+    assert len(public) == 113
+    comment = "untrusted comment: This key is only valid for images with date 20240314."
+    assert comment == secret.splitlines()[0]
+
+
+def test_the_secret_key_is_private(key: ReleaseKey) -> None:
+    """Mode 0600, whatever the umask."""
+    assert stat.S_IMODE(key.secret_path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(key.public_path.stat().st_mode) == 0o644
+
+
+def test_the_key_id_is_printed_as_minisign_prints_it() -> None:
+    """Void's key of 20240314 is announced as A3FCFCCA9D356F86."""
+    assert read_public_key(VOID_LINE).key_id == "A3FCFCCA9D356F86"
+
+
+@pytest.mark.parametrize("existing", ["void-release-20240314.pub", "void-release-20240314.sec"])
+def test_keys_are_never_overwritten(tmp_path: Path, existing: str) -> None:
+    """Neither file changes, and no half of a new pair appears."""
+    (tmp_path / existing).write_text("precious")
+    with pytest.raises(ReleaseError) as caught:
+        create_release_key(DATE, tmp_path, passphrase=None)
+    assert caught.value.code == "E-RELEASE-EXISTS"
+    assert [path.name for path in tmp_path.iterdir()] == [existing]
+    assert (tmp_path / existing).read_text() == "precious"
+
+
+def test_an_empty_passphrase_is_not_a_passphrase(tmp_path: Path) -> None:
+    """It must be said explicitly that there is none."""
+    with pytest.raises(ReleaseError) as caught:
+        create_release_key(DATE, tmp_path, passphrase="")
+    assert caught.value.code == "E-RELEASE-PASSPHRASE-EMPTY"
+
+
+def test_the_passphrase_opens_the_key(tmp_path: Path) -> None:
+    """A wrong one and a missing one are different errors."""
+    key = create_release_key(DATE, tmp_path, passphrase="geheim ü", memory_bytes=2**20)
+    assert needs_passphrase(key.secret_path)
+    with pytest.raises(ReleaseError) as missing:
+        read_secret_key(key.secret_path, None)
+    with pytest.raises(ReleaseError) as wrong:
+        read_secret_key(key.secret_path, "nein")
+    with read_secret_key(key.secret_path, "geheim ü") as secret:
+        assert not secret.is_encrypted()
+    assert missing.value.code == "E-RELEASE-PASSPHRASE-NEEDED"
+    assert wrong.value.code == "E-RELEASE-PASSPHRASE-WRONG"
+
+
+def test_the_passphrase_is_in_no_file(tmp_path: Path) -> None:
+    """Nothing but the two key files appears, and neither holds it."""
+    create_release_key(DATE, tmp_path, passphrase="geheimnis", memory_bytes=2**20)
+    assert len(list(tmp_path.iterdir())) == 2
+    assert all(b"geheimnis" not in path.read_bytes() for path in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"<!DOCTYPE html>\n<html><body>key</body></html>", "KEY-HTML"),
+        (b"\n\n<html>", "KEY-HTML"),
+        (b"", "KEY-EMPTY"),
+        (b'<?xml version="1.0"?><plist version="1.0"><dict/></plist>', "KEY-REPOSITORY"),
+        (b"SHA256 (a) = 12\n", "KEY-IS-SUMS"),
+        (b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n", "KEY-NOT-KEY"),
+        (b"ssh-ed25519 AAAA me\n", "KEY-NOT-KEY"),
+        (b"untrusted comment: minisign public key X\nRWSGbzWdyvz8\n", "KEY-NOT-KEY"),
+        (b"untrusted comment: minisign public key X\n", "KEY-NOT-KEY"),
+        (b"\x00\x01", "KEY-NOT-KEY"),
+    ],
+)
+def test_other_things_given_as_key_are_recognised(
+    tmp_path: Path, content: bytes, code: str
+) -> None:
+    """Each mistake has its own code."""
+    path = tmp_path / "given.pub"
+    path.write_bytes(content)
+    with pytest.raises(VerifyError) as caught:
+        read_public_key(path)
+    assert f"E-VERIFY-{code}" == caught.value.code
+    assert caught.value.hint
+
+
+def test_the_secret_key_is_not_taken_for_the_public_one(key: ReleaseKey) -> None:
+    """And the other way round."""
+    with pytest.raises(VerifyError) as public:
+        read_public_key(key.secret_path)
+    with pytest.raises(ReleaseError) as secret:
+        read_secret_key(key.public_path, None)
+    assert (public.value.code, secret.value.code) == (
+        "E-VERIFY-KEY-SECRET",
+        "E-RELEASE-SECRET-KEY-KIND",
+    )
+
+
+@pytest.mark.parametrize("form", ["{line}\n", "untrusted comment: Schlüssel\r\n{line}\r\n"])
+def test_unusual_public_key_files_are_read(tmp_path: Path, form: str) -> None:
+    """A bare line, a comment that is not ASCII, line ends of Windows."""
+    path = tmp_path / "void-release-20240314.pub"
+    path.write_text(form.format(line=VOID_LINE), newline="")
+    found = read_public_key(path)
+    assert (found.key_id, found.date) == ("A3FCFCCA9D356F86", "20240314")
+
+
+def test_a_key_inside_the_set_is_not_found_by_itself(
+    tmp_path: Path, image_set: Path, key: ReleaseKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who can replace the images could replace the key beside them; elsewhere it is found."""
+    monkeypatch.chdir(image_set)
+    inside = image_set / key.public_path.name
+    inside.write_bytes(key.public_path.read_bytes())
+    with pytest.raises(VerifyError) as caught:
+        find_public_key("20240314", image_set)
+    assert caught.value.code == "E-VERIFY-KEY-MISSING"
+    monkeypatch.chdir(tmp_path)
+    assert find_public_key("20240314", image_set).samefile(key.public_path)
+
+
+def test_minisign_opens_our_encrypted_key(tmp_path: Path) -> None:
+    """It signs with our key, we verify what it made; scrypt's cost is in the key, here small."""
+    key = create_release_key(DATE, tmp_path, passphrase="geheim", memory_bytes=2**24)
+    message = tmp_path / "message"
+    message.write_bytes(b"content")
+    subprocess.run(
+        ["minisign", "-S", "-s", key.secret_path, "-m", message],
+        input=b"geheim\n",
+        check=True,
+        capture_output=True,
+    )
+    read_public_key(key.public_path).key.verify_file(message)

@@ -1,0 +1,129 @@
+"""Signing a set: what is refused, and that minisign and we understand each other."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from voidimg.errors import CollectedError, ReleaseError
+from voidimg.identity import ReleaseDate
+from voidimg.release.keys import ReleaseKey, create_release_key
+from voidimg.release.signing import date_of_name, date_of_set, sign_set
+
+
+def test_a_signed_set_has_voids_two_files(image_set: Path, key: ReleaseKey) -> None:
+    """Both comments say the date; the algorithm is the prehashed one."""
+    signed = sign_set(image_set, key.secret_path)
+    lines = (image_set / "sha256sum.sig").read_text().splitlines()
+    comment = "This key is only valid for images with date 20240314."
+    assert [f"untrusted comment: {comment}", f"trusted comment: {comment}"] == lines[::2]
+    assert lines[1].startswith("RU")  # base64 of ED, prehashed
+    assert len((image_set / "sha256sum.sig").read_bytes()) == 334
+    assert list(signed.files) == [
+        "void-aarch64-ROOTFS-20240314.tar.xz",
+        "void-rpi-aarch64-20240314.img.xz",
+        "void-rpi-aarch64-20240314.lock.json",
+    ]
+
+
+def test_signing_again_gives_the_same_bytes(image_set: Path, key: ReleaseKey) -> None:
+    """Neither file names itself, and nothing comes from the clock."""
+    sign_set(image_set, key.secret_path)
+    before = {path.name: path.read_bytes() for path in image_set.iterdir()}
+    sign_set(image_set, key.secret_path, jobs=4)
+    assert before == {path.name: path.read_bytes() for path in image_set.iterdir()}
+
+
+def test_a_signed_set_that_changed_is_not_signed_again(image_set: Path, key: ReleaseKey) -> None:
+    """Published files must not change."""
+    signed = sign_set(image_set, key.secret_path)
+    (image_set / "void-aarch64-ROOTFS-20240314.tar.xz").write_bytes(b"other")
+    with pytest.raises(ReleaseError) as caught:
+        sign_set(image_set, key.secret_path)
+    assert caught.value.code == "E-RELEASE-SIGNED-CHANGED"
+    signed.signature_path.unlink()
+    sign_set(image_set, key.secret_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "code"),
+    [
+        ("notes.txt", b"x", "UNEXPECTED"),
+        (".void-rpi-aarch64-20240314.img.xz.part", b"x", "UNEXPECTED"),
+        ("void-rpi-aarch64-20240313.img.xz", b"x", "OTHER-DATE"),
+        ("void-rpi-aarch64-20240314rc1.img.xz", b"x", "OTHER-DATE"),
+        ("void-release-20240314.sec", b"x", "KEY-IN-SET"),
+        ("void-release-20240314.pub", b"x", "KEY-IN-SET"),
+        ("void-rpi-armv6l-20240314.img.xz", b"", "EMPTY-FILE"),
+    ],
+)
+def test_what_is_not_of_the_set_is_refused(
+    image_set: Path, key: ReleaseKey, name: str, content: bytes, code: str
+) -> None:
+    """By name, and nothing is written."""
+    (image_set / name).write_bytes(content)
+    with pytest.raises(ReleaseError) as caught:
+        sign_set(image_set, key.secret_path)
+    assert f"E-RELEASE-{code}" == caught.value.code
+    assert not (image_set / "sha256sum.txt").exists()
+
+
+def test_directories_and_links_are_refused_together(image_set: Path, key: ReleaseKey) -> None:
+    """All problems at once."""
+    (image_set / "void-sub-20240314").mkdir()
+    (image_set / "void-link-20240314.img").symlink_to("/etc/passwd")
+    with pytest.raises(CollectedError) as caught:
+        sign_set(image_set, key.secret_path)
+    assert [error.code for error in caught.value.errors] == ["E-RELEASE-UNEXPECTED"] * 2
+
+
+def test_the_key_of_another_set_is_refused(image_set: Path, tmp_path: Path) -> None:
+    """Its comment says for which date it is."""
+    other = create_release_key(ReleaseDate.parse("20250202"), tmp_path, passphrase=None)
+    with pytest.raises(ReleaseError) as caught:
+        sign_set(image_set, other.secret_path)
+    assert caught.value.code == "E-RELEASE-KEY-DATE"
+
+
+def test_an_empty_directory_is_no_set(tmp_path: Path, key: ReleaseKey) -> None:
+    """There is nothing to sign, and no date to guess."""
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ReleaseError) as caught:
+        sign_set(tmp_path / "empty", key.secret_path)
+    assert caught.value.code == "E-RELEASE-SET-EMPTY"
+
+
+@pytest.mark.parametrize(
+    ("name", "date"),
+    [
+        ("void-live-x86_64-musl-20240314-base.iso", "20240314"),
+        ("void-aarch64-ROOTFS-20240314.tar.xz", "20240314"),
+        ("void-rpi-aarch64-musl-20240314.img.xz", "20240314"),
+        ("void-GCP-20240314rc1.tar.gz", "20240314rc1"),
+        ("void-x86_64-20240314.wsl", "20240314"),
+        ("void-20240314.manifest.json", "20240314"),
+        ("void-rpi-aarch64.img.xz", None),
+        ("other-20240314.img", None),
+    ],
+)
+def test_names_say_their_date(name: str, date: str | None) -> None:
+    """Void's names, of every kind."""
+    assert date == date_of_name(name)
+
+
+def test_the_date_of_a_set_comes_from_its_name_or_its_files(image_set: Path) -> None:
+    """A directory that is not named by a date is asked for its files."""
+    renamed = image_set.rename(image_set.with_name("candidate"))
+    assert str(date_of_set(renamed)) == "20240314"
+
+
+def test_minisign_verifies_our_signature(image_set: Path, key: ReleaseKey) -> None:
+    """With the command that Void's handbook gives."""
+    sign_set(image_set, key.secret_path)
+    words = ["minisign", "-V", "-H", "-p", str(key.public_path), "-x", "sha256sum.sig"]
+    ended = subprocess.run(
+        [*words, "-m", "sha256sum.txt"], cwd=image_set, check=True, capture_output=True, text=True
+    )
+    assert "only valid for images with date 20240314." in ended.stdout

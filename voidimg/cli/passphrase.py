@@ -1,0 +1,66 @@
+"""The options that say where a passphrase comes from, and the reading of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_MAX_BYTES = 4096
+
+
+def passphrase_options(function: F) -> F:
+    """Add `--passphrase-fd` and `--passphrase-env` to a verb."""
+    function = click.option(
+        "--passphrase-env",
+        metavar="NAME",
+        help="Take the passphrase from this environment variable.",
+    )(function)
+    return click.option(
+        "--passphrase-fd",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="Read the passphrase from this file descriptor, up to the end of its line.",
+    )(function)
+
+
+def read_passphrase(*, fd: int | None, env: str | None, prompt: str, confirm: bool) -> str:
+    """The passphrase from where the options say, or else typed at a prompt.
+
+    Raises:
+        click.UsageError: both options, an empty passphrase, or no terminal to ask on.
+    """
+    if fd is not None and env is not None:
+        raise click.UsageError("give either --passphrase-fd or --passphrase-env, not both")
+    if fd is not None:
+        passphrase = _read_line(fd)
+    elif env is not None:
+        passphrase = os.environ.get(env, "")
+    elif sys.stdin.isatty():
+        return str(click.prompt(prompt, hide_input=True, confirmation_prompt=confirm, err=True))
+    else:
+        raise click.UsageError(
+            "a passphrase is needed and there is no terminal to ask on:"
+            " give --passphrase-fd or --passphrase-env"
+        )
+    if not passphrase:
+        raise click.UsageError("the passphrase is empty")
+    return passphrase
+
+
+def _read_line(fd: int) -> str:
+    content = b""
+    try:
+        while b"\n" not in content and len(content) < _MAX_BYTES:
+            chunk = os.read(fd, _MAX_BYTES)
+            if not chunk:
+                break
+            content += chunk
+    except OSError as error:
+        raise click.UsageError(f"--passphrase-fd {fd}: {error.strerror}") from error
+    return content.partition(b"\n")[0].decode("utf-8", "surrogateescape")

@@ -1,0 +1,72 @@
+"""`voidimg sign`: sign the checksums of an image set."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from voidimg import ReleaseDate, date_of_set, needs_passphrase, sign_set
+from voidimg.cli.passphrase import passphrase_options, read_passphrase
+from voidimg.cli.session import Session, json_option, pass_session
+
+
+@click.command()
+@click.argument("directory", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.option(
+    "--key",
+    "secret_key",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="The secret key.  [default: void-release-DATE.sec here]",
+)
+@click.option("--date", help="Date of the set.  [default: the directory's name or its files']")
+@passphrase_options
+@json_option
+@pass_session
+def command(
+    session: Session,
+    directory: Path,
+    secret_key: Path | None,
+    date: str | None,
+    passphrase_fd: int | None,
+    passphrase_env: str | None,
+    as_json: bool,
+) -> None:
+    r"""Write sha256sum.txt and its minisign signature sha256sum.sig into DIRECTORY.
+
+    Every file must belong to the set; files of other dates, keys and leftovers are refused.
+
+    Examples:
+    \b
+      voidimg sign out/20240314
+      voidimg sign out/20240314 --key void-release-20240314.sec --passphrase-env RELEASE_KEY
+    """
+    release_date = ReleaseDate.parse(date) if date else date_of_set(directory)
+    key = secret_key or Path(f"void-release-{release_date}.sec")
+    if not key.is_file():
+        raise click.UsageError(f"there is no key {key}: name it with --key")
+    passphrase = None
+    if needs_passphrase(key):
+        passphrase = read_passphrase(
+            fd=passphrase_fd, env=passphrase_env, prompt=f"Passphrase of {key}", confirm=False
+        )
+    signed = sign_set(
+        directory,
+        key,
+        passphrase=passphrase,
+        date=release_date,
+        jobs=session.jobs,
+        listener=session.listener,
+    )
+    if as_json:
+        answer = {
+            "date": signed.date,
+            "key_id": signed.key_id,
+            "files": list(signed.files),
+            "sums": str(signed.sums_path),
+            "signature": str(signed.signature_path),
+        }
+        click.echo(json.dumps(answer, indent=2, sort_keys=True))
+        return
+    click.echo(f"{signed.signature_path}  {len(signed.files)} files, key {signed.key_id}")

@@ -1,0 +1,275 @@
+"""The minisign keys of image sets: made, read and named as Void and the minisign program do.
+
+One key pair a set: ``void-release-<date>.pub`` and ``void-release-<date>.sec``. A key id is 8
+bytes, printed as a little-endian number in 16 hex digits.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import minisign
+
+from voidimg.errors import ReleaseError, StoreError, VerifyError
+from voidimg.identity import ReleaseDate
+from voidimg.release.publish import write_new
+from voidimg.release.recognise import Kind, kind_of, looks_like_signify
+
+MINISIGN_MEMORY_BYTES = 2**30
+"""What the minisign program makes scrypt use: guessing a passphrase costs as much each time."""
+
+INSTALLED_KEYS = Path("/usr/share/void-release-keys")
+"""Where the package void-release-keys puts the public keys of all sets."""
+
+_OPERATIONS_PER_BYTE = 32
+_MAX_KEY_BYTES = 64 * 1024
+_COMMENT = re.compile(r"This key is only valid for images with date (\d{8}(?:rc\d+|r\d+)?)\.")
+_KEY_NAME = re.compile(r"void-release-(\d{8}(?:rc\d+|r\d+)?)\.(?:pub|sec)")
+_BASE64_KEY = re.compile(r"RW[A-Za-z0-9+/]{54}")
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseKey:
+    """A key pair that was made; `public_line` is what announcements print."""
+
+    date: str
+    key_id: str
+    public_line: str
+    public_path: Path
+    secret_path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedKey:
+    """A public key to verify with, where it came from, and the set it is for (by its name)."""
+
+    key: minisign.PublicKey
+    source: str
+    key_id: str
+    date: str | None
+    signify: bool
+
+
+def release_comment(date: ReleaseDate | str) -> str:
+    """The comment of the key, and both comments of the signature, of the set of `date`."""
+    return f"This key is only valid for images with date {date}."
+
+
+def date_in_comment(comment: str | None) -> str | None:
+    """The date of a comment made by `release_comment`; None for any other comment."""
+    match = _COMMENT.fullmatch(comment or "")
+    return match[1] if match else None
+
+
+def key_id_of(key: minisign.PublicKey | minisign.Signature) -> str:
+    """The id of a key, or of the key of a signature, as the minisign program prints it."""
+    if isinstance(key, minisign.Signature):
+        raw = base64.b64decode(bytes(key).splitlines()[1])
+    else:
+        raw = base64.b64decode(key.to_base64())
+    return f"{int.from_bytes(raw[2:10], 'little'):016X}"
+
+
+def create_release_key(
+    date: ReleaseDate,
+    directory: Path,
+    *,
+    passphrase: str | None,
+    memory_bytes: int = MINISIGN_MEMORY_BYTES,
+) -> ReleaseKey:
+    """Make the key pair of the set of `date` in `directory`, encrypted with `passphrase`.
+
+    The secret key has mode 0600. Neither file is overwritten. `passphrase` None leaves the secret
+    key unencrypted. `memory_bytes` is what scrypt needs to try one passphrase.
+
+    Raises:
+        ReleaseError: the passphrase is empty, or a file exists.
+        StoreError: the directory cannot be written.
+    """
+    if passphrase == "":
+        raise ReleaseError(
+            "the passphrase is empty",
+            code="PASSPHRASE-EMPTY",
+            hint="give one, or say --no-passphrase to keep the key unencrypted",
+        )
+    stem = directory / f"void-release-{date}"
+    public_path, secret_path = (
+        stem.with_name(f"{stem.name}.pub"),
+        stem.with_name(f"{stem.name}.sec"),
+    )
+    if public_path.exists():
+        raise ReleaseError(
+            f"{public_path} exists already and is never overwritten",
+            code="EXISTS",
+            where=str(public_path),
+            hint="a set has one key; move the old pair away to make another",
+        )
+    pair = minisign.KeyPair.generate()
+    public = pair.public_key
+    key_id = key_id_of(public)
+    public.untrusted_comment = f"minisign public key {key_id}"
+    with pair.secret_key as secret:
+        secret.untrusted_comment = release_comment(date)
+        if passphrase is not None:
+            secret.encrypt(
+                passphrase, opslimit=memory_bytes // _OPERATIONS_PER_BYTE, memlimit=memory_bytes
+            )
+        # The secret key first: a public key without it would be worse than none.
+        write_new(secret_path, bytes(secret) + b"\n", 0o600)
+    write_new(public_path, bytes(public) + b"\n", 0o644)
+    return ReleaseKey(str(date), key_id, public.to_base64().decode(), public_path, secret_path)
+
+
+def read_secret_key(path: Path, passphrase: str | None) -> minisign.SecretKey:
+    """The secret key at `path`, ready to sign; use it as a context manager, which wipes it.
+
+    Raises:
+        ReleaseError: it is not a minisign secret key, or `passphrase` does not open it.
+    """
+    secret = _parse_secret_key(path)
+    if not secret.is_encrypted():
+        return secret
+    if not passphrase:
+        raise ReleaseError(
+            "the secret key is encrypted and no passphrase was given",
+            code="PASSPHRASE-NEEDED",
+            where=str(path),
+            hint="give --passphrase-fd or --passphrase-env, or run it on a terminal",
+        )
+    try:
+        secret.decrypt(passphrase)
+    except minisign.Error as error:
+        raise ReleaseError(
+            "the passphrase does not open the secret key", code="PASSPHRASE-WRONG", where=str(path)
+        ) from error
+    except MemoryError as error:
+        raise ReleaseError(
+            "there is not enough memory to open the secret key: minisign's needs 1 GiB",
+            code="PASSPHRASE-MEMORY",
+            where=str(path),
+        ) from error
+    return secret
+
+
+def needs_passphrase(path: Path) -> bool:
+    """Whether the secret key at `path` is encrypted.
+
+    Raises:
+        ReleaseError: it is not a minisign secret key.
+    """
+    with _parse_secret_key(path) as secret:
+        return bool(secret.is_encrypted())
+
+
+def _parse_secret_key(path: Path) -> minisign.SecretKey:
+    content = _read(path)
+    kind = kind_of(content)
+    try:
+        if kind is Kind.PRIVATE_KEY:
+            return minisign.SecretKey.from_bytes(content)
+    except minisign.ParseError:
+        kind = Kind.TEXT
+    hint = "a secret key is made by: voidimg keygen DATE"
+    if kind is Kind.PUBLIC_KEY:
+        hint = "signing needs the secret key, whose name ends in .sec"
+    raise ReleaseError(
+        f"this is not a minisign secret key: it is {kind.description}",
+        code="SECRET-KEY-KIND",
+        where=str(path),
+        hint=hint,
+    )
+
+
+def read_public_key(source: str | Path) -> TrustedKey:
+    """The public key in the file `source`, or written out as its base64 line (``RW...``).
+
+    Raises:
+        VerifyError: there is no such file, or it is something else: a web page, a secret key, a
+            signature, a key of another program.
+    """
+    if _BASE64_KEY.fullmatch(str(source)):
+        key = minisign.PublicKey.from_base64(str(source))
+        return TrustedKey(key, str(source), key_id_of(key), None, signify=False)
+    path = Path(source)
+    try:
+        content = _read(path)
+    except FileNotFoundError as error:
+        raise VerifyError(
+            f"there is no key file {path}",
+            code="KEY-MISSING",
+            where=str(path),
+            hint="Void's are in the package void-release-keys and in the news of the release",
+        ) from error
+    kind = kind_of(content)
+    try:
+        if kind is Kind.BARE_KEY:
+            key = minisign.PublicKey.from_base64(content.strip())
+        else:
+            # The comment is for people and may hold anything; the library wants plain ASCII.
+            key = minisign.PublicKey.from_base64(content.splitlines()[1].strip())
+    except (IndexError, minisign.ParseError) as error:
+        raise _not_a_public_key(kind, path) from error
+    if kind not in (Kind.PUBLIC_KEY, Kind.BARE_KEY):
+        raise _not_a_public_key(kind, path)
+    named = _KEY_NAME.fullmatch(path.name)
+    date = named[1] if named else None
+    return TrustedKey(key, str(path), key_id_of(key), date, looks_like_signify(content))
+
+
+def find_public_key(date: str, set_directory: Path) -> Path:
+    """The public key of the set of `date`: here, beside the set's directory, or as installed.
+
+    Never inside the set's directory: whoever could replace the images could replace that key.
+
+    Raises:
+        VerifyError: there is none.
+    """
+    name = f"void-release-{date}.pub"
+    places = (Path(), set_directory.absolute().parent, INSTALLED_KEYS)
+    for place in places:
+        if place.resolve() != set_directory.resolve() and (place / name).is_file():
+            return place / name
+    raise VerifyError(
+        f"there is no key {name} here, beside the set, or in {INSTALLED_KEYS}",
+        code="KEY-MISSING",
+        where=str(set_directory),
+        hint="name it with --key FILE, or give its line: --key RW...",
+    )
+
+
+_KEY_MISTAKES = {
+    Kind.HTML: ("KEY-HTML", "save the raw file: on GitHub use the button Raw"),
+    Kind.PRIVATE_KEY: ("KEY-SECRET", "give the public key, .pub; never pass the secret one around"),
+    Kind.SIGNATURE: ("KEY-IS-SIGNATURE", "the key ends in .pub; the signature is found by itself"),
+    Kind.SIGNIFY_SIGNATURE: ("KEY-IS-SIGNATURE", "the key's name ends in .pub"),
+    Kind.SUMS: ("KEY-IS-SUMS", "the key's name ends in .pub"),
+    Kind.REPOSITORY_KEY: ("KEY-REPOSITORY", "packages are signed by it; images by a key of a set"),
+    Kind.EMPTY: ("KEY-EMPTY", "the download failed: get it again"),
+}
+
+
+def _not_a_public_key(kind: Kind, path: Path) -> VerifyError:
+    code, hint = _KEY_MISTAKES.get(
+        kind, ("KEY-NOT-KEY", "it has two lines: a comment and one that begins with RW")
+    )
+    return VerifyError(
+        f"this is not a minisign public key: it is {kind.description}",
+        code=code,
+        where=str(path),
+        hint=hint,
+    )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(_MAX_KEY_BYTES)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise StoreError(
+            f"cannot read {path}: {error.strerror or error}", code="IO", where=str(path)
+        ) from error

@@ -1,0 +1,205 @@
+"""Signs an image set: checksums of all its files, and a minisign signature over them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from voidimg.errors import ReleaseError, StoreError, VoidimgError
+from voidimg.events import Listener, ignore, step
+from voidimg.identity import ReleaseDate
+from voidimg.release.keys import date_in_comment, key_id_of, read_secret_key, release_comment
+from voidimg.release.publish import replace
+from voidimg.release.sums import (
+    SIGNATURE_NAME,
+    SUMS_NAME,
+    digest_files,
+    encode_sums,
+    raise_all,
+)
+
+_SET_FILE = re.compile(r"void-(?:.+-)?(\d{8}(?:rc\d+|r\d+)?)(?:[-.].+)?")
+_KEY_FILE = re.compile(r".*\.(?:sec|key|pub|minisign)")
+_OWN = {SUMS_NAME, SIGNATURE_NAME}
+
+
+@dataclass(frozen=True, slots=True)
+class SignedSet:
+    """A set that was signed: its files in the order of the checksum file, and by which key."""
+
+    directory: Path
+    date: str
+    key_id: str
+    files: tuple[str, ...]
+    sums_path: Path
+    signature_path: Path
+
+
+def date_of_name(name: str) -> str | None:
+    """The date of the set that a file called `name` belongs to; None when it is not of a set."""
+    match = _SET_FILE.fullmatch(name)
+    return match[1] if match else None
+
+
+def date_of_set(directory: Path) -> ReleaseDate:
+    """The date of the set in `directory`: that of its name, or else of the first of its files.
+
+    Raises:
+        ReleaseError: neither has one, or there is no such directory.
+    """
+    dates = [directory.absolute().name, *map(date_of_name, _names(directory))]
+    for text in dates:
+        try:
+            return ReleaseDate.parse(text or "")
+        except VoidimgError:
+            continue
+    raise ReleaseError(
+        "nothing here says the date of the image set",
+        code="SET-EMPTY",
+        where=str(directory),
+        hint="name the directory with the images of one date, such as out/20240314",
+    )
+
+
+def sign_set(
+    directory: Path,
+    secret_key: Path,
+    *,
+    passphrase: str | None = None,
+    date: ReleaseDate | None = None,
+    jobs: int = 1,
+    listener: Listener = ignore,
+) -> SignedSet:
+    """Write ``sha256sum.txt`` over all files of `directory`, and its signature.
+
+    The signature is over the BLAKE2b hash of the checksum file (``ED``), as the minisign program
+    makes it; both comments say the date. Signing again without a change gives the same bytes.
+
+    Args:
+        directory: the set; every file in it must be of the set.
+        secret_key: a minisign key; when its comment names a date, that must be the set's.
+        passphrase: opens the key; see `needs_passphrase`.
+        date: the set's date; by default `date_of_set`.
+        jobs: how many files to read at once.
+        listener: gets the progress of reading.
+
+    Raises:
+        ReleaseError: unexpected files, another date, a key that does not fit, or a set that was
+            signed already and has changed since.
+    """
+    date = date or date_of_set(directory)
+    names = _checked_names(directory, date)
+    try:
+        opened = read_secret_key(secret_key, passphrase)
+    except FileNotFoundError as error:
+        raise ReleaseError(
+            f"there is no secret key {secret_key}",
+            code="SECRET-KEY-MISSING",
+            where=str(secret_key),
+            hint=f"make it with: voidimg keygen {date}",
+        ) from error
+    with opened as secret:
+        key_date = date_in_comment(secret.untrusted_comment)
+        if key_date not in (None, str(date)):
+            raise ReleaseError(
+                f"this key is for the set of {key_date}, not of {date}",
+                code="KEY-DATE",
+                where=str(secret_key),
+                hint=f"make its own key with: voidimg keygen {date}",
+            )
+        with step(listener, "checksums"):
+            digests = digest_files(
+                [directory / name for name in names], jobs=jobs, listener=listener
+            )
+        content = encode_sums(dict(zip(names, digests, strict=True)))
+        sums_path, signature_path = directory / SUMS_NAME, directory / SIGNATURE_NAME
+        _refuse_changed(sums_path, signature_path, content)
+        comment = release_comment(date)
+        signature = secret.sign(
+            content, prehash=True, untrusted_comment=comment, trusted_comment=comment
+        )
+        key_id = key_id_of(signature)
+    replace(sums_path, content)
+    replace(signature_path, bytes(signature) + b"\n")
+    return SignedSet(directory, str(date), key_id, tuple(names), sums_path, signature_path)
+
+
+def _names(directory: Path) -> list[str]:
+    try:
+        return sorted(entry.name for entry in directory.iterdir())
+    except NotADirectoryError as error:
+        raise ReleaseError(
+            f"{directory} is not a directory",
+            code="NOT-A-SET",
+            where=str(directory),
+            hint="name the directory that holds all files of the set",
+        ) from error
+    except FileNotFoundError as error:
+        raise ReleaseError(
+            f"there is no directory {directory}", code="NOT-A-SET", where=str(directory)
+        ) from error
+    except OSError as error:
+        raise StoreError(
+            f"cannot read {directory}: {error.strerror or error}", code="IO", where=str(directory)
+        ) from error
+
+
+def _checked_names(directory: Path, date: ReleaseDate) -> list[str]:
+    """The names of the set's files; everything that has no business there is an error."""
+    names = [name for name in _names(directory) if name not in _OWN]
+    problems = [
+        problem for name in names if (problem := _problem(directory / name, date)) is not None
+    ]
+    raise_all(f"{directory} holds what is not of the set", problems)
+    if not names:
+        raise ReleaseError("there is nothing to sign", code="SET-EMPTY", where=str(directory))
+    return names
+
+
+def _problem(path: Path, date: ReleaseDate) -> ReleaseError | None:
+    """Why the file at `path` cannot be part of the set of `date`, or None."""
+    where = str(path)
+    if _KEY_FILE.fullmatch(path.name):
+        return ReleaseError(
+            f"{path.name} is a key, and the set is going to be published",
+            code="KEY-IN-SET",
+            where=where,
+            hint="keep keys elsewhere; the public one reaches people on another way",
+        )
+    if path.is_symlink() or not path.is_file():
+        return ReleaseError(
+            f"{path.name} is not a regular file", code="UNEXPECTED", where=where, hint="remove it"
+        )
+    of_date = date_of_name(path.name)
+    if of_date is None:
+        return ReleaseError(
+            f"{path.name} is not named like a file of an image set",
+            code="UNEXPECTED",
+            where=where,
+            hint="move it away; a set holds only void-...-DATE... files",
+        )
+    if of_date != str(date):
+        return ReleaseError(
+            f"{path.name} is of {of_date}, but the set is of {date}",
+            code="OTHER-DATE",
+            where=where,
+            hint="one set has one date",
+        )
+    if path.stat().st_size == 0:
+        return ReleaseError(
+            f"{path.name} is empty", code="EMPTY-FILE", where=where, hint="build it again"
+        )
+    return None
+
+
+def _refuse_changed(sums_path: Path, signature_path: Path, content: bytes) -> None:
+    if not (signature_path.exists() and sums_path.exists()):
+        return
+    if sums_path.read_bytes() != content:
+        raise ReleaseError(
+            "the set is signed already and has changed since",
+            code="SIGNED-CHANGED",
+            where=str(sums_path),
+            hint=f"published files must not change; if it never was, remove {SIGNATURE_NAME} first",
+        )

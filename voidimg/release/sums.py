@@ -1,0 +1,136 @@
+"""The checksum file of an image set: ``sha256sum.txt`` in the BSD form that Void publishes.
+
+One line a file, ``SHA256 (<name>) = <64 hex digits>``, names without a directory, in the order of
+a shell's glob in the C locale (by bytes). The file names neither itself nor its signature.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from voidimg.errors import CollectedError, StoreError, VerifyError, VoidimgError
+from voidimg.events import Listener, Progress, ignore
+from voidimg.release.recognise import Kind, kind_of
+
+SUMS_NAME = "sha256sum.txt"
+SIGNATURE_NAME = "sha256sum.sig"
+
+_LINE = re.compile(r"SHA256 \(([^/\x00]+)\) = ([0-9a-f]{64})")
+_GNU_LINE = re.compile(r"[0-9a-fA-F]{64} [ *]\S")
+_MAX_SUMS_BYTES = 4 * 2**20
+_CHUNK_BYTES = 2**20
+
+
+def encode_sums(digests: Mapping[str, str]) -> bytes:
+    """`digests` (file name to SHA-256 in hex) as the bytes of ``sha256sum.txt``."""
+    names = sorted(digests, key=os.fsencode)
+    return b"".join(
+        b"SHA256 (%b) = %b\n" % (os.fsencode(name), digests[name].encode()) for name in names
+    )
+
+
+def decode_sums(content: bytes, where: str) -> dict[str, str]:
+    """The file names and SHA-256 of the checksum file `content`, in its order.
+
+    Raises:
+        VerifyError: it is not a checksum file, or is cut off; several wrong lines are collected.
+    """
+    kind = kind_of(content)
+    if (kind is not Kind.SUMS and kind is not Kind.TEXT) or len(content) > _MAX_SUMS_BYTES:
+        found = "far too long" if len(content) > _MAX_SUMS_BYTES else kind.description
+        raise VerifyError(
+            f"this is not a checksum file: it is {found}",
+            code="SUMS-NOT-SUMS",
+            where=where,
+            hint=f"download {SUMS_NAME} itself, from the directory that holds the images",
+        )
+    text = os.fsdecode(content)
+    digests: dict[str, str] = {}
+    problems: list[VoidimgError] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        match = _LINE.fullmatch(line)
+        if match is None:
+            problems.append(_wrong_line(line, f"{where}:{number}"))
+        elif match[1] in digests:
+            problems.append(
+                VerifyError(
+                    f"{match[1]} is listed twice", code="SUMS-TWICE", where=f"{where}:{number}"
+                )
+            )
+        else:
+            digests[match[1]] = match[2]
+    raise_all("the checksum file has wrong lines", problems[:20])
+    if not text.endswith("\n"):
+        raise VerifyError(
+            "the checksum file is cut off: its last line has no end",
+            code="SUMS-CUT",
+            where=where,
+            hint="download it again",
+        )
+    return digests
+
+
+def _wrong_line(line: str, where: str) -> VerifyError:
+    hint = "download it again; nobody should edit this file"
+    if _GNU_LINE.match(line):
+        hint = "this is the form of GNU sha256sum; Void's is that of sha256sum --tag"
+    return VerifyError(
+        f"not a line of the form SHA256 (name) = digest: {line[:80]!r}",
+        code="SUMS-LINE",
+        where=where,
+        hint=hint,
+    )
+
+
+def digest_files(
+    paths: Sequence[Path], *, jobs: int = 1, step: str = "checksums", listener: Listener = ignore
+) -> list[str]:
+    """The SHA-256 of each of `paths` in hex, `jobs` files at a time.
+
+    Raises:
+        StoreError: a file cannot be read.
+    """
+    total_bytes = sum(_size_bytes(path) for path in paths)
+    done_bytes = 0
+    digests = []
+    with ThreadPoolExecutor(max_workers=jobs) as pool:
+        for path, digest in zip(paths, pool.map(_digest, paths), strict=True):
+            done_bytes += _size_bytes(path)
+            listener(Progress(step, done_bytes, total_bytes, "bytes"))
+            digests.append(digest)
+    return digests
+
+
+def _digest(path: Path) -> str:
+    running = hashlib.sha256()
+    try:
+        with path.open("rb", buffering=0) as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                running.update(chunk)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    return running.hexdigest()
+
+
+def _size_bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> StoreError:
+    return StoreError(f"cannot read {path}: {error.strerror or error}", code="IO", where=str(path))
+
+
+def raise_all(what: str, problems: Sequence[VoidimgError]) -> None:
+    """Raise the one problem, or all of them together; none is fine."""
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        raise CollectedError(what, problems)

@@ -10,6 +10,15 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from voidimg.disk.compress import (
+        Compression,
+        parse_compression,
+    )
+    from voidimg.disk.inspect import (
+        Filesystem,
+        Inspection,
+        inspect,
+    )
     from voidimg.errors import (
         CollectedError,
         SpecError,
@@ -104,7 +113,10 @@ _HOME = {
     "Catalog": "voidimg.spec.catalog",
     "CatalogEntry": "voidimg.spec.catalog",
     "CollectedError": "voidimg.errors",
+    "Compression": "voidimg.disk.compress",
     "Event": "voidimg.events",
+    "Filesystem": "voidimg.disk.inspect",
+    "Inspection": "voidimg.disk.inspect",
     "Listener": "voidimg.events",
     "Message": "voidimg.events",
     "Origin": "voidimg.spec.tree",
@@ -137,8 +149,10 @@ _HOME = {
     "find_public_key": "voidimg.release.keys",
     "format_size": "voidimg.units",
     "index_packages": "voidimg.xbps.repository",
+    "inspect": "voidimg.disk.inspect",
     "needs_passphrase": "voidimg.release.keys",
     "packages_of": "voidimg.xbps.repository",
+    "parse_compression": "voidimg.disk.compress",
     "planned_steps": "voidimg.spec.plan",
     "read_package_directory": "voidimg.xbps.pkgdir",
     "read_public_key": "voidimg.release.keys",
@@ -157,7 +171,10 @@ __all__ = [
     "Catalog",
     "CatalogEntry",
     "CollectedError",
+    "Compression",
     "Event",
+    "Filesystem",
+    "Inspection",
     "Listener",
     "Message",
     "Origin",
@@ -190,8 +207,10 @@ __all__ = [
     "find_public_key",
     "format_size",
     "index_packages",
+    "inspect",
     "needs_passphrase",
     "packages_of",
+    "parse_compression",
     "planned_steps",
     "read_package_directory",
     "read_public_key",

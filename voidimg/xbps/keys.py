@@ -155,6 +155,16 @@ class PrivateKey:
 
     _key: rsa.RSAPrivateKey = field(repr=False)
 
+    @staticmethod
+    def is_encrypted(path: Path) -> bool:
+        """Whether the file `path` looks like a key that needs a passphrase.
+
+        Raises:
+            StoreError: the file cannot be read.
+        """
+        data = _read(path)
+        return b"BEGIN ENCRYPTED" in data or b"Proc-Type: 4,ENCRYPTED" in data
+
     @classmethod
     def read(cls, path: Path, passphrase: str | None = None) -> PrivateKey:
         """The RSA key in the PEM file `path` (PKCS#1 or PKCS#8).
@@ -163,13 +173,7 @@ class PrivateKey:
             StoreError: the file cannot be read.
             VerifyError: it is not such a key, or the passphrase is wrong or missing.
         """
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise StoreError(
-                f"cannot read the key {path}: {error.strerror}", code="IO", where=str(path)
-            ) from error
-        return cls.from_pem(data, passphrase, where=str(path))
+        return cls.from_pem(_read(path), passphrase, where=str(path))
 
     @classmethod
     def from_pem(
@@ -215,7 +219,9 @@ class PrivateKey:
         return self._key.sign(_sha256(path), padding.PKCS1v15(), _SHA256)
 
 
-def create_key(path: Path, bits: int = 4096, passphrase: str | None = None) -> PrivateKey:
+def create_repository_key(
+    path: Path, bits: int = 4096, passphrase: str | None = None
+) -> PrivateKey:
     """A new private key, written to `path` (PKCS#8 PEM, mode 0600), which must not exist.
 
     Raises:
@@ -294,6 +300,16 @@ def _plain(data: bytes, where: str) -> bytes:
     if not inflater.eof:
         raise VerifyError("truncated or too large", code="KEY-FILE", where=where)
     return plain
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_KEY_FILE_BYTES)
+    except OSError as error:
+        raise StoreError(
+            f"cannot read the key {path}: {error.strerror}", code="IO", where=str(path)
+        ) from error
 
 
 def _sha256(path: Path) -> bytes:

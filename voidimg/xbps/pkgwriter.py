@@ -141,7 +141,7 @@ def write_package(
     """Write the package into `out_dir` and return its path; an older file is replaced.
 
     Args:
-        out_dir: an existing directory.
+        out_dir: a directory, made if it is not there.
         meta: what the package says about itself.
         members: its entries, in any order.
         level: of zstd; xbps-create uses 9.
@@ -156,6 +156,8 @@ def write_package(
     carriers = _carriers(entries, meta)
     size = sum(length for length, _ in sums.values())
     path = out_dir / meta.file_name
+    with storing(out_dir, "make"):
+        out_dir.mkdir(parents=True, exist_ok=True)
     with replacing(path) as file, tarwriter.compressor(level).stream_writer(
         file, closefd=False
     ) as out:  # fmt: skip

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from voidimg.errors import PackageError, StoreError
 from voidimg.xbps.binpkg import BinaryPackage
-from voidimg.xbps.keys import PrivateKey, create_key
-from voidimg.xbps.names import file_name, file_name_parts
+from voidimg.xbps.keys import PrivateKey, PublicKey, create_repository_key
+from voidimg.xbps.names import NOARCH, file_name, file_name_parts
 from voidimg.xbps.pkgwriter import PackageMember, PackageMeta, replacing, write_package
 from voidimg.xbps.plist import PlistDict
 from voidimg.xbps.repodata import KeyMeta, Repodata
@@ -22,18 +22,17 @@ __all__ = [
     "PackageMember",
     "PackageMeta",
     "architectures",
-    "create_key",
+    "create_repository_key",
     "entry_of",
     "index_packages",
     "packages_of",
     "read_repodata",
     "sign_packages",
     "sign_repository",
+    "write_key_file",
     "write_package",
 ]
 
-NOARCH = "noarch"
-"""The architecture of packages that fit every index."""
 _NOT_IN_INDEX = frozenset({"pkgname", "version", "packaged-with"})
 
 
@@ -199,6 +198,18 @@ def sign_packages(paths: Sequence[Path], key: PrivateKey) -> list[Path]:
             file.write(key.sign_file(path))
         signatures.append(signature)
     return signatures
+
+
+def write_key_file(directory: Path, key: PublicKey) -> Path:
+    """Write ``<fingerprint>.plist`` of `key` into `directory`, and return its path.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    path = directory / f"{key.fingerprint}.plist"
+    with replacing(path) as file:
+        file.write(key.plist())
+    return path
 
 
 def _fitting(repo_dir: Path, arch: str) -> list[Path]:

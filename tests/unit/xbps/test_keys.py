@@ -12,7 +12,7 @@ import pytest
 from voidimg.errors import StoreError, VerifyError
 from voidimg.run import run
 from voidimg.xbps import plist
-from voidimg.xbps.keys import PrivateKey, PublicKey, create_key
+from voidimg.xbps.keys import PrivateKey, PublicKey, create_repository_key
 
 VECTORS = Path(__file__).parents[2] / "vectors/xbps"
 KEYS = VECTORS / "keys"
@@ -95,7 +95,7 @@ def test_openssl_accepts_our_signature(tmp_path: Path) -> None:
     """A key and a signature made here verify with `openssl dgst`."""
     file, signature, public = tmp_path / "p.xbps", tmp_path / "p.sig2", tmp_path / "k.pem"
     file.write_bytes(b"package")
-    key = create_key(tmp_path / "key.pem", 2048)
+    key = create_repository_key(tmp_path / "key.pem", 2048)
     signature.write_bytes(key.sign_file(file))
     public.write_bytes(key.public("Me").pem)
     argv: list[str | Path] = [
@@ -127,12 +127,12 @@ def test_openssl_s_keys_are_read(tmp_path: Path) -> None:
 def test_a_new_key_is_private_and_never_overwrites(tmp_path: Path) -> None:
     """Mode 0600 from the first byte; an existing file is left alone."""
     path = tmp_path / "key.pem"
-    made = create_key(path, 2048, "secret")
+    made = create_repository_key(path, 2048, "secret")
     assert path.stat().st_mode & 0o7777 == 0o600
     assert PrivateKey.read(path, "secret").public() == made.public()
     before = path.read_bytes()
     with pytest.raises(StoreError):
-        create_key(path, 2048)
+        create_repository_key(path, 2048)
     assert path.read_bytes() == before
 
 

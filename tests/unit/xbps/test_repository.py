@@ -17,7 +17,7 @@ from voidimg.xbps.repository import (
     PackageMember,
     PackageMeta,
     architectures,
-    create_key,
+    create_repository_key,
     entry_of,
     index_packages,
     read_repodata,
@@ -294,8 +294,8 @@ def test_a_signed_repository_verifies(tmp_path: Path) -> None:
 
 
 def test_a_new_key_signs(tmp_path: Path) -> None:
-    """create_key gives what sign_packages takes."""
+    """create_repository_key gives what sign_packages takes."""
     package = write_package(tmp_path, META, [])
-    key = create_key(tmp_path / "key.pem", 2048)
+    key = create_repository_key(tmp_path / "key.pem", 2048)
     [signature] = sign_packages([package], key)
     key.public().verify(package, signature.read_bytes())

@@ -1,0 +1,236 @@
+"""`voidimg repo`: make signed local XBPS repositories."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from voidimg import (
+    PrivateKey,
+    architectures,
+    create_repository_key,
+    format_size,
+    index_packages,
+    packages_of,
+    read_package_directory,
+    read_repodata,
+    sign_packages,
+    sign_repository,
+    write_key_file,
+    write_package,
+)
+from voidimg.cli.passphrase import passphrase_options, read_passphrase
+from voidimg.cli.session import json_option
+
+_REPO = click.Path(path_type=Path, file_okay=False, exists=True)
+_NEW_REPO = click.Path(path_type=Path, file_okay=False)
+_NEW_FILE = click.Path(path_type=Path, dir_okay=False)
+_FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
+_PASSPHRASE = "XBPS_PASSPHRASE"  # noqa: S105 (the name of a variable, the one xbps-rindex reads)
+_arch_option = click.option(
+    "--arch", "archs", multiple=True, metavar="ARCH", help="Only this index; may be repeated."
+)
+
+
+@click.group()
+def command() -> None:
+    r"""Make a signed local XBPS repository from package directories.
+
+    Examples:
+    \b
+      voidimg repo keygen my-repo.pem
+      voidimg repo create hello -o repo
+      voidimg repo index repo --arch aarch64
+      voidimg repo sign repo --key my-repo.pem --signed-by 'Me <me@example.org>'
+      voidimg repo list repo
+    """
+
+
+@command.command()
+@click.argument("directories", nargs=-1, required=True, metavar="DIR...", type=_REPO)
+@click.option("-o", "--output", type=_NEW_REPO,
+              required=True, metavar="REPO", help="Where the packages go.")  # fmt: skip
+@click.option("--level", type=click.IntRange(1, 22), default=9, show_default=True,
+              help="How hard zstd tries.")  # fmt: skip
+def create(directories: tuple[Path, ...], output: Path, level: int) -> None:
+    r"""Make the package of each DIR.
+
+    DIR holds package.toml, the tree files/, and the scripts INSTALL and REMOVE if there are any.
+    The same directory gives the same bytes. package.toml looks like this:
+
+    \b
+      pkgname = "hello"
+      version = "1.0_1"
+      architecture = "noarch"
+      short_desc = "Greets the user"
+      run_depends = ["bash>=0"]
+      conf_files = ["/etc/hello.conf"]
+      mutable = ["/usr/share/hello/cache"]
+      [modes]
+      "/usr/bin/hello" = "04755"
+      [owners]
+      "/etc/hello.conf" = "0:4"
+
+    Examples:
+    \b
+      voidimg repo create hello -o repo
+      voidimg repo create packages/* -o repo
+    """
+    for directory in directories:
+        meta, members = read_package_directory(directory)
+        click.echo(write_package(output, meta, members, level=level))
+
+
+@command.command()
+@click.argument("repo", type=_REPO)
+@_arch_option
+@json_option
+def index(repo: Path, archs: tuple[str, ...], *, as_json: bool) -> None:
+    r"""Bring the indexes of REPO up to date with the packages in it.
+
+    Of a name the highest version is listed; entries whose file is gone are dropped. A repository
+    of noarch packages alone needs --arch.
+
+    Examples:
+    \b
+      voidimg repo index repo
+      voidimg repo index repo --arch aarch64 --arch aarch64-musl
+    """
+    counts = {}
+    for arch in _chosen(repo, archs):
+        counts[arch] = len(index_packages(repo, arch, prune=True).index)
+    if as_json:
+        click.echo(json.dumps(counts, indent=2, sort_keys=True))
+        return
+    for arch, count in counts.items():
+        click.echo(f"{repo / f'{arch}-repodata'}: {count} packages")
+
+
+@command.command()
+@click.argument("repo", type=_REPO)
+@click.option("--key", required=True, type=_FILE, help="The private key, RSA in PEM form.")
+@click.option("--signed-by", required=True, metavar="NAME",
+              help="Who signs; XBPS shows it when it asks to trust the key.")  # fmt: skip
+@_arch_option
+@passphrase_options
+def sign(
+    repo: Path,
+    key: Path,
+    signed_by: str,
+    archs: tuple[str, ...],
+    passphrase_fd: int | None,
+    passphrase_env: str | None,
+) -> None:
+    r"""Sign the packages of REPO, and name the key in its indexes.
+
+    The passphrase of the key is taken from XBPS_PASSPHRASE unless an option says otherwise. Prints
+    the fingerprint of the key; images trust it through --repo-key and the file written beside
+    the indexes.
+
+    Examples:
+    \b
+      voidimg repo sign repo --key my-repo.pem --signed-by 'Me <me@example.org>'
+    """
+    private = PrivateKey.read(key, _passphrase(key, passphrase_fd, passphrase_env))
+    public = private.public(signed_by)
+    chosen = _chosen(repo, archs)
+    for arch in chosen:
+        sign_repository(repo, arch, private, signed_by)
+    signatures = sign_packages(packages_of(repo), private)
+    key_file = write_key_file(repo, public)
+    click.echo(f"fingerprint  {public.fingerprint}")
+    click.echo(f"key file     {key_file}")
+    click.echo(f"signed       {len(signatures)} packages, indexes for {', '.join(chosen)}")
+
+
+@command.command("list")
+@click.argument("repo", type=_REPO)
+@_arch_option
+@json_option
+def list_packages(repo: Path, archs: tuple[str, ...], *, as_json: bool) -> None:
+    r"""List what the indexes of REPO say.
+
+    Examples:
+    \b
+      voidimg repo list repo
+      voidimg repo list repo --arch aarch64 --json
+    """
+    found = {arch: read_repodata(repo, arch) for arch in _chosen(repo, archs)}
+    if as_json:
+        answer = {
+            arch: {
+                "fingerprint": None if repodata.meta is None else repodata.meta.fingerprint,
+                "signed_by": None if repodata.meta is None else repodata.meta.signed_by,
+                "packages": [_summary(entry) for _, entry in sorted(repodata.index.items())],
+                "staged": [_summary(entry) for _, entry in sorted(repodata.stage.items())],
+            }
+            for arch, repodata in found.items()
+        }
+        click.echo(json.dumps(answer, indent=2, sort_keys=True))
+        return
+    for arch, repodata in found.items():
+        signer = "not signed" if repodata.meta is None else f"signed by {repodata.meta.signed_by}"
+        click.echo(f"{arch}: {len(repodata.index)} packages, {signer}")
+        for _, entry in sorted(repodata.index.items()):
+            size = entry.get("filename-size")
+            shown = format_size(size) if isinstance(size, int) else "?"
+            pkgver, package_arch = str(entry["pkgver"]), str(entry.get("architecture"))
+            click.echo(f"  {pkgver}  {package_arch}  {shown}")
+
+
+@command.command()
+@click.argument("file", type=_NEW_FILE)
+@click.option("--bits", type=click.IntRange(2048, 16384), default=4096, show_default=True,
+              help="Size of the RSA key.")  # fmt: skip
+@click.option("--no-passphrase", is_flag=True, help="Leave the key unencrypted.")
+@passphrase_options
+def keygen(
+    file: Path,
+    bits: int,
+    *,
+    no_passphrase: bool,
+    passphrase_fd: int | None,
+    passphrase_env: str | None,
+) -> None:
+    r"""Make a private key for a repository in FILE, never over an existing file.
+
+    Examples:
+    \b
+      voidimg repo keygen my-repo.pem
+      XBPS_PASSPHRASE=secret voidimg repo keygen my-repo.pem
+      voidimg repo keygen test.pem --bits 2048 --no-passphrase
+    """
+    if no_passphrase and (passphrase_fd is not None or passphrase_env is not None):
+        raise click.UsageError("--no-passphrase excludes --passphrase-fd and --passphrase-env")
+    passphrase = None
+    if not no_passphrase:
+        passphrase = _read(file, passphrase_fd, passphrase_env, confirm=True)
+    key = create_repository_key(file, bits, passphrase)
+    click.echo(f"private key  {file}")
+    click.echo(f"fingerprint  {key.public().fingerprint}")
+
+
+def _summary(entry: dict[str, Any]) -> dict[str, Any]:
+    keys = ("pkgver", "architecture", "short_desc", "filename-size", "filename-sha256")
+    return {key: entry.get(key) for key in keys}
+
+
+def _chosen(repo: Path, archs: tuple[str, ...]) -> list[str]:
+    chosen = list(archs) or architectures(repo)
+    if not chosen:
+        raise click.UsageError(f"{repo} names no architecture: give --arch")
+    return chosen
+
+
+def _passphrase(key: Path, fd: int | None, env: str | None) -> str | None:
+    return _read(key, fd, env, confirm=False) if PrivateKey.is_encrypted(key) else None
+
+
+def _read(key: Path, fd: int | None, env: str | None, *, confirm: bool) -> str:
+    if fd is None and env is None and os.environ.get(_PASSPHRASE):
+        env = _PASSPHRASE
+    return read_passphrase(fd=fd, env=env, prompt=f"Passphrase for {key}", confirm=confirm)

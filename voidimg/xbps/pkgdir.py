@@ -1,0 +1,221 @@
+"""Package directories: a ``package.toml`` beside the files, from which a package is made.
+
+::
+
+    hello/
+      package.toml     what the package says about itself
+      files/           the files as they shall lie below /
+      INSTALL REMOVE   scripts, optional
+
+Owners and times do not come from the directory, for they differ from checkout to checkout, and
+modes only as far as a checkout keeps them: 0755 for executable files, 0644 for others.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from voidimg.errors import PackageError, StoreError
+from voidimg.units import parse_mode
+from voidimg.xbps.pkgwriter import PackageMember, PackageMeta
+
+_SCRIPTS = {"INSTALL": "install_script", "REMOVE": "remove_script"}
+_OWNER = re.compile(r"([0-9]{1,9}):([0-9]{1,9})")
+_NOT_IN_TOML = frozenset(_SCRIPTS.values())
+_BYTES = frozenset({"install_msg", "remove_msg"})
+_MAX_SCRIPT_BYTES = 4 * 2**20
+
+
+def read_package_directory(directory: Path) -> tuple[PackageMeta, list[PackageMember]]:
+    """The package that `directory` describes, ready for `write_package`.
+
+    Keys of ``package.toml`` are the attributes of `PackageMeta`, and:
+
+    * ``mtime``: of every member, seconds since 1970; 0 by default
+    * ``mutable``: paths of files that will change on the target
+    * ``modes``: path to mode, like ``"/usr/bin/foo" = "04755"``
+    * ``owners``: path to ``"uid:gid"``; 0:0 by default
+
+    Raises:
+        PackageError: a key is unknown, missing or of the wrong type, or a file is none that
+            packages may hold.
+        StoreError: something cannot be read.
+    """
+    where = str(directory / "package.toml")
+    values = _read_toml(directory / "package.toml")
+    mtime = _take(values, "mtime", int, 0, where)
+    mutable = set(_strings(_take(values, "mutable", list, [], where), "mutable", where))
+    modes = {
+        path: _mode(mode, path, where)
+        for path, mode in _take(values, "modes", dict, {}, where).items()
+    }
+    owners = {
+        path: _owner(owner, path, where)
+        for path, owner in _take(values, "owners", dict, {}, where).items()
+    }
+    meta = _meta(values, _scripts(directory), where)
+    members = []
+    for found in _walk(directory / "files"):
+        uid, gid = owners.pop(found.path, (0, 0))
+        members.append(
+            PackageMember(
+                found.path,
+                found.kind,
+                modes.pop(found.path, found.mode),
+                uid,
+                gid,
+                mtime,
+                found.content,
+                found.target,
+                found.path in mutable,
+            )
+        )
+    for path in (*modes, *owners, *sorted(mutable - {member.path for member in members})):
+        raise _wrong(f"{path} is named, but is not below files/", where)
+    return meta, members
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise StoreError(
+            f"cannot read {path}: {error.strerror}",
+            code="IO",
+            where=str(path),
+            hint="a package directory has package.toml, files/, and maybe INSTALL and REMOVE",
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise _wrong(f"not TOML: {error}", str(path)) from error
+
+
+def _take(values: dict[str, Any], key: str, kind: type, default: Any, where: str) -> Any:
+    """The value of `key`, removed from `values`."""
+    value = values.pop(key, default)
+    if type(value) is not kind:
+        raise _wrong(f"{key} must be of type {kind.__name__}", where)
+    return value
+
+
+def _strings(value: Any, key: str, where: str) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise _wrong(f"{key} must be a list of strings", where)
+    return value
+
+
+def _meta(values: dict[str, Any], scripts: dict[str, bytes], where: str) -> PackageMeta:
+    known = {field.name for field in fields(PackageMeta)} - _NOT_IN_TOML
+    given: dict[str, Any] = dict(scripts)
+    for key, value in values.items():
+        if key not in known:
+            raise _wrong(f"there is no key {key!r}; known are {', '.join(sorted(known))}", where)
+        given[key] = _typed(key, value, where)
+    for key in ("pkgname", "version", "architecture", "short_desc"):
+        if key not in given:
+            raise _wrong(f"{key} is missing", where)
+    return PackageMeta(**given)
+
+
+def _typed(key: str, value: Any, where: str) -> Any:
+    """`value` as `PackageMeta` wants `key`."""
+    if key == "alternatives":
+        if not isinstance(value, dict):
+            raise _wrong("alternatives must be a table of lists", where)
+        return {group: _strings(links, f"alternatives.{group}", where)
+                for group, links in value.items()}  # fmt: skip
+    if key == "preserve":
+        if not isinstance(value, bool):
+            raise _wrong("preserve must be true or false", where)
+        return value
+    if isinstance(_DEFAULTS.get(key), tuple):
+        return _strings(value, key, where)
+    if not isinstance(value, str):
+        raise _wrong(f"{key} must be a string", where)
+    return value.encode() if key in _BYTES else value
+
+
+_DEFAULTS = {field.name: field.default for field in fields(PackageMeta)}
+
+
+def _mode(value: Any, path: str, where: str) -> int:
+    try:
+        return parse_mode(value)
+    except (TypeError, ValueError) as error:
+        raise _wrong(f"the mode of {path}: {error}", where) from error
+
+
+def _owner(value: Any, path: str, where: str) -> tuple[int, int]:
+    match = _OWNER.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise _wrong(f"the owner of {path} must be like '0:0', in numbers", where)
+    return int(match[1]), int(match[2])
+
+
+def _scripts(directory: Path) -> dict[str, bytes]:
+    found = {}
+    for name, key in _SCRIPTS.items():
+        try:
+            with (directory / name).open("rb") as file:
+                found[key] = file.read(_MAX_SCRIPT_BYTES)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise _unreadable(directory / name, error) from error
+    return found
+
+
+def _walk(root: Path) -> list[PackageMember]:
+    """What lies below `root`, symlinks not followed; a missing `root` is an empty one."""
+    found: list[PackageMember] = []
+    links: dict[tuple[int, int], str] = {}
+    todo = [root] if root.is_dir() else []
+    while todo:
+        directory = todo.pop()
+        try:
+            entries = sorted(os.scandir(directory), key=lambda entry: os.fsencode(entry.name))
+        except OSError as error:
+            raise _unreadable(directory, error) from error
+        for entry in entries:
+            path = Path(entry.path)
+            member = _member(path, f"/{path.relative_to(root).as_posix()}", links)
+            found.append(member)
+            if member.kind == "directory":
+                todo.append(path)
+    return found
+
+
+def _member(path: Path, name: str, links: dict[tuple[int, int], str]) -> PackageMember:
+    try:
+        status = path.lstat()
+        if stat.S_ISLNK(status.st_mode):
+            return PackageMember(name, "symlink", target=os.readlink(path))
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if stat.S_ISDIR(status.st_mode):
+        return PackageMember(name, "directory")
+    if not stat.S_ISREG(status.st_mode):
+        raise _wrong("packages hold files, links and directories only", str(path))
+    first = links.setdefault((status.st_dev, status.st_ino), name)
+    if first != name:
+        return PackageMember(name, "hardlink", target=first)
+    return PackageMember(name, mode=0o755 if status.st_mode & 0o111 else 0o644, content=path)
+
+
+def _unreadable(path: Path, error: OSError) -> StoreError:
+    return StoreError(f"cannot read {path}: {error.strerror}", code="IO", where=str(path))
+
+
+def _wrong(what: str, where: str) -> PackageError:
+    return PackageError(
+        what,
+        code="DESCRIPTION",
+        where=where,
+        hint="see `voidimg repo create --help` for the form of a package directory",
+    )

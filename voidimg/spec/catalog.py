@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voidimg.errors import SpecError
+from voidimg.spec.checks import check_content
 from voidimg.spec.compose import Part, ResolvedRecipe, compose
-from voidimg.spec.document import Kind
+from voidimg.spec.document import Kind, Profile
 from voidimg.spec.family import Family, kind_of, read_family
 from voidimg.spec.model import Libc
 from voidimg.spec.problems import did_you_mean, in_order, problem, raise_all
 from voidimg.spec.search import SearchPath, is_path
-from voidimg.spec.templates import check_templates
 from voidimg.spec.tree import Node, Origin, read_document
 
 _MUSL = "-musl"
+_LIBCS: tuple[Libc, ...] = ("glibc", "musl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +168,11 @@ def _check_platform(family: Family, search: SearchPath, errors: list[SpecError])
 
 
 def _check_profile(family: Family, search: SearchPath, errors: list[SpecError]) -> None:
-    for libc in ("glibc", "musl"):
+    for libc in _LIBCS:
         merged = family.merged(libc, errors.append)
         if merged is not None:
-            errors.extend(check_templates(merged, search.templates))
+            profile = Profile.model_validate(merged.plain(), context={"document": True})
+            errors.extend(check_content(profile, merged, libc, search.templates))
 
 
 def unknown_name(search: SearchPath, kind: Kind, word: str, where: Origin | None) -> SpecError:
@@ -214,7 +216,7 @@ def _check_libc(family: Family, merged: Node, libc: Libc, errors: list[SpecError
     """Whether the platform is offered with `libc`, and has no table for one that it is not."""
     offered = _offered(merged)
     before = len(errors)
-    for other in ("glibc", "musl"):
+    for other in _LIBCS:
         table = family.youngest.table.get(other)
         if table is not None and other not in offered:
             what = f"[{other}] has no effect: libc does not name {other}"
@@ -254,8 +256,7 @@ def _is_abstract(family: Family) -> bool:
 
 def _offered(platform: Node) -> tuple[Libc, ...]:
     words = {node.content for node in platform.at("libc").items}
-    every: tuple[Libc, ...] = ("glibc", "musl")
-    return tuple(libc for libc in every if libc in words)
+    return tuple(libc for libc in _LIBCS if libc in words)
 
 
 def _suffix(libc: str) -> str:

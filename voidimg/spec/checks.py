@@ -8,7 +8,8 @@ from pathlib import Path
 
 from voidimg.errors import SpecError
 from voidimg.spec.disk_checks import check_disk
-from voidimg.spec.model import Recipe
+from voidimg.spec.document import Profile
+from voidimg.spec.model import Libc, Recipe
 from voidimg.spec.problems import did_you_mean, problem
 from voidimg.spec.templates import check_templates
 from voidimg.spec.tree import Node
@@ -18,7 +19,8 @@ PLACEHOLDERS = frozenset({"root_partuuid", "boot_partuuid", "date"})
 
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_]+)\}")
 
-Check = Callable[[Recipe, Node], Iterator[SpecError]]
+Content = Recipe | Profile
+"""What has users, files and statements: a profile alone, or the recipe that it went into."""
 
 
 def check_recipe(recipe: Recipe, node: Node, templates: Sequence[Path]) -> list[SpecError]:
@@ -26,13 +28,26 @@ def check_recipe(recipe: Recipe, node: Node, templates: Sequence[Path]) -> list[
 
     `templates` are the directories in which templates are looked up, first match wins.
     """
-    found = [error for check in _CHECKS for error in check(recipe, node)]
-    found.extend(check_templates(node, templates))
-    return found
+    found = [error for check in _HARDWARE_CHECKS for error in check(recipe, node)]
+    return found + check_content(recipe, node, recipe.libc, templates)
 
 
-def _check_image_stage(recipe: Recipe, node: Node) -> Iterator[SpecError]:
-    if recipe.image.packages:
+def check_content(
+    content: Content, node: Node, libc: Libc, templates: Sequence[Path]
+) -> list[SpecError]:
+    """Everything that is contradictory in the users, files and statements of `content`."""
+    return [
+        *_check_image_stage(content, node),
+        *_check_users(content, node),
+        *_check_locale(content, node, libc),
+        *_check_files(node),
+        *_check_statements(content, node),
+        *check_templates(node, templates),
+    ]
+
+
+def _check_image_stage(content: Content, node: Node) -> Iterator[SpecError]:
+    if content.image.packages:
         yield problem(
             node.at("image", "packages").key,
             "the image stage installs no packages",
@@ -41,26 +56,16 @@ def _check_image_stage(recipe: Recipe, node: Node) -> Iterator[SpecError]:
         )
 
 
-def _check_users(recipe: Recipe, node: Node) -> Iterator[SpecError]:
-    names = [user.name for user in recipe.users]
+def _check_users(content: Content, node: Node) -> Iterator[SpecError]:
+    names = [user.name for user in content.users]
     for index, name in enumerate(names):
         if name in names[:index]:
-            yield problem(
-                node.at("users", index, "name").origin,
-                f"user {name!r} is there twice",
-                code="TWICE",
-            )
-    if recipe.smoke.machines and recipe.smoke.user not in {"root", *names}:
-        yield problem(
-            node.at("smoke", "user").origin,
-            f"the boot test logs in as {recipe.smoke.user!r}, who is no user of the recipe",
-            code="SMOKE-USER",
-            hint=did_you_mean(recipe.smoke.user, {"root", *names}),
-        )
+            place = node.at("users", index, "name").origin
+            yield problem(place, f"user {name!r} is there twice", code="TWICE")
 
 
-def _check_locale(recipe: Recipe, node: Node) -> Iterator[SpecError]:
-    if recipe.libc == "musl" and recipe.locale is not None:
+def _check_locale(content: Content, node: Node, libc: Libc) -> Iterator[SpecError]:
+    if libc == "musl" and content.locale is not None:
         yield problem(
             node.at("locale").key,
             "musl has no locales, only C.UTF-8",
@@ -69,10 +74,11 @@ def _check_locale(recipe: Recipe, node: Node) -> Iterator[SpecError]:
         )
 
 
-def _check_files(recipe: Recipe, node: Node) -> Iterator[SpecError]:
+def _check_files(node: Node) -> Iterator[SpecError]:
     for stage in ("rootfs", "platformfs", "image"):
+        files = node.table[stage].table.get("files") if stage in node.table else None
         seen: dict[str, Node] = {}
-        for element in node.at(stage).table.get("files", node.at(stage)).items:
+        for element in files.items if files is not None else ():
             path = element.table["path"]
             before = seen.setdefault(str(path.content), path)
             if before is not path:
@@ -82,7 +88,6 @@ def _check_files(recipe: Recipe, node: Node) -> Iterator[SpecError]:
                     code="TWICE",
                     hint="remove one of them",
                 )
-    del recipe
 
 
 def _check_boot(recipe: Recipe, node: Node) -> Iterator[SpecError]:
@@ -114,9 +119,9 @@ def _check_machines(recipe: Recipe, node: Node) -> Iterator[SpecError]:
         )
 
 
-def _check_statements(recipe: Recipe, node: Node) -> Iterator[SpecError]:
+def _check_statements(content: Content, node: Node) -> Iterator[SpecError]:
     names: set[str] = set()
-    for index, statement in enumerate(recipe.smoke.statements):
+    for index, statement in enumerate(content.smoke.statements):
         place = node.at("smoke", "statements", index)
         if statement.name in names:
             yield problem(
@@ -141,18 +146,25 @@ def _check_statements(recipe: Recipe, node: Node) -> Iterator[SpecError]:
             yield problem(expect, what, code="REGEX")
 
 
+def _check_login(recipe: Recipe, node: Node) -> Iterator[SpecError]:
+    names = {"root", *(user.name for user in recipe.users)}
+    if recipe.smoke.machines and recipe.smoke.user not in names:
+        yield problem(
+            node.at("smoke", "user").origin,
+            f"the boot test logs in as {recipe.smoke.user!r}, who is no user of the recipe",
+            code="SMOKE-USER",
+            hint=did_you_mean(recipe.smoke.user, names),
+        )
+
+
 def _check_layout(recipe: Recipe, node: Node) -> Iterator[SpecError]:
     if recipe.disk is not None:
         yield from check_disk(recipe.disk, recipe.boot, node.at("disk"))
 
 
-_CHECKS: tuple[Check, ...] = (
-    _check_image_stage,
-    _check_users,
-    _check_locale,
-    _check_files,
+_HARDWARE_CHECKS: tuple[Callable[[Recipe, Node], Iterator[SpecError]], ...] = (
     _check_boot,
     _check_machines,
-    _check_statements,
+    _check_login,
     _check_layout,
 )

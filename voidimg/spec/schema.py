@@ -47,7 +47,8 @@ def _for_toml(value: object) -> object:
     """`value` of a schema as a file in TOML needs it.
 
     TOML has no null: None only marks a key that may be absent. And a default that is a number of
-    bytes or bits does not help where a string with a unit is to be written.
+    bytes or bits does not help where a string with a unit is to be written; a table's defaults are
+    those of its keys.
     """
     if isinstance(value, list):
         return [_for_toml(inner) for inner in value]
@@ -57,7 +58,8 @@ def _for_toml(value: object) -> object:
         case {"anyOf": [dict(only), {"type": "null"}], **rest}:
             value = {**only, **rest}
     default = value.get("default")
-    useless = default is None or (value.get("type") == "string" and not isinstance(default, str))
+    useless = default is None or isinstance(default, dict)
+    useless = useless or (value.get("type") == "string" and not isinstance(default, str))
     return {
         name: _for_toml(inner)
         for name, inner in value.items()

@@ -141,7 +141,7 @@ RepositoryLocation = Annotated[
 ]
 LocaleName = Annotated[
     str,
-    *_text("locale", r"[A-Za-z]{1,8}(?:_[A-Z]{2})?(?:\.[A-Za-z0-9-]+)?(?:@\w+)?",
+    *_text("locale", r"(?:C|[a-z]{2,3}(?:_[A-Z]{2})?)(?:\.[A-Za-z0-9-]+)?(?:@\w+)?",
            "a locale like 'en_US.UTF-8'"),
 ]  # fmt: skip
 TimeZone = Annotated[

@@ -1,0 +1,310 @@
+"""What is wrong with files is said at its place, all at once, with a suggestion.
+
+The mark ▸ in a text is where the error is expected.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.spec.conftest import Write, place_of_mark
+from voidimg.errors import CollectedError, SpecError
+from voidimg.spec.catalog import Catalog
+
+BOARD = 'schema = 1\nkind = "platform"\nextends = "rpi-aarch64"\n'
+CONTENT = 'schema = 1\nkind = "profile"\nextends = "base"\n'
+PLAIN = BOARD + '[boot]\nfirmware = "none"\n'
+
+
+def partition(**changes: str) -> str:
+    """A partition in one line of TOML; `changes` are TOML values, by key."""
+    entries = {
+        "name": '"root"',
+        "size": '"rest"',
+        "type": '"0x83"',
+        "filesystem": '"ext4"',
+        "mount": '"/"',
+    }
+    words = ", ".join(f"{key} = {value}" for key, value in (entries | changes).items())
+    return f"{{ {words} }}"
+
+
+def boot(**changes: str) -> str:
+    """As `partition`, for a FAT /boot of 256 MiB."""
+    entries = {"name": '"boot"', "size": '"256MiB"', "type": '"0x0c"', "filesystem": '"vfat"'}
+    return partition(**(entries | {"mount": '"/boot"'} | changes))
+
+
+def disk(*partitions: str) -> str:
+    """A platform without firmware whose disk has these partitions."""
+    return PLAIN + f"[disk]\npartitions = [{', '.join(partitions)}]\n"
+
+
+def pi_boot(**changes: str) -> str:
+    """The Raspberry Pi with another /boot."""
+    return BOARD + f"[disk.partitions]\nadd = [{boot(**changes)}]\n"
+
+
+FORM = [
+    # the file as a whole
+    ('schema = 1\nkind = "platform"\nsummary = ▸', "SYNTAX", "not TOML", ""),
+    ("schema = 1\nschema = 1▸\n", "SYNTAX", "cannot overwrite a value", ""),
+    ("▸schema = 1\n", "MISSING", "needs 'kind'", ""),
+    ('schema = 1\nkind = ▸"plattform"\n', "VALUE", "'plattform'", "'platform'"),
+    ('schema = ▸2\nkind = "platform"\n', "SCHEMA", "schema 2", "newer"),
+    ('▸kind = "platform"\nextends = "rpi-aarch64"\n', "MISSING", "needs 'schema'", ""),
+    # unknown keys
+    (BOARD + '▸sumary = "x"\n', "UNKNOWN-KEY", "unknown key 'sumary'", "'summary'"),
+    (BOARD + "[disk]\n▸labell = 1\n", "UNKNOWN-KEY", "in [disk]", "'label'"),
+    (disk(partition(**{"▸nam": "1"})), "UNKNOWN-KEY", "in [disk.partitions[0]]", "'name'"),
+    (BOARD + "[platformfs.packages]\n▸ad = []\n", "UNKNOWN-KEY", "'ad'", "'add'"),
+    (BOARD + "[▸rootfs]\npackages = []\n", "UNKNOWN-KEY", "'rootfs'", ""),
+    (BOARD + '[musl]\n▸arch = "aarch64"\n', "UNKNOWN-KEY", "in [musl]", ""),
+    # types and words
+    (BOARD + "summary = ▸1\n", "TYPE", "should be a string", ""),
+    (BOARD + "boards = ▸true\n", "TYPE", "is true, but should be a list, or a table", ""),
+    (BOARD + "▸extnds = 1\n", "UNKNOWN-KEY", "'extnds'", "'extends'"),
+    (BOARD + "disk = ▸3\n", "TYPE", "should be a table", ""),
+    (BOARD + "[[smoke.machines]]\nmedium = \"sd\"\nmachine = \"virt\"\n"
+     'attach = ["{drive}"]\npower_of_two = ▸"yes"\n', "TYPE", "should be true or false", ""),
+    (BOARD + 'arch = ▸"aarch46"\n', "VALUE", "'aarch46'", "'aarch64'"),
+    (BOARD + 'libc = ["glibc", ▸"muls"]\n', "VALUE", "'muls'", "'musl'"),
+    (BOARD + '[disk]\nlabel = ▸"gtp"\n', "VALUE", "'gtp'", "'gpt'"),
+    (BOARD + 'keys = [▸"60:ae"]\n', "FINGERPRINT", "not a fingerprint", ""),
+    (BOARD + '[repositories]\naarch64 = [▸"ftp://a/b"]\n', "REPOSITORY", "http(s)", ""),
+    (BOARD + '[platformfs]\nservices = { add = [▸"a/b"] }\n', "SERVICE", "/etc/sv", ""),
+    (BOARD + '[platformfs]\npackages = { add = [▸"a b"] }\n', "PACKAGE", "package or", ""),
+    # grammar of sizes, modes, paths, expressions
+    (BOARD + '[disk]\nheadroom = ▸"64MB"\n', "SIZE", "'64MB' is not a size", ""),
+    (BOARD + "[disk]\nheadroom = ▸67108864\n", "SIZE", "lacks a unit", ""),
+    (BOARD + "[disk]\nheadroom = ▸1.5\n", "TYPE", "whole number", ""),
+    (BOARD + '[[image.files]]\npath = "/a"\ncontent = ""\nmode = ▸"644"\n', "MODE", "'644'", ""),
+    (BOARD + '[[image.files]]\npath = "/a"\ncontent = ""\nmode = ▸420\n', "MODE", "string", ""),
+    (BOARD + '[[image.files]]\npath = ▸"a"\ncontent = ""\n', "PATH", "absolute", ""),
+    (BOARD + '[[image.files]]\npath = ▸"/a/../b"\ncontent = ""\n', "PATH", "plain form", ""),
+    (BOARD + '[[image.▸files]]\npath = "/a"\n', "FILE-SOURCE", "exactly one", ""),
+    (BOARD + '[image]\nedits = [{ path = "/a", match = ▸"(", line = "b" }]\n', "REGEX",
+     "not a regular expression", ""),
+    (BOARD + '[boot]\ncmdline = ▸"a\\nb"\n', "VALUE", "boot.cmdline", ""),
+    (disk("▸{ " + partition()[1:].replace('name = "root",', "")), "MISSING",
+     "disk.partitions[0] needs 'name'", ""),
+    # inheritance
+    ('schema = 1\nkind = "platform"\nextends = ▸"rpi-arch64"\n', "UNKNOWN-PLATFORM",
+     "'rpi-arch64'", "'rpi-aarch64'"),
+    ('schema = 1\nkind = "platform"\nextends = ▸"board"\n', "UNKNOWN-PLATFORM", "'board'", ""),
+    ('schema = 1\nkind = "platform"\nextends = ▸"board.toml"\n', "CYCLE", "board -> board", ""),
+    (BOARD + '[platformfs.packages]\nremove = [▸"chronny"]\n', "REMOVE", "not there", "'chrony'"),
+    (BOARD + '[platformfs.services]\nremove = [▸"ssh"]\n', "REMOVE", "not there", "'sshd'"),
+    (BOARD + 'profile = ▸"bsae"\n', "UNKNOWN-PROFILE", "'bsae'", "'base'"),
+]  # fmt: skip
+
+CROSS = [
+    (BOARD + 'libc = ["glibc"]\n[▸musl]\nboards = []\n', "LIBC", "[musl] has no effect", ""),
+    (BOARD + '[repositories]\n▸aarch65 = ["/x"]\n', "UNKNOWN-KEY", "'aarch65'", "'aarch64'"),
+    (BOARD + '[image]\n▸packages = ["a"]\n', "IMAGE-PACKAGES", "no packages", "[platformfs]"),
+    (BOARD + '[boot]\ncmdline = ▸"quiet root=/dev/sda1"\n', "CMDLINE-ROOT", "root=", ""),
+    (BOARD + '[image.files]\nadd = [{ path = "/a", template = ▸"fstab.j" }]\n', "TEMPLATE",
+     "no template 'fstab.j'", "'fstab.j2'"),
+    (BOARD + '[image]\nfiles = [{ path = "/a", content = "" }, { path = ▸"/a", link = "b" }]\n',
+     "TWICE", "writes /a twice", ""),
+    # partitions
+    (disk(partition(type='▸"0FC63DAF-8483-4772-8E79-3D69D8477DE4"')), "TYPE-LABEL",
+     "an mbr disk needs a type byte", ""),
+    (disk(partition(type='▸"0x83"')) + 'label = "gpt"\n', "TYPE-LABEL",
+     "a gpt disk needs a type GUID", ""),
+    (disk(partition(type='▸"0x00"')), "TYPE-LABEL", "empty entry", ""),
+    (disk(partition(type='▸"83"')), "PARTITION-TYPE", "type byte", ""),
+    (disk(partition(type='▸"0x0c"')), "TYPE-FILESYSTEM", "announces FAT", ""),
+    (disk(partition(size='▸"1000B"')), "SIZE", "sectors", ""),
+    (disk(partition(size='▸"restt"')), "SIZE", "'restt' is not a size", ""),
+    (disk(partition(size='▸"rest"'), boot()), "REST", "not the last", ""),
+    (disk(boot(mount='"/"'), partition(mount='▸"/"')), "TWICE", "mounted at '/'", ""),
+    (disk(boot(name='"root"'), partition(name='▸"root"')), "TWICE", "named 'root'", ""),
+    (PLAIN + f"[disk]\n▸partitions = [{boot()}]\n", "NO-ROOT", "no partition is mounted", ""),
+    (disk(boot(active="true"), partition(active="▸true")), "ACTIVE", "only one", ""),
+    (disk(*(partition(name=f'"p{n}"', size='"1MiB"', mount=f'"/{n}"') for n in "abcd"),
+          "▸" + partition()), "PARTITIONS", "four", ""),
+    (disk(partition(label='▸"a label too long for it"')), "LABEL", "longer than 16", ""),
+    (BOARD + '[disk]\nsize = ▸"200MiB"\n', "SIZE", "the partitions need 257 MiB", "leave"),
+    (BOARD + '[disk]\nfirst_partition = ▸"0B"\n', "SIZE", "itself takes the first 512", ""),
+    (BOARD + '[disk]\nheadroom = ▸"100B"\n', "SIZE", "whole sectors", ""),
+    (BOARD + '[[disk.blobs]]\nsource = "/a"\noffset = ▸"8MiB"\n', "BLOB", "between", ""),
+    # FAT: the cluster count decides
+    (pi_boot(fat="{ bits = 32, sectors_per_cluster = ▸8 }"), "FAT-BITS", "65404 clusters",
+     "1 or 2 or 4"),
+    (pi_boot(size='"16MiB"', fat="{ bits = ▸32 }"), "FAT-BITS", "at least 65525",
+     "change the size"),
+    (pi_boot(type='▸"0x0c"', fat="{ bits = 16 }"), "TYPE-FILESYSTEM", "announces FAT32", ""),
+    (pi_boot(label='▸"boot!"'), "LABEL", "not a FAT label", ""),
+    (BOARD + f"[disk]\npartitions = [▸{partition()}]\n", "FIRMWARE", "first partition", ""),
+    # boot tests
+    (BOARD + '[[smoke.statements]]\nname = "a"\ncommand = "b"\nexpect = ▸"{root_partuid}"\n',
+     "PLACEHOLDER", "{root_partuid}", "'root_partuuid'"),
+    (BOARD + '[[smoke.statements]]\nname = "a"\ncommand = "b"\nexpect = ▸"{date}("\n', "REGEX",
+     "not a regular expression", ""),
+    (BOARD + '[[smoke.machines]]\nmedium = "sd"\nmachine = "virt"\nattach = ▸["-drive"]\n',
+     "MACHINE-DRIVE", "{drive}", ""),
+    (BOARD + '[smoke]\nuser = ▸"rot"\n', "SMOKE-USER", "'rot'", "'root'"),
+]  # fmt: skip
+
+PROFILES = [
+    (CONTENT + '▸locale = "de_DE.UTF-8"\n', "LOCALE-MUSL", "musl has no locales", "[glibc]"),
+    (CONTENT + '[glibc]\nlocale = ▸"german"\n', "LOCALE", "not a locale", ""),
+    (CONTENT + 'timezone = ▸"Europe/"\n', "TIMEZONE", "time zone", ""),
+    (CONTENT + 'hostname = ▸"a_b"\n', "HOSTNAME", "host name", ""),
+    (CONTENT + 'users = [{ name = ▸"Root" }]\n', "ACCOUNT", "useradd", ""),
+    (CONTENT + 'users = [{ name = "a" }, { name = ▸"a" }]\n', "TWICE", "user 'a'", ""),
+    (CONTENT + 'users = [{ name = "a", uid = ▸-1 }]\n', "VALUE", "greater than", ""),
+    (CONTENT + "[▸disk]\n", "UNKNOWN-KEY", "'disk'", ""),
+    (CONTENT + '[rootfs.files]\nadd = [{ path = "/a", template = ▸"nothing" }]\n', "TEMPLATE",
+     "no template 'nothing'", ""),
+]  # fmt: skip
+
+
+def the_error(errors: list[SpecError], expected: str) -> SpecError:
+    """The only error, which must be at `expected`."""
+    assert [error.where for error in errors] == [expected], [str(error) for error in errors]
+    return errors[0]
+
+
+@pytest.mark.parametrize(("marked", "code", "what", "hint"), FORM + CROSS)
+def test_errors_of_platforms(write: Write, marked: str, code: str, what: str, hint: str) -> None:
+    """A platform file with one error has exactly that error, at the marked place."""
+    text, place = place_of_mark(marked)
+    path = write("platforms/board.toml", text)
+    error = the_error(Catalog().check_files([path]), f"{path}:{place}")
+    assert error.code == f"E-SPEC-{code}"
+    assert what in error.what
+    assert hint in (error.hint or "")
+
+
+@pytest.mark.parametrize(("marked", "code", "what", "hint"), PROFILES)
+def test_errors_of_profiles(write: Write, marked: str, code: str, what: str, hint: str) -> None:
+    """A profile file with one error has exactly that error, at the marked place."""
+    text, place = place_of_mark(marked)
+    path = write("profiles/mine.toml", text)
+    error = the_error(Catalog().check_files([path]), f"{path}:{place}")
+    assert error.code == f"E-SPEC-{code}"
+    assert what in error.what
+    assert hint in (error.hint or "")
+
+
+def test_a_locale_of_glibc_only_is_right_with_both(write: Write) -> None:
+    """The shipped way to set a locale is valid for musl as well."""
+    path = write("profiles/mine.toml", CONTENT + '[glibc]\nlocale = "de_DE.UTF-8"\n')
+    assert Catalog().check_files([path]) == []
+
+
+def test_all_errors_of_all_files_at_once(write: Write) -> None:
+    """Errors of several files, form and words, come together in the order of the text."""
+    one = write("platforms/one.toml", BOARD + "sumary = 1\nboards = 2\n[disk]\nlabel = 3\n")
+    two = write("profiles/two.toml", "schema = 1\nkind = \n")
+    three = write("profiles/three.toml", CONTENT + "hostname = 1\n")
+    found = [error.where for error in Catalog().check_files([two, three, one])]
+    expected = [f"{one}:4:1", f"{one}:5:10", f"{one}:7:9", f"{three}:4:12", f"{two}:2:8"]
+    assert found == expected
+
+
+def test_a_recipe_raises_its_errors_together(write: Write, tmp_path: Path) -> None:
+    """Several errors are one `CollectedError`, with the exit status of bad files."""
+    write("platforms/board.toml", BOARD + "sumary = 1\nboards = 2\n")
+    with pytest.raises(CollectedError) as caught:
+        Catalog([tmp_path]).recipe("board")
+    assert len(caught.value.errors) == 2
+    assert caught.value.first_exit_status == SpecError.exit_status
+
+
+def test_an_error_of_a_parent_is_said_in_the_parent(write: Write, tmp_path: Path) -> None:
+    """The place is where the wrong value is written, not where it is inherited."""
+    parent = write("platforms/parent.toml", BOARD + "boards = 1\n")
+    text = 'schema = 1\nkind = "platform"\nextends = "parent"\n'
+    child = write("platforms/child.toml", text)
+    error = the_error(Catalog([tmp_path]).check_files([child]), f"{parent}:4:10")
+    assert error.code == "E-SPEC-TYPE"
+
+
+def test_a_value_is_wrong_where_it_was_written_last(write: Write, tmp_path: Path) -> None:
+    """A cross check names the file whose value makes the contradiction."""
+    parent = write("platforms/parent.toml", BOARD + '[disk]\nsize = "1GiB"\n')
+    text = 'schema = 1\nkind = "platform"\nextends = "parent"\n[disk]\nsize = "8MiB"\n'
+    child = write("platforms/child.toml", text)
+    errors = Catalog([tmp_path]).check_files([child, parent])
+    the_error(errors, f"{child}:5:8")
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "place"),
+    [
+        (b"schema = 1\nname = '\xff'\n", "ENCODING", ":2:9"),
+        (None, "READ", ""),
+        (b"schema = 1\r\nkind = [\r\n", "SYNTAX", ":3:1"),
+    ],
+)
+def test_files_that_are_no_toml(
+    write: Write, tmp_path: Path, content: bytes | None, code: str, place: str
+) -> None:
+    """Unreadable files, other encodings and files that end too early are errors of their own."""
+    path = tmp_path / "a.toml"
+    if content is not None:
+        write("a.toml", content)
+    error = the_error(Catalog().check_files([path]), f"{path}{place}")
+    assert error.code == f"E-SPEC-{code}"
+
+
+def test_platforms_that_extend_each_other(write: Write, tmp_path: Path) -> None:
+    """A circle is named with all its members."""
+    for name, parent in (("a", "b"), ("b", "c"), ("c", "a")):
+        text = f'schema = 1\nkind = "platform"\nextends = "{parent}"\n'
+        write(f"platforms/{name}.toml", text)
+    with pytest.raises(SpecError, match="circle: a -> b -> c -> a") as caught:
+        Catalog([tmp_path]).recipe("a")
+    assert caught.value.code == "E-SPEC-CYCLE"
+    assert caught.value.where == f"{tmp_path}/platforms/c.toml:3:11"
+
+
+@pytest.mark.parametrize(
+    ("platform", "profile", "code", "hint"),
+    [
+        ("rpi-arch64", None, "UNKNOWN-PLATFORM", "'rpi-aarch64'"),
+        ("rpi-aarch64-mussl", None, "UNKNOWN-PLATFORM", "'rpi-aarch64-musl'"),
+        ("zzz", None, "UNKNOWN-PLATFORM", "voidimg list"),
+        ("void", None, "ABSTRACT", ""),
+        ("rpi-aarch64", "bas", "UNKNOWN-PROFILE", "'base'"),
+        ("rpi-aarch64", "nowhere/x.toml", "READ", ""),
+        ("nowhere/x.toml", None, "READ", ""),
+    ],
+)
+def test_names_that_mean_nothing(platform: str, profile: str | None, code: str, hint: str) -> None:
+    """Unknown names come with the nearest known one."""
+    with pytest.raises(SpecError) as caught:
+        Catalog().recipe(platform, profile)
+    assert caught.value.code == f"E-SPEC-{code}"
+    assert hint in (caught.value.hint or "")
+
+
+def test_a_libc_that_is_not_offered(write: Write, tmp_path: Path) -> None:
+    """Neither `-musl` without musl, nor the plain name without glibc."""
+    write("platforms/one.toml", BOARD + 'libc = ["glibc"]\n')
+    write("platforms/two.toml", BOARD + 'libc = ["musl"]\n')
+    catalog = Catalog([tmp_path])
+    for name, hint in (("one-musl", None), ("two", "its name is 'two-musl'")):
+        with pytest.raises(SpecError, match="is not offered with") as caught:
+            catalog.recipe(name)
+        assert caught.value.code == "E-SPEC-LIBC"
+        assert caught.value.hint == hint
+
+
+def test_templates_that_are_broken_or_ask_for_too_much(write: Write, tmp_path: Path) -> None:
+    """A template is read before a build: its syntax, and the names its stage has."""
+    broken = write("templates/broken.j2", "a\n{% for %}\n")
+    greedy = write("templates/greedy.j2", "{{ partitions.root.uuid }}{{ dat }}\n")
+    files = ('{ path = "/a", template = "broken.j2" }', '{ path = "/b", template = "greedy.j2" }')
+    path = write("profiles/mine.toml", CONTENT + f"[rootfs]\nfiles = [{', '.join(files)}]\n")
+    found = [(error.where, error.code, error.hint) for error in Catalog().check_files([path])]
+    assert found == [
+        (f"{broken}:2:1", "E-SPEC-TEMPLATE-SYNTAX", None),
+        (str(greedy), "E-SPEC-TEMPLATE-NAME", "did you mean 'date'?"),
+        (str(greedy), "E-SPEC-TEMPLATE-NAME", None),
+    ]

@@ -1,0 +1,110 @@
+"""The kept JSON Schemas, the shipped templates and the plan of a build."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from tests.unit.spec.conftest import Write
+from voidimg.errors import SpecError
+from voidimg.spec.catalog import Catalog
+from voidimg.spec.document import Kind
+from voidimg.spec.plan import planned_steps
+from voidimg.spec.schema import json_schema, schema_path, schema_text
+from voidimg.spec.templates import render_template
+
+RESOLVED = Catalog().recipe("rpi-aarch64")
+
+
+@pytest.mark.parametrize("kind", ["platform", "profile"])
+def test_the_kept_schema_is_that_of_the_models(kind: Kind) -> None:
+    """After a change of the models: python -m voidimg.spec.schema."""
+    assert schema_path(kind).read_text() == schema_text(kind)
+
+
+@pytest.mark.parametrize("kind", ["platform", "profile"])
+def test_a_schema_says_what_editors_need(kind: Kind) -> None:
+    """The file's version and kind are required, other keys forbidden, and nothing is null."""
+    schema = json_schema(kind)
+    assert schema["required"] == ["schema", "kind"]
+    assert schema["additionalProperties"] is False
+    properties = schema["properties"]
+    assert isinstance(properties, dict)
+    assert properties["schema"]["const"] == 1
+    assert "null" not in schema_text(kind)
+
+
+def render(name: str, **more: object) -> str:
+    """A shipped template with what a build gives it."""
+    partitions = {
+        "boot": SimpleNamespace(
+            number=1,
+            uuid="1234-ABCD",
+            partuuid="5a1e0001-01",
+            mount="/boot",
+            filesystem="vfat",
+            fstab_options="defaults",
+        ),
+        "root": SimpleNamespace(
+            number=2,
+            uuid="0b5c1ac8-0000-8000-8000-000000000000",
+            partuuid="5a1e0001-02",
+            mount="/",
+            filesystem="ext4",
+            fstab_options="defaults",
+        ),
+        "spare": SimpleNamespace(number=3, mount=None),
+    }
+    context: dict[str, object] = {"recipe": RESOLVED.recipe, "date": "20240314"}
+    context |= {"partitions": partitions, "cmdline": RESOLVED.recipe.boot.cmdline}
+    return render_template(RESOLVED.templates, name, context | more)
+
+
+def test_fstab_mounts_the_root_first() -> None:
+    """One line for each mounted partition by UUID, the root first, and Void's /tmp."""
+    lines = [line.split("\t") for line in render("fstab.j2").splitlines() if line[0] != "#"]
+    assert lines == [
+        ["tmpfs", "/tmp", "tmpfs", "defaults,nosuid,nodev", "0", "0"],
+        ["UUID=0b5c1ac8-0000-8000-8000-000000000000", "/", "ext4", "defaults", "0", "1"],
+        ["UUID=1234-ABCD", "/boot", "vfat", "defaults", "0", "2"],
+    ]
+
+
+def test_cmdline_is_one_line_with_the_root_in_front() -> None:
+    """The firmware reads one line; the kernel finds its root by PARTUUID."""
+    text = render("rpi/cmdline.txt.j2")
+    assert text.count("\n") == 1
+    assert text.startswith("root=PARTUUID=5a1e0001-02 rw rootwait ")
+    assert text.endswith(" elevator=noop\n")
+
+
+def test_the_release_date_is_in_the_image() -> None:
+    """Under the names of os-release(5)."""
+    expected = 'IMAGE_ID="void-aarch64"\nIMAGE_VERSION="20240314"\n'
+    assert render("void-image-release.j2") == expected
+
+
+def test_what_a_template_cannot_have_is_an_error(write: Write) -> None:
+    """A missing name or template is never an empty text."""
+    directory = write("templates/a.j2", "{{ nothing }}").parent
+    write("templates/b.j2", "{% if %}")
+    for name, code in (("a.j2", "VALUE"), ("b.j2", "SYNTAX")):
+        with pytest.raises(SpecError) as caught:
+            render_template([directory], name, {})
+        assert caught.value.code == f"E-SPEC-TEMPLATE-{code}"
+        assert str(directory / name) in str(caught.value.where)
+    with pytest.raises(SpecError, match=r"did you mean 'a\.j2'"):
+        render_template([directory], "a.j", {})
+
+
+def test_the_plan_has_the_stages_in_order_and_the_sizes_that_are_fixed() -> None:
+    """Only what the recipe fixes has a size before packages are known."""
+    steps = planned_steps(RESOLVED.recipe)
+    order = ["lock", "rootfs", "platformfs", "image"]
+    stages = [step.stage for step in steps]
+    assert stages == sorted(stages, key=order.index)
+    sizes = {step.what: step.size for step in steps if step.size is not None}
+    assert sizes == {"fill partition boot": 256 * 2**20}
+    installed = [step.details for step in steps if step.what.startswith("install")]
+    assert installed == [RESOLVED.recipe.rootfs.packages, RESOLVED.recipe.platformfs.packages]

@@ -117,7 +117,9 @@ class Catalog:
             errors.append(self._unknown("platform", platform))
             return None
         path, libc = found
-        search = self._search.beside(path) if is_path(platform) else self._search
+        search = self._search
+        for word in (profile or "", platform):
+            search = search.beside(Path(word)) if is_path(word) else search
         family = read_family(path, "platform", search, errors.append)
         if family is None:
             return None

@@ -104,6 +104,10 @@ def _read(path: Path, kind: Kind, report: Report) -> Node | None:
         place = document.table["kind"].origin
         report(problem(place, f"this is a {found}, a {kind} is needed here", code="KIND"))
         return None
+    if kind == "platform" and path.stem.endswith("-musl"):
+        hint = 'name the file without it and write libc = ["musl"]'
+        what = "names with -musl are made from libc, no file can have one"
+        report(SpecError(what, code="NAME", where=str(path), hint=hint))
     for wrong in validate(DOCUMENTS[kind], document, document=True):
         report(wrong)
     return document

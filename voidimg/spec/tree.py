@@ -147,11 +147,15 @@ def parse_document(text: str, file: str) -> Node:
     """
     try:
         content = tomllib.loads(text)
+        places = find_places(text)
+        start = Origin(file, 1, 1)
+        return _build(content, (), start, start, places, file)
     except tomllib.TOMLDecodeError as error:
         raise _syntax_error(str(error), text, file) from error
-    places = find_places(text)
-    start = Origin(file, 1, 1)
-    return _build(content, (), start, start, places, file)
+    except (ValueError, RecursionError) as error:
+        # Python's own limits: integers of thousands of digits, lists in lists in lists.
+        what = "a number is too long" if isinstance(error, ValueError) else "it is nested too deep"
+        raise SpecError(f"not to be read: {what}", code="LIMIT", where=file) from error
 
 
 def _syntax_error(message: str, text: str, file: str) -> SpecError:

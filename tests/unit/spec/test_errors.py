@@ -8,10 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.unit.spec.conftest import Write, place_of_mark
 from voidimg.errors import CollectedError, SpecError
 from voidimg.spec.catalog import Catalog
+from voidimg.spec.tree import parse_document
 
 BOARD = 'schema = 1\nkind = "platform"\nextends = "rpi-aarch64"\n'
 CONTENT = 'schema = 1\nkind = "profile"\nextends = "base"\n'
@@ -240,6 +243,8 @@ def test_a_value_is_wrong_where_it_was_written_last(write: Write, tmp_path: Path
         (b"schema = 1\nname = '\xff'\n", "ENCODING", ":2:9"),
         (None, "READ", ""),
         (b"schema = 1\r\nkind = [\r\n", "SYNTAX", ":3:1"),
+        (b"schema = 1\nx = " + b"[" * 5000 + b"]" * 5000, "LIMIT", ""),
+        (b"schema = " + b"1" * 9999, "LIMIT", ""),
     ],
 )
 def test_files_that_are_no_toml(
@@ -308,3 +313,27 @@ def test_templates_that_are_broken_or_ask_for_too_much(write: Write, tmp_path: P
         (str(greedy), "E-SPEC-TEMPLATE-NAME", "did you mean 'date'?"),
         (str(greedy), "E-SPEC-TEMPLATE-NAME", None),
     ]
+
+
+def test_a_platform_file_cannot_be_named_musl(write: Write) -> None:
+    """The generated name would mean two things."""
+    path = write("platforms/board-musl.toml", BOARD)
+    assert the_error(Catalog().check_files([path]), str(path)).code == "E-SPEC-NAME"
+
+
+_MARKS = ("\n", "\r\n", "\\", " = ", *"ab.='\"[]{},#1-é")
+_WORDS = ('"""', "[[", "]]", "schema = 1\n", "kind", "extends", "true", "1979-05-27")
+_PIECES = st.sampled_from(_MARKS + _WORDS)
+
+
+@given(st.lists(_PIECES, max_size=30).map("".join))
+def test_any_text_is_a_tree_or_an_error(text: str) -> None:
+    """Whatever is in a file, it is read or refused in words; every place is inside the text."""
+    try:
+        node = parse_document(text, "f")
+    except SpecError:
+        return
+    lines = text.split("\n")
+    for _, leaf in node.leaves():
+        assert 1 <= leaf.origin.line <= len(lines)
+        assert 1 <= leaf.origin.column <= len(lines[leaf.origin.line - 1]) + 1

@@ -215,6 +215,17 @@ def test_a_path_stands_in_for_a_name(write: Write, tmp_path: Path) -> None:
     assert musl.recipe.platform == "board-musl"
 
 
+def test_a_profile_given_by_its_path_brings_its_templates(write: Write, tmp_path: Path) -> None:
+    """Also where the platform is a shipped one."""
+    write("templates/own.j2", "{{ date }}\n")
+    head = 'schema = 1\nkind = "profile"\nextends = "base"\n'
+    files = '[rootfs]\nfiles = [{ path = "/a", template = "own.j2" }]\n'
+    path = write("profiles/mine.toml", head + files)
+    resolved = Catalog().recipe("rpi-aarch64", str(path))
+    assert resolved.templates[0] == tmp_path / "templates"
+    assert resolved.recipe.profile == "mine"
+
+
 def test_the_rootfs_does_not_depend_on_the_platform(write: Write, tmp_path: Path) -> None:
     """Its file name has only the architecture, so no platform may add to it."""
     write("platforms/board.toml", BOARD + '[platformfs]\npackages.add = ["vim"]\n')

@@ -1,0 +1,115 @@
+"""clean and normalise_times: nothing of the builder, no time of the clock."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from voidimg.rootfs.clean import RULES, clean
+from voidimg.rootfs.normalise import normalise_times
+from voidimg.xbps.tree import Tree
+
+EPOCH = 1_700_000_000
+
+
+def put(root: Path, path: str, content: bytes = b"x") -> Path:
+    file = root / path[1:]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content)
+    return file
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/etc/.pwd.lock",
+        "/etc/group.lock",
+        "/etc/shadow-",
+        "/etc/resolv.conf",
+        "/etc/machine-id",
+        "/etc/ssh/ssh_host_ed25519_key.pub",
+        "/var/cache/ldconfig/aux-cache",
+        "/var/cache/xbps/foo-1_1.x86_64.xbps",
+        "/var/db/xbps/lock",
+        "/run/lock/subsys/x",
+        "/tmp/.hidden",
+        "/usr/lib/.voidimg-12",
+        "/usr/lib/python3/__pycache__/a.cpython-311.pyc",
+    ],
+)
+def test_what_is_the_builders_goes(tmp_path: Path, path: str) -> None:
+    """Unless a package owns it; each removal has a reason."""
+    put(tmp_path, path)
+    keep = put(tmp_path, "/etc/passwd")
+    with Tree(tmp_path) as tree:
+        assert clean(tree, {path}) == ()
+        (done,) = clean(tree, set())
+    assert (done.path, done.rule.action) == (path, "remove")
+    assert done.rule.reason
+    assert not (tmp_path / path[1:]).exists()
+    assert keep.exists()
+
+
+def test_directories_stay_but_temporary_ones_go(tmp_path: Path) -> None:
+    """Directories of caches have owners and modes that scripts gave them."""
+    put(tmp_path, "/var/cache/man/index.db")
+    put(tmp_path, "/run/lock/file")
+    put(tmp_path, "/tmp/a/b/c")
+    with Tree(tmp_path) as tree:
+        clean(tree, set())
+    assert (tmp_path / "var/cache/man").is_dir()
+    assert (tmp_path / "run/lock").is_dir()
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_logs_are_emptied_and_keep_their_mode(tmp_path: Path) -> None:
+    """wtmp must exist with its mode for logins to be recorded."""
+    put(tmp_path, "/var/log/wtmp", b"boot").chmod(0o664)
+    put(tmp_path, "/var/log/btmp", b"").chmod(0o600)
+    with Tree(tmp_path) as tree:
+        (done,) = clean(tree, set())
+    assert done.path == "/var/log/wtmp"
+    assert (tmp_path / "var/log/wtmp").stat().st_size == 0
+    assert (tmp_path / "var/log/wtmp").stat().st_mode & 0o7777 == 0o664
+
+
+def test_byte_code_bound_to_content_stays(tmp_path: Path) -> None:
+    """Bit 0 of the flags says that the source's hash is in the file, not its time."""
+    put(tmp_path, "/usr/lib/__pycache__/hash.pyc", b"abcd\x03\0\0\0")
+    put(tmp_path, "/usr/lib/__pycache__/time.pyc", b"abcd\x00\0\0\0")
+    with Tree(tmp_path) as tree:
+        assert [item.path for item in clean(tree, set())] == ["/usr/lib/__pycache__/time.pyc"]
+
+
+def test_links_are_removed_not_followed(tmp_path: Path) -> None:
+    """A link in /tmp to somewhere else loses itself only."""
+    put(tmp_path, "/etc/passwd")
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "tmp/dir").symlink_to("../etc")
+    with Tree(tmp_path) as tree:
+        assert [item.path for item in clean(tree, set())] == ["/tmp/dir"]
+    assert (tmp_path / "etc/passwd").exists()
+
+
+def test_every_rule_says_why() -> None:
+    """The table is the documentation."""
+    assert all(rule.reason and rule.pattern for rule in RULES)
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_times_of_packages_stay_and_those_of_the_build_go(tmp_path: Path, later: bool) -> None:
+    """Also when the epoch is later than the build, and for links and directories."""
+    epoch = int(time.time()) + 86400 if later else EPOCH
+    for name in ("old", "future", "script"):
+        put(tmp_path, f"/usr/{name}")
+    (tmp_path / "usr/link").symlink_to("nowhere")
+    os.utime(tmp_path / "usr/old", (5, 1_000_000_000.75))
+    os.utime(tmp_path / "usr/future", (5, epoch + 7))
+    assert normalise_times(tmp_path, epoch) == 6
+    paths = [tmp_path / "usr", *(tmp_path / "usr").iterdir()]
+    times = {path.name: os.lstat(path).st_mtime_ns / 1e9 for path in paths}
+    assert times == dict.fromkeys(("usr", "future", "script", "link"), epoch) | {"old": 1e9}
+    assert os.lstat(tmp_path / "usr/old").st_atime == 1e9

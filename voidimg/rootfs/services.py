@@ -1,0 +1,46 @@
+"""Enables runit services: links in ``/etc/runit/runsvdir/default``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+from voidimg.errors import CollectedError, SpecError
+from voidimg.xbps.tree import NotInTreeError, Tree
+
+SERVICES = "/etc/sv"
+RUN_LEVEL = "/etc/runit/runsvdir/default"
+
+
+def enable_services(tree: Tree, services: Sequence[str], *, epoch: int) -> None:
+    """Link each of `services` into the default run level, as ``/etc/sv/<service>``.
+
+    Raises:
+        SpecError: the tree has no such service; the hint names similar ones. Several: collected.
+    """
+    missing = [name for name in services if not tree.exists(f"{SERVICES}/{name}")]
+    if missing:
+        errors = [_missing(tree, name) for name in missing]
+        if len(errors) == 1:
+            raise errors[0]
+        raise CollectedError("services that no package of the recipe has", errors)
+    for name in services:
+        path = f"{RUN_LEVEL}/{name}"
+        # A package's script may have made the link already.
+        if tree.lstat(path) is None or tree.readlink(path) != f"{SERVICES}/{name}":
+            tree.symlink(path, f"{SERVICES}/{name}", mtime=epoch, parents=True)
+
+
+def _missing(tree: Tree, name: str) -> SpecError:
+    try:
+        known = tree.listdir(SERVICES)
+    except NotInTreeError:
+        known = []
+    near = get_close_matches(name, known, n=3)
+    hint = f"did you mean {', '.join(near)}?" if near else "add the package that brings it"
+    return SpecError(
+        f"the service {name} does not exist: the tree has no {SERVICES}/{name}",
+        code="SERVICE",
+        where=name,
+        hint=hint,
+    )

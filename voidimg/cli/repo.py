@@ -38,16 +38,16 @@ _arch_option = click.option(
 
 @click.group()
 def command() -> None:
-    r"""Make a signed local XBPS repository from package directories.
+    """Make a signed local XBPS repository from package directories.
 
-    Examples:
     \b
+    Examples:
       voidimg repo keygen my-repo.pem
       voidimg repo create hello -o repo
       voidimg repo index repo --arch aarch64
       voidimg repo sign repo --key my-repo.pem --signed-by 'Me <me@example.org>'
       voidimg repo list repo
-    """
+    """  # noqa: D301
 
 
 @command.command()
@@ -57,7 +57,7 @@ def command() -> None:
 @click.option("--level", type=click.IntRange(1, 22), default=9, show_default=True,
               help="How hard zstd tries.")  # fmt: skip
 def create(directories: tuple[Path, ...], output: Path, level: int) -> None:
-    r"""Make the package of each DIR.
+    """Make the package of each DIR.
 
     DIR holds package.toml, the tree files/, and the scripts INSTALL and REMOVE if there are any.
     The same directory gives the same bytes. package.toml looks like this:
@@ -75,11 +75,11 @@ def create(directories: tuple[Path, ...], output: Path, level: int) -> None:
       [owners]
       "/etc/hello.conf" = "0:4"
 
-    Examples:
     \b
+    Examples:
       voidimg repo create hello -o repo
       voidimg repo create packages/* -o repo
-    """
+    """  # noqa: D301
     for directory in directories:
         meta, members = read_package_directory(directory)
         click.echo(write_package(output, meta, members, level=level))
@@ -90,16 +90,16 @@ def create(directories: tuple[Path, ...], output: Path, level: int) -> None:
 @_arch_option
 @json_option
 def index(repo: Path, archs: tuple[str, ...], *, as_json: bool) -> None:
-    r"""Bring the indexes of REPO up to date with the packages in it.
+    """Bring the indexes of REPO up to date with the packages in it.
 
     Of a name the highest version is listed; entries whose file is gone are dropped. A repository
     of noarch packages alone needs --arch.
 
-    Examples:
     \b
+    Examples:
       voidimg repo index repo
       voidimg repo index repo --arch aarch64 --arch aarch64-musl
-    """
+    """  # noqa: D301
     counts = {}
     for arch in _chosen(repo, archs):
         counts[arch] = len(index_packages(repo, arch, prune=True).index)
@@ -125,16 +125,16 @@ def sign(
     passphrase_fd: int | None,
     passphrase_env: str | None,
 ) -> None:
-    r"""Sign the packages of REPO, and name the key in its indexes.
+    """Sign the packages of REPO, and name the key in its indexes.
 
     The passphrase of the key is taken from XBPS_PASSPHRASE unless an option says otherwise. Prints
     the fingerprint of the key; images trust it through --repo-key and the file written beside
     the indexes.
 
-    Examples:
     \b
+    Examples:
       voidimg repo sign repo --key my-repo.pem --signed-by 'Me <me@example.org>'
-    """
+    """  # noqa: D301
     private = PrivateKey.read(key, _passphrase(key, passphrase_fd, passphrase_env))
     public = private.public(signed_by)
     chosen = _chosen(repo, archs)
@@ -152,13 +152,13 @@ def sign(
 @_arch_option
 @json_option
 def list_packages(repo: Path, archs: tuple[str, ...], *, as_json: bool) -> None:
-    r"""List what the indexes of REPO say.
+    """List what the indexes of REPO say.
 
-    Examples:
     \b
+    Examples:
       voidimg repo list repo
       voidimg repo list repo --arch aarch64 --json
-    """
+    """  # noqa: D301
     found = {arch: read_repodata(repo, arch) for arch in _chosen(repo, archs)}
     if as_json:
         answer = {
@@ -196,14 +196,14 @@ def keygen(
     passphrase_fd: int | None,
     passphrase_env: str | None,
 ) -> None:
-    r"""Make a private key for a repository in FILE, never over an existing file.
+    """Make a private key for a repository in FILE, never over an existing file.
 
-    Examples:
     \b
+    Examples:
       voidimg repo keygen my-repo.pem
       XBPS_PASSPHRASE=secret voidimg repo keygen my-repo.pem
       voidimg repo keygen test.pem --bits 2048 --no-passphrase
-    """
+    """  # noqa: D301
     if no_passphrase and (passphrase_fd is not None or passphrase_env is not None):
         raise click.UsageError("--no-passphrase excludes --passphrase-fd and --passphrase-env")
     passphrase = None

@@ -178,5 +178,5 @@ def test_wrong_use_and_failures_have_their_status(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("verb", ["create", "index", "sign", "list", "keygen"])
 def test_every_verb_has_examples(verb: str) -> None:
-    """--help shows how it is used."""
-    assert f"voidimg repo {verb}" in good(verb, "--help").partition("Examples:")[2]
+    """--help shows how it is used, one example a line."""
+    assert f"\n    voidimg repo {verb} " in good(verb, "--help").partition("Examples:")[2]

@@ -1,0 +1,178 @@
+"""Where voidimg deliberately does other than the recorded xbps 0.60.7, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One deliberate difference. `rows` are the recorded dry runs that show it."""
+
+    name: str
+    tool: str
+    ours: str
+    why: str
+    rows: tuple[str, ...] = ()
+
+
+RESOLVER = (
+    Difference(
+        "order",
+        "keeps the order of requests, so a request can come before one it depends on",
+        "orders by dependencies, then by name; the order of requests does not matter",
+        "scripts must find what they need, and equal recipes must give equal bytes",
+        (
+            "order-args",
+            "order-args3",
+            "order-two",
+            "dep-then-request",
+            "virtual-later-in-plan",
+            "shlib-with-request",
+        ),
+    ),
+    Difference(
+        "cycles",
+        "breaks a cycle of dependencies where the request entered it",
+        "keeps a cycle together and breaks it at the package whose name comes first",
+        "the same packages must come in the same order whoever asks for them",
+        ("cycle-2", "cycle-4", "cycle-5"),
+    ),
+    Difference(
+        "contradiction",
+        "of two versions that are demanded, installs the higher without a word",
+        "takes a version that meets all demands, or refuses and names them",
+        "a package would run with a version that it excludes",
+        ("both", "both-rev"),
+    ),
+    Difference(
+        "provider",
+        "picks a provider at once, even if a later dependency names another",
+        "picks a provider only if nothing that is needed anyway provides the name",
+        "fewer packages, and no dependence on the order of dependencies",
+        ("two-v",),
+    ),
+    Difference(
+        "replaces",
+        "drops a package that another one of the transaction replaces, also a requested one",
+        "refuses if both are asked for; else leaves out the dependency, or refuses if it is needed",
+        "what was asked for must not be missing in silence",
+        ("replace-in-plan", "replace-in-plan-dep"),
+    ),
+    Difference(
+        "replaces-installed",
+        "removes a replaced package that an installed one still needs",
+        "refuses",
+        "the tree would be left with an unmet dependency",
+        ("replace-needed",),
+    ),
+    Difference(
+        "conflict-provider",
+        "a package that conflicts with a name it provides finds only itself",
+        "compares it with every other provider",
+        "the conflict is meant for the others",
+        ("conflict-prov",),
+    ),
+    Difference(
+        "conflict-held",
+        "does not see a conflict with a held package",
+        "refuses",
+        "holding a package does not make it compatible",
+        ("conflict-installed-hold",),
+    ),
+    Difference(
+        "virtualpkg",
+        "lets virtualpkg= meet a dependency by a package that does not provide the name",
+        "ignores such a line for dependencies",
+        "the dependency would stay unmet",
+        ("vpkg-conf-nonprovider",),
+    ),
+    Difference(
+        "architecture",
+        "installs a package of any architecture that the index lists",
+        "refuses all but the target's and noarch",
+        "it could not run",
+        ("foreign-arch-entry",),
+    ),
+    Difference(
+        "shlibs-elsewhere",
+        "refuses because of a library that an installed package lacked before",
+        "checks the libraries of chosen packages and those that the change takes away",
+        "what was broken before is not the doing of this transaction",
+        ("shlib-preexisting-broken",),
+    ),
+    Difference(
+        "depth",
+        "gives up on chains of more than 512 dependencies",
+        "follows chains of any length",
+        "nothing speaks against them",
+        ("deep-514-packages",),
+    ),
+    Difference(
+        "space",
+        "compares installed sizes with the free space of the root's file system",
+        "leaves that to the plan of the build",
+        "resolving knows no disk",
+        ("disk-space",),
+    ),
+    Difference(
+        "request-installed",
+        "updates an installed package that is requested, if it can",
+        "keeps it as long as it meets what is demanded",
+        "a second stage must not change the tree of the first",
+        ("installed-newer-available",),
+    ),
+    Difference(
+        "unpacked",
+        "configures an installed dependency that is only unpacked",
+        "leaves that to the installer",
+        "the resolver plans packages, not states",
+        ("dep-unpacked",),
+    ),
+    Difference(
+        "xbps-first",
+        "refuses everything while xbps itself could be updated",
+        "does not treat xbps differently",
+        "voidimg is not the xbps of the tree",
+        ("xbps-autoupdate",),
+    ),
+    Difference(
+        "repolock",
+        "does not let a provider stand in for a package that is locked to its repository",
+        "does, if a package that is needed provides the name",
+        "the lock says where the package may come from, not who may provide its name",
+        ("repolock-dep",),
+    ),
+    Difference(
+        "missing",
+        "names what is missing, not who needs it",
+        "names the chain of needs, every candidate and why it was refused, all at once",
+        "the reader can act on it",
+    ),
+)
+"""The strict resolver against xbps-install."""
+
+NAMES = (
+    Difference(
+        "big-numbers",
+        "version numbers beyond 31 bits overflow a signed integer",
+        "they wrap at 32 bits, unsigned",
+        "the order of versions stays a total one; recorded comparisons agree",
+    ),
+    Difference(
+        "file-names",
+        "tells an architecture even of file names that are no package's",
+        "takes a file name apart whole or not at all",
+        "half an answer is none",
+    ),
+    Difference(
+        "virtualpkg-twice",
+        "two virtualpkg= lines for one name read an uninitialised variable",
+        "the last line counts",
+        "something must",
+    ),
+)
+"""Names, versions and configuration."""
+
+DIFFERENCES = NAMES + RESOLVER
+"""All of them, for the documentation."""

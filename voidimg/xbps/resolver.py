@@ -1,0 +1,63 @@
+"""Choosing packages: from requests and repositories to a transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from voidimg.xbps.plan import Options, Step, Transaction, why
+from voidimg.xbps.plist import PlistDict
+from voidimg.xbps.resolver_faithful import FaithfulRun
+from voidimg.xbps.resolver_pool import Pool, Repository
+from voidimg.xbps.resolver_strict import StrictRun
+
+__all__ = ["Options", "Repository", "Step", "Transaction", "resolve", "why"]
+
+_STRICT = Options()
+_NOTHING: Mapping[str, PlistDict] = {}
+
+
+def resolve(
+    requests: Sequence[str],
+    repositories: Sequence[Repository],
+    installed: Mapping[str, PlistDict] = _NOTHING,
+    options: Options = _STRICT,
+) -> Transaction:
+    """What has to be installed, and in which order, so that `requests` are met.
+
+    Pure: the same arguments give the same transaction; in the strict mode the order of
+    `requests` does not matter.
+
+    Args:
+        requests: names, pkgvers or patterns.
+        repositories: in order; the first with a fitting package supplies it.
+        installed: the package database of the tree, name to entry.
+        options: how to resolve.
+
+    Raises:
+        ResolveError: there is no consistent set of packages; `XbpsRefusedError` in the faithful
+            mode, else `UnresolvedError`, several in a `CollectedError`.
+        PackageError: an index entry is malformed.
+    """
+    pool = Pool(
+        repositories,
+        installed,
+        bestmatching=options.bestmatching,
+        virtualpkg=options.virtualpkg,
+        staging=options.staging,
+    )
+    if not options.faithful:
+        return Transaction(StrictRun(pool, options).run(requests), tuple(requests))
+    run = FaithfulRun(pool, options)
+    steps = tuple(
+        Step(
+            pkgver=planned.package.pkgver,
+            pkgname=planned.package.name,
+            action=planned.action,
+            repository=planned.package.repository,
+            entry=planned.package.entry,
+            automatic=planned.automatic,
+            replaced=planned.replaced,
+        )
+        for planned in run.run(requests)
+    )
+    return Transaction(steps, tuple(requests), tuple(run.notes))

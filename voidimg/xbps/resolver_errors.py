@@ -1,0 +1,129 @@
+"""What a resolver says when it finds no plan: the words of xbps-install, or the chain of needs."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+from voidimg.errors import ResolveError
+
+_CODES = {
+    2: "NOT-FOUND",
+    6: "BAD-DEPENDENCY",
+    8: "SHLIB",
+    11: "CONFLICT",
+    16: "XBPS-FIRST",
+    19: "MISSING",
+    28: "SPACE",
+    40: "TOO-DEEP",
+}
+_SHOWN_CANDIDATES = 8
+
+
+class XbpsRefusedError(ResolveError):
+    """xbps-install 0.60.7 would refuse.
+
+    Attributes:
+        status: its exit code.
+        lines: what it would say on stderr.
+        notes: what it would say on stdout.
+        plan: the pkgvers of the plan that it would have shown before.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        lines: Sequence[str],
+        *,
+        notes: Sequence[str] = (),
+        plan: Sequence[str] = (),
+    ):
+        super().__init__("; ".join(lines), code=_CODES[status])
+        self.status = status
+        self.lines = tuple(lines)
+        self.notes = tuple(notes)
+        self.plan = tuple(plan)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link of a chain: `pkgver` is there because `needed_by` has the dependency `needs`.
+
+    `needed_by` is None for a package that was asked for; `needs` is then the request.
+    """
+
+    needed_by: str | None
+    needs: str
+    pkgver: str
+
+    def __str__(self) -> str:
+        """The link in words."""
+        if self.needed_by is None:
+            return self.needs
+        return f"{self.needed_by} needs {self.needs}"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A package that was looked at and the reason why it was not taken."""
+
+    pkgver: str
+    repository: str | None
+    refused: str
+
+    def __str__(self) -> str:
+        """The candidate in words."""
+        return f"{self.pkgver} ({self.repository or 'installed'}) {self.refused}"
+
+
+class UnresolvedError(ResolveError):
+    """A package cannot be had, or packages exclude one another.
+
+    Attributes:
+        chain: who asked, from the request to the package that has the need; may be empty.
+        candidates: every package that was considered.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        code: str,
+        chain: Iterable[Link] = (),
+        candidates: Iterable[Candidate] = (),
+        hint: str | None = None,
+    ):
+        self.chain = tuple(chain)
+        self.candidates = tuple(candidates)
+        super().__init__(_with_reasons(what, self.chain, self.candidates), code=code, hint=hint)
+
+    def as_json(self) -> dict[str, object]:
+        """The error with its chain and candidates."""
+        return {
+            **super().as_json(),
+            "chain": [asdict(link) for link in self.chain],
+            "candidates": [asdict(candidate) for candidate in self.candidates],
+        }
+
+
+def _with_reasons(what: str, chain: tuple[Link, ...], candidates: tuple[Candidate, ...]) -> str:
+    text = what
+    if chain:
+        text += f" (asked for: {spoken(chain)})"
+    if candidates:
+        shown = "; ".join(map(str, candidates[:_SHOWN_CANDIDATES]))
+        more = len(candidates) - _SHOWN_CANDIDATES
+        text += f"; refused: {shown}" + (f" and {more} more" if more > 0 else "")
+    return text
+
+
+def spoken(chain: Iterable[Link]) -> str:
+    """The chain in one line: ``app -> app-1_1 needs libfoo>=1``."""
+    return " -> ".join(map(str, chain))
+
+
+def suggestion(name: str, known: Iterable[str]) -> str | None:
+    """A hint with names of `known` that look like `name`, or None."""
+    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.75)
+    return f"did you mean {' or '.join(close)}?" if close else None

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from voidimg.errors import PackageError
 from voidimg.xbps.agreement import require_agreement, require_identity
 from voidimg.xbps.binpkg import BinaryPackage
-from voidimg.xbps.contents import Listed, decode_list
+from voidimg.xbps.contents import Kind, Listed, decode_list
 from voidimg.xbps.names import Pkgver
+from voidimg.xbps.pkgdb import DIRECTORY
 from voidimg.xbps.plist import PlistDict
 
 
@@ -60,12 +62,28 @@ def read_incoming(path: Path, pkgver: str, entry: PlistDict, arch: str) -> Incom
     with BinaryPackage.open(path, where=pkgver) as package:
         require_agreement(entry, package.props, where=pkgver)
         split = require_identity(package.props, arch, where=pkgver)
+        listed = decode_list(package.files, where=pkgver)
+        _require_no_database(listed, where=pkgver)
         return Incoming(
             path=path,
             split=split,
             entry=entry,
             files=package.files,
-            listed=decode_list(package.files, where=pkgver),
+            listed=listed,
             install_script=package.install_script or b"",
             remove_script=package.remove_script or b"",
         )
+
+
+def _require_no_database(listed: tuple[Listed, ...], *, where: str) -> None:
+    """No package may bring the package database; trusted keys come with packages (Void's xbps)."""
+    for one in listed:
+        if one.kind is Kind.DIRECTORY or one.path.startswith(f"{DIRECTORY}/keys/"):
+            continue
+        if one.path == DIRECTORY or one.path.startswith(f"{DIRECTORY}/"):
+            raise PackageError(
+                f"the package brings {one.path}, which belongs to the package database",
+                code="DATABASE",
+                where=where,
+                hint="the package is malformed or hostile; do not use it",
+            )

@@ -93,7 +93,10 @@ class Pkgdb:
         return content
 
     def write(self, tree: Tree) -> None:
-        """Write the database into `tree` if it changed since it was read."""
+        """Write the database into `tree` if it is not what was read.
+
+        The ``pkgname`` that loading adds to every entry is such a change, as in libxbps.
+        """
         content = self.content()
         if content != self._read:
             tree.mkdir(DIRECTORY, parents=True)

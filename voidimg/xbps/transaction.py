@@ -135,7 +135,7 @@ class Transaction:
         with step(self.listener, STEP):
             unpacked = self._unpack_ahead(steps, tasks)
             for one in steps:
-                if one.action == "remove":
+                if one.action == "remove" and one.pkgname in self.old:
                     removed.append(self._remove_package(one.pkgname))
                 elif _unpacks(one):
                     task = tasks[one.pkgname]

@@ -208,13 +208,12 @@ class _Payload:
         if stat.S_ISDIR(status.st_mode):
             self._remove_directory(directory, base, listed.path)
         elif listed.kind is Kind.CONF_FILE:
-            verdict, same = self._judge(listed, status)
+            verdict = self._judge(listed, status)
             if verdict is Verdict.BESIDE:
                 base += b".new-" + self.version.encode()
                 self.beside.append(f"{listed.path}.new-{self.version}")
             elif verdict is Verdict.KEEP:
-                if same:
-                    self._correct(member, directory, base)
+                self._correct(member, directory, base)
                 return
         elif stat.S_ISREG(status.st_mode) and self._digest(listed.path) == listed.sha256:
             self._verify(member, listed)
@@ -225,12 +224,12 @@ class _Payload:
         self._fill(fd, member, listed, directory, new)
         os.rename(new, base, src_dir_fd=directory.fd, dst_dir_fd=directory.fd)
 
-    def _judge(self, listed: Listed, status: os.stat_result) -> tuple[Verdict, bool]:
-        """What to do with an existing configuration file, and whether it is as packaged."""
+    def _judge(self, listed: Listed, status: os.stat_result) -> Verdict:
+        """What to do with an existing configuration file."""
         is_link = stat.S_ISLNK(status.st_mode)
         present = None if is_link else self._digest(listed.path)
         recorded = (self.installed or {}).get(listed.path)
-        verdict = decide(
+        return decide(
             Situation(
                 new=listed.sha256,
                 present=present,
@@ -241,7 +240,6 @@ class _Payload:
             keep=self.rules.keep_conf,
             overwrite=self.rules.overwrite_conf,
         )
-        return verdict, present == listed.sha256
 
     def _digest(self, path: str) -> str:
         try:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from voidimg.disk.private import private_directory
 from voidimg.errors import LayoutError, PackageError, storing
 from voidimg.xbps.compression import Stream, open_stream
 
@@ -79,8 +80,8 @@ def raw_image(artifact: Artifact, scratch: Path | None) -> Iterator[Path]:
     directory = scratch or Path(tempfile.gettempdir())
     with storing(directory, "decompress into"):
         directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="image.", dir=directory) as name:
-            raw = Path(name) / "disk.img"
+        with private_directory(directory, "voidimg-image.") as private:
+            raw = private / "disk.img"
             with storing(raw, "decompress into"):
                 _decompress(artifact.path, raw)
             yield raw

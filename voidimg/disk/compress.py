@@ -24,7 +24,7 @@ from voidimg.errors import UsageError
 from voidimg.events import Listener, Progress, ignore
 
 BLOCK_BYTES = 16 * 2**20
-"""Content of one block: large enough for xz -9 to lose little, small enough to be cached well."""
+"""Most content of one block: large for the sake of the ratio, small for that of the cache."""
 
 _LEVELS = {"xz": range(10), "zstd": range(1, 20)}
 _DEFAULT_LEVEL = {"xz": 9, "zstd": 19}
@@ -142,6 +142,15 @@ class CompressedWriter:
             return False
         self._submit(None)
         return True
+
+    def boundary(self) -> None:
+        """Say that a part ends here, such as the files of one package: a good end of a block.
+
+        A block that is at least half full ends here. Then content that grows or shrinks early in
+        the stream does not shift what every later block holds, and they come from the cache.
+        """
+        if len(self._filling) >= BLOCK_BYTES // 2:
+            self._finish_block()
 
     def flush(self) -> None:
         """Nothing: a block is written when it is full."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from voidimg.disk.contents import host_path
 from voidimg.disk.ext4 import make_ext4
 from voidimg.disk.fat import make_fat
 from voidimg.disk.plan import DiskPlan, FatPlan, PartitionPlan
+from voidimg.disk.private import private_directory
 from voidimg.disk.table_writer import write_table
 from voidimg.errors import LayoutError, storing
 
@@ -39,8 +39,7 @@ def write_image(plan: DiskPlan, tree: Path, out: Path, epoch: int) -> None:
     with storing(out, "write the image"):
         out.parent.mkdir(parents=True, exist_ok=True)
         # libparted wants a directory to itself; beside `out`, so that the last step is a rename.
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as name:
-            private = Path(name)
+        with private_directory(out.parent, f".{out.name}.") as private:
             image = private / "disk.img"
             _write(plan, tree, image, private, epoch)
             check_image(plan, image)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from voidimg.disk.image import place_sparse
 from voidimg.run import find_program, run
 
 MIB = 2**20
@@ -19,8 +20,19 @@ def feed(program: str, script: str, *arguments: str | Path) -> None:
 
 
 @pytest.fixture
-def mbr_image(tmp_path: Path) -> Path:
+def mbr_image(pristine_image: Path, tmp_path: Path) -> Path:
+    """A copy of `pristine_image` that may be changed."""
+    image = tmp_path / "mbr.img"
+    with image.open("wb") as file:
+        file.truncate(pristine_image.stat().st_size)
+    place_sparse(pristine_image, image, 0)
+    return image
+
+
+@pytest.fixture(scope="session")
+def pristine_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """80 MiB with a FAT32 boot partition of 40 MiB at 1 MiB that holds a few files, and a root."""
+    tmp_path = tmp_path_factory.mktemp("pristine")
     image = tmp_path / "mbr.img"
     with image.open("wb") as file:
         file.truncate(80 * MIB)

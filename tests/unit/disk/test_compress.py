@@ -146,6 +146,22 @@ def test_an_unchanged_block_is_not_compressed_again(
     assert writer.report.cached_bytes == len(content) - BLOCK_BYTES
 
 
+def test_blocks_that_end_at_boundaries_survive_a_shift(tmp_path: Path) -> None:
+    """A byte more in the first of many parts costs the first block only."""
+    noise = random.Random(3)
+    parts = [noise.randbytes(1000) * 3000 for _ in range(12)]
+    reports = []
+    for first in (parts[0], parts[0] + b"!"):
+        out = io.BytesIO()
+        with compressor(out, ZSTD, block_cache=tmp_path) as writer:
+            for part in (first, *parts[1:]):
+                writer.write(part)
+                writer.boundary()
+        assert decompressed(out.getvalue(), "zstd") == b"".join((first, *parts[1:]))
+        reports.append(writer.report)
+    assert reports[1].content_bytes - reports[1].cached_bytes < BLOCK_BYTES
+
+
 def test_another_level_does_not_use_the_same_blocks(tmp_path: Path) -> None:
     """Settings are part of the key."""
     compressed([b"abc" * 1000], XZ, cache=tmp_path)

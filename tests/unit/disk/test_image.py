@@ -9,51 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.disk.disks import BOOT, GPT, IDENTITY, MBR, MIB, ROOT, planned
 from tests.unit.disk.trees import EPOCH, FILES, make_tree
 from voidimg.disk.boot_files import open_boot_files
 from voidimg.disk.contents import measure_tree
 from voidimg.disk.identifiers import disk_identifiers
 from voidimg.disk.image import write_image
-from voidimg.disk.plan import DiskPlan, Ext4Plan, plan_disk
+from voidimg.disk.plan import Ext4Plan
 from voidimg.disk.table import read_table
 from voidimg.disk.volumes import read_ext4
 from voidimg.errors import CollectedError, LayoutError, ToolError
-from voidimg.identity import Identity
 from voidimg.run import run
-from voidimg.spec.model import Blob, Disk, Ext4, Fat, Partition
-
-MIB = 2**20
-IDENTITY = Identity("test 20240314")
-LINUX = "0fc63daf-8483-4772-8e79-3d69d8477de4"
-BOOT = Partition(
-    name="boot",
-    size=36 * MIB,
-    type="0x0c",
-    filesystem="vfat",
-    active=True,
-    mount="/boot",
-    label="BOOT",
-)
-ROOT = Partition(name="root", size="rest", type="0x83", filesystem="ext4", mount="/", label="void")
-MBR = Disk(label="mbr", partitions=(BOOT, ROOT), headroom=2 * MIB)
-GPT = Disk(
-    label="gpt",
-    first_partition=16 * MIB,
-    headroom=MIB,
-    partitions=(
-        BOOT.model_copy(update={"type": LINUX, "size": 8 * MIB, "fat": Fat(bits=16)}),
-        ROOT.model_copy(update={"type": LINUX, "ext4": Ext4(journal=True)}),
-    ),
-    blobs=(Blob(source="/usr/bin/su", offset=32768),),
-)
-
-
-def planned(disk: Disk, tree: Path) -> DiskPlan:
-    """The plan of `disk` for what is in `tree`."""
-    measured = measure_tree(tree, disk)
-    return plan_disk(
-        disk, contents=measured.contents, identity=IDENTITY, blob_bytes=measured.blob_bytes
-    )
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +131,24 @@ def test_the_root_filesystem_is_as_planned(images: dict[str, Path], tree: Path) 
         assert volume.label == "void"
         assert volume.free_bytes >= disk.headroom
         assert volume.growth_limit_bytes == 2**41
+
+
+def test_owners_are_those_of_the_tree(tmp_path: Path) -> None:
+    """Any owner when run as root, as inside the namespace; else the one owner that there is."""
+    tree = make_tree(tmp_path / "tree", 1)
+    owners = {"usr": (0, 0), "usr/bin/large": (42, 1000), "boot": (7, 8), "": (3, 4)}
+    for path, (uid, gid) in owners.items():
+        if os.geteuid() == 0:
+            os.chown(tree / path, uid, gid)
+        else:
+            owners[path] = (os.getuid(), (tree / path).stat().st_gid)
+    write_image(planned(MBR, tree), tree, tmp_path / "x.img", EPOCH)
+    for path, (uid, gid) in owners.items():
+        told = debugfs(tmp_path / "x.img", f"stat /{path}").split()
+        assert (told[told.index("User:") + 1], told[told.index("Group:") + 1]) == (
+            str(uid),
+            str(gid),
+        )
 
 
 def test_images_are_sparse(images: dict[str, Path]) -> None:

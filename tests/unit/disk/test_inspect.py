@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.disk.test_image import GPT, MBR, planned
+from tests.unit.disk.disks import GPT, MBR, planned
 from tests.unit.disk.trees import EPOCH, make_tree
 from voidimg.disk.compress import Compression, compress_file
 from voidimg.disk.findings import Access, Package

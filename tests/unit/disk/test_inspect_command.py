@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from tests.unit.disk.test_image import GPT, planned
+from tests.unit.disk.disks import GPT, planned
 from tests.unit.disk.trees import EPOCH, make_tree
 from voidimg.cli.main import cli
 from voidimg.disk.image import write_image

@@ -1,0 +1,46 @@
+"""Directories of killed runs are cleared away, those of living ones are not."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from voidimg.disk.private import private_directory
+
+_HOLD = """
+import sys
+from pathlib import Path
+from voidimg.disk.private import private_directory
+with private_directory(Path(sys.argv[1]), ".x.") as path:
+    (path / "file").write_text("x")
+    print(path, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_killed_run_is_cleaned_up_after(tmp_path: Path) -> None:
+    """SIGKILL leaves the directory; the next run removes it, but not while its owner lives."""
+    command = [sys.executable, "-c", _HOLD, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as held:
+        assert held.stdout is not None
+        left = Path(held.stdout.readline().decode().strip())
+        with private_directory(tmp_path, ".x."):
+            assert (left / "file").exists()
+        os.kill(held.pid, signal.SIGKILL)
+        held.wait(10)
+    assert left.exists()
+    with private_directory(tmp_path, ".x.") as mine:
+        assert list(tmp_path.iterdir()) == [mine]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_names_are_left_alone(tmp_path: Path) -> None:
+    """Only directories of the same prefix are looked at; links are not followed."""
+    (tmp_path / "kept").mkdir()
+    (tmp_path / ".x.link").symlink_to("kept")
+    with private_directory(tmp_path, ".x."):
+        pass
+    assert {path.name for path in tmp_path.iterdir()} == {"kept", ".x.link"}

@@ -108,7 +108,8 @@ class FaithfulRun:
                 message = f"Package '{text}' not found in repository pool."
                 raise XbpsRefusedError(2, [f"ERROR: {message}"])
             return
-        action = self._action(candidate, installed)
+        # Dependents are only updated along with a request, never forced.
+        action = self._action(candidate, installed, force=self._options.force and not quiet)
         if action is not None:
             self._store(candidate, action, installed, automatic=self._options.automatic)
         elif not quiet:
@@ -118,8 +119,8 @@ class FaithfulRun:
                 else f"ERROR: Package `{text}' already installed."
             )
 
-    def _action(self, candidate: Package, installed: Package | None) -> Action | None:
-        force = self._options.force
+    @staticmethod
+    def _action(candidate: Package, installed: Package | None, *, force: bool) -> Action | None:
         if installed is None:
             return "install"
         if candidate.is_newer_than(installed):

@@ -1,0 +1,166 @@
+"""Locks: canonical bytes, strict reading, differences."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from voidimg.errors import CollectedError, PackageError, SpecError
+from voidimg.xbps.lock import Lock, LockedPackage, LockedRepository, difference, locked
+from voidimg.xbps.plan import Step
+from voidimg.xbps.plist import PlistDict
+
+SHA = "ab" * 32
+KEY = ":".join(["60"] * 16)
+REPOSITORY = LockedRepository("https://example.org/current", "aarch64", SHA, KEY)
+A = LockedPackage("a-1.0_1", "aarch64", 0, 100, SHA, "rootfs", automatic=False)
+B = LockedPackage("b-2.0_1", "noarch", 0, 50, SHA, "platformfs", automatic=True)
+LOCK = Lock((REPOSITORY,), (A, B))
+
+
+def document() -> dict[str, Any]:
+    """The lock as parsed JSON, to be spoilt."""
+    parsed: dict[str, Any] = json.loads(LOCK.encode())
+    return parsed
+
+
+def decode(value: object) -> Lock:
+    """The lock of this JSON value."""
+    return Lock.decode(json.dumps(value).encode(), "x.lock.json")
+
+
+def test_a_lock_has_one_package_a_line() -> None:
+    """The format that diffs well, byte for byte."""
+    assert LOCK.encode().decode() == (
+        '{\n "schema": 1,\n "repositories": [\n'
+        '  {"url": "https://example.org/current", "arch": "aarch64", '
+        f'"repodata_sha256": "{SHA}", "key": "{KEY}"}}\n'
+        ' ],\n "packages": [\n'
+        '  {"pkgver": "a-1.0_1", "arch": "aarch64", "repository": 0, "size": 100, '
+        f'"sha256": "{SHA}", "stage": "rootfs", "automatic": false}},\n'
+        '  {"pkgver": "b-2.0_1", "arch": "noarch", "repository": 0, "size": 50, '
+        f'"sha256": "{SHA}", "stage": "platformfs", "automatic": true}}\n'
+        " ]\n}\n"
+    )
+
+
+PACKAGES = st.builds(
+    LockedPackage,
+    pkgver=st.from_regex(r"[a-z+é]{1,6}-[0-9.]{0,4}[0-9]_[0-9]", fullmatch=True),
+    arch=st.sampled_from(["aarch64", "noarch", "x86_64-musl"]),
+    repository=st.just(0),
+    size=st.integers(0, 2**40),
+    sha256=st.just(SHA),
+    stage=st.sampled_from(["rootfs", "platformfs"]),
+    automatic=st.booleans(),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(PACKAGES, max_size=4, unique_by=lambda package: package.name))
+def test_what_is_written_is_read_back(packages: list[LockedPackage]) -> None:
+    """Same lock, same bytes."""
+    lock = Lock((REPOSITORY,), tuple(packages))
+    again = Lock.decode(lock.encode(), "x")
+    assert again == lock
+    assert again.encode() == lock.encode()
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "value", "said"),
+    [
+        ("packages", "pkgver", "a", "pkgver is not a pkgver"),
+        ("packages", "arch", "../x", "arch is not an architecture"),
+        ("packages", "repository", True, "repository is not a whole number"),
+        ("packages", "repository", 7, "names repository 7"),
+        ("packages", "size", -1, "size is not a whole number"),
+        ("packages", "size", "1", "size is not a whole number"),
+        ("packages", "sha256", "AB" * 32, "sha256 is not a SHA-256"),
+        ("packages", "stage", "image", "stage is not one of rootfs, platformfs"),
+        ("packages", "automatic", 1, "automatic is not true or false"),
+        ("packages", "extra", 1, "extra is not known"),
+        ("repositories", "url", None, "url is not a text"),
+        ("repositories", "key", "x", "key is not a fingerprint"),
+    ],
+)
+def test_wrong_values_are_refused_with_their_place(
+    table: str, key: str, value: object, said: str
+) -> None:
+    """Which row, which key, what is wrong."""
+    spoilt = document()
+    spoilt[table][0][key] = value
+    with pytest.raises(SpecError, match=said) as caught:
+        decode(spoilt)
+    assert caught.value.where == f"x.lock.json: {table}[0]"
+
+
+def test_all_wrong_values_are_told_at_once() -> None:
+    """Two rows, three errors."""
+    spoilt = document()
+    spoilt["packages"][0] |= {"size": None, "stage": 1}
+    del spoilt["packages"][1]["arch"]
+    with pytest.raises(CollectedError) as caught:
+        decode(spoilt)
+    assert len(caught.value.errors) == 3
+
+
+@pytest.mark.parametrize("schema", [0, 2, "1", True, None, 1.5])
+def test_an_unknown_schema_is_refused(schema: object) -> None:
+    """It may mean anything."""
+    with pytest.raises(SpecError, match="schema") as caught:
+        decode(document() | {"schema": schema})
+    assert caught.value.code == "E-SPEC-LOCK-SCHEMA"
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"\xff", b"[" * 100_000, b"null", b"1" * 9999])
+def test_what_is_no_lock_is_refused(data: bytes) -> None:
+    """Whatever the bytes."""
+    with pytest.raises(SpecError):
+        Lock.decode(data, "x.lock.json")
+
+
+def test_missing_tables_and_repeated_packages_are_refused() -> None:
+    """Each name once."""
+    with pytest.raises(SpecError, match="packages"):
+        decode({"schema": 1, "repositories": []})
+    with pytest.raises(SpecError, match="is not a list"):
+        decode({"schema": 1, "repositories": {}, "packages": []})
+    twice = document()
+    twice["packages"].append(twice["packages"][0])
+    with pytest.raises(SpecError, match="a is listed twice"):
+        decode(twice)
+
+
+def test_difference_of_locks() -> None:
+    """Added, removed, upgraded, rebuilt, and the sizes."""
+    newer = replace(A, pkgver="a-1.1_1", size=150)
+    added = replace(B, pkgver="c-1_1", size=7)
+    change = difference(LOCK, Lock((REPOSITORY,), (newer, added)))
+    assert [one.pkgver for one in change.added] == ["c-1_1"]
+    assert [one.pkgver for one in change.removed] == ["b-2.0_1"]
+    assert [(one.old.pkgver, one.new.pkgver) for one in change.upgraded] == [("a-1.0_1", "a-1.1_1")]
+    assert (change.old_bytes, change.new_bytes, change.download_bytes) == (150, 157, 157)
+    assert not change.upgraded[0].is_downgrade
+    assert difference(Lock((REPOSITORY,), (newer,)), LOCK).upgraded[0].is_downgrade
+    rebuilt = difference(LOCK, Lock((REPOSITORY,), (replace(A, sha256="cd" * 32), B)))
+    assert rebuilt.upgraded[0].is_rebuild
+    assert difference(LOCK, Lock((REPOSITORY,), (B, A))).is_empty
+
+
+def test_steps_are_locked() -> None:
+    """What the index says of size and content is taken over, and checked."""
+    entry: PlistDict = {"architecture": "aarch64", "filename-size": 100, "filename-sha256": SHA}
+    step = Step("a-1.0_1", "a", "install", REPOSITORY.url, entry, automatic=False)
+    assert locked(step, [REPOSITORY], "rootfs") == A
+    assert LOCK.url_of(A) == REPOSITORY.url
+    assert A.file_name == "a-1.0_1.aarch64.xbps"
+    assert LOCK.of_stage("platformfs") == (B,)
+    assert LOCK.package("b") == B
+    nameless = replace(step, entry={**entry, "filename-sha256": "../etc"})
+    with pytest.raises(PackageError, match="cannot be locked: its sha256"):
+        locked(nameless, [REPOSITORY], "rootfs")

@@ -174,5 +174,110 @@ NAMES = (
 )
 """Names, versions and configuration."""
 
-DIFFERENCES = NAMES + RESOLVER
+INSTALLER = (
+    Difference(
+        "payload",
+        "unpacks whatever the archive holds, listed or not, without looking at its hash",
+        "unpacks exactly what the file list names, each file with the listed kind and SHA256",
+        "the list is what later checks and removals go by",
+        (
+            "evil/dup-entry",
+            "evil/hash-mismatch",
+            "evil/missing-payload",
+            "evil/sym-then-file",
+            "evil/unlisted",
+        ),
+    ),
+    Difference(
+        "member-names",
+        "skips members whose names do not begin with a dot, and takes metadata that comes late",
+        "refuses the package",
+        "xbps-create makes no such package; it is damaged or hostile",
+        (
+            "evil/absolute",
+            "evil/dotname",
+            "evil/files-before-props",
+            "evil/late-install",
+            "evil/noprefix",
+        ),
+    ),
+    Difference(
+        "special-files",
+        "makes devices and FIFOs",
+        "refuses the package",
+        "they belong to /dev, which no package brings",
+        ("evil/chardev", "evil/fifo"),
+    ),
+    Difference(
+        "own-links",
+        "deletes a link that a package brought when a later member lies below it, having removed"
+        " or changed a file of the host behind it",
+        "refuses a package with a path below a link or file of the same transaction",
+        "nothing outside of the tree may be touched",
+        (
+            "evil/sym-through-abs",
+            "evil/sym-through-chmod",
+            "evil/sym-through-delete",
+            "evil/sym-through-rel",
+        ),
+    ),
+    Difference(
+        "parent-links",
+        "deletes a link in the place of a parent directory and makes a directory",
+        "follows a relative link to a directory inside the tree, refuses every other one",
+        "a merged /usr must survive a package with ./bin",
+        ("bin-symlink-broken", "dir-is-symlink"),
+    ),
+    Difference(
+        "database",
+        "lets a package overwrite the package database",
+        "refuses a package with a path in var/db/xbps other than keys/",
+        "the database says what is installed; only the installer writes it",
+        ("evil/db-overwrite",),
+    ),
+    Difference(
+        "index",
+        "believes the index, which nobody signed: scripts, alternatives, architecture, names",
+        "refuses an entry that says anything else than the package itself",
+        "whoever serves the index could run scripts of his own as root",
+        (
+            "evil-index/foreign-arch",
+            "evil-index/foreign-arch-local",
+            "evil-index/inject-alternatives",
+            "evil-index/inject-alternatives-local",
+            "evil-index/inject-script",
+            "evil-index/inject-script-local",
+            "evil-index/key-mismatch",
+            "evil-index/key-mismatch-local",
+        ),
+    ),
+    Difference(
+        "trust",
+        "checks signatures of remote packages only, hashes of local packages only",
+        "both are checked always, and an index with half a key is refused",
+        "a copied repository deserves no more trust than a served one",
+        (
+            "evil-index/incomplete-meta-local",
+            "evil-index/no-sha",
+            "signatures/badindexsha",
+            "signatures/nosig-local",
+        ),
+    ),
+    Difference(
+        "unrun-scripts",
+        "marks packages installed whose scripts it was told not to run",
+        "leaves them unpacked",
+        "xbps-reconfigure -a in the running system then ends the work",
+        ("install-target-same",),
+    ),
+    Difference(
+        "alternatives-outside",
+        "makes links of alternatives outside of the tree",
+        "refuses the package",
+        "nothing outside of the tree may be touched",
+    ),
+)
+"""The installer against xbps-install. `rows` are recorded scenarios that xbps lets pass."""
+
+DIFFERENCES = NAMES + RESOLVER + INSTALLER
 """All of them, for the documentation."""

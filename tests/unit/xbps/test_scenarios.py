@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +18,7 @@ from tests.unit.xbps.replay import (
     require_host_untouched,
     require_recorded_tree,
 )
+from voidimg.xbps.differences import INSTALLER
 from voidimg.xbps.pkgdb import Pkgdb
 from voidimg.xbps.resolver_errors import XbpsRefusedError
 
@@ -136,6 +139,9 @@ OTHERWISE = {
     "remote-download-only": "downloading is not the installer's affair",
 }
 """Scenarios with a test of their own, or none here."""
+
+SAME_OTHERWISE = {"app-unprivileged", "modes-unprivileged", "remote-download-only"}
+"""Those of them in which we do as xbps does."""
 
 
 SAME = [name for name in NAMES if name not in REFUSED and name not in OTHERWISE]
@@ -262,3 +268,19 @@ def _replay_as_user(name: str, directory: Path) -> None:
 def test_every_scenario_of_the_records_is_replayed() -> None:
     """No scenario is left out, and each one stands in one list only."""
     assert sorted([*SAME, *REFUSED, *OTHERWISE]) == NAMES
+
+
+def test_where_we_refuse_what_xbps_lets_pass_is_a_named_difference() -> None:
+    """Every such scenario is listed with its reason, and no other."""
+    differing = {row for difference in INSTALLER for row in difference.rows}
+    passing = {
+        name
+        for name in [*REFUSED, *OTHERWISE]
+        if not any(one["exit_code"] for one in commands_of(name))
+    }
+    assert differing == passing - SAME_OTHERWISE
+
+
+def commands_of(name: str) -> list[dict[str, Any]]:
+    steps = json.loads((SCENARIOS / name / "expected.json").read_text())["steps"]
+    return [step for step in steps if "cmd" in step]

@@ -1,4 +1,4 @@
-"""`python -m tests.testrepo --out DIR`: makes the test repository, and copies it and its key to DIR."""
+"""`python -m tests.testrepo --out DIR`: makes the test repository; a copy and its key go to DIR."""
 
 from __future__ import annotations
 

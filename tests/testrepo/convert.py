@@ -164,12 +164,14 @@ def _is_wanted(path: str, source: Source, prune: Sequence[str]) -> bool:
 
 
 def _depends(source: Source, needs: Mapping[str, str]) -> tuple[str, ...]:
-    found = {name: pattern for name, pattern in needs.items() if name not in source.without}
+    # Debian's by name, then those written here in their own order, which is that of installing.
+    found = {name: needs[name] for name in sorted(needs) if name not in source.without}
     for pattern in source.depends:
+        found.pop(dependency_name(pattern), None)
         found[dependency_name(pattern)] = pattern
     if triggers_of(source.triggers):
         found.setdefault("xbps-triggers", "xbps-triggers>=0")
-    return tuple(pattern for _, pattern in sorted(found.items()))
+    return tuple(found.values())
 
 
 def _moved(member: Member, source: Source) -> Member | None:

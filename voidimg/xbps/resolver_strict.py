@@ -122,12 +122,15 @@ class StrictRun:
         query = parse_query(text)
         if self._is_met(query, needed_by, by_provider=True):
             return
-        virtuals = (one for one in self._pool.virtuals(query) if one.is_meant_by(query))
+        virtuals = [one for one in self._pool.virtuals(query) if one.is_meant_by(query)]
         candidate = next(filter(self._fits, virtuals), None)
         if candidate is not None:
             self._choose(candidate, text, needed_by)
-        else:
-            self._miss(query, needed_by)
+            return
+        # A package that is chosen may provide it in the version of another repository.
+        for name in (one.name for one in virtuals if one.name in self._selection.chosen):
+            self._remember(name, query, needed_by)
+        self._miss(query, needed_by)
 
     def _is_met(self, query: Query, needed_by: Choice | None, *, by_provider: bool = False) -> bool:
         """Whether what is chosen or installed meets the query; requests become requested.
@@ -146,11 +149,15 @@ class StrictRun:
         )
 
     def _demand(self, query: Query, needed_by: Choice | None) -> None:
-        """Remember a demand that excludes the version that is already chosen, if it can be met."""
+        """Remember a demand that excludes the version that is already chosen, if one meets it."""
         choice = self._selection.chosen.get(query.name or "")
         if choice is None or not self._reals(query):
             return
-        demands = self._demands[choice.package.name]
+        self._remember(choice.package.name, query, needed_by)
+
+    def _remember(self, name: str, query: Query, needed_by: Choice | None) -> None:
+        """Choose anew with the demand that the package `name` meets `query`, if that is new."""
+        demands = self._demands[name]
         if query.text not in demands:
             by = None if needed_by is None else needed_by.package.pkgver
             demands[query.text] = _Demand(query.text, by)
@@ -204,7 +211,7 @@ class StrictRun:
             if package.name != by and package.is_meant_by(parse_query(text)):
                 return reason
         for demand in self._demands[package.name].values():
-            if not parse_query(demand.text).matches(package.name, package.pkgver):
+            if not package.is_meant_by(parse_query(demand.text)):
                 return f"does not fit {demand}"
         choice = self._selection.chosen.get(package.name)
         if choice is not None and choice.package is not package:

@@ -158,6 +158,13 @@ def test_a_later_demand_changes_an_earlier_choice() -> None:
     assert pkgvers(resolve(["x", "y"], [first, second])) == ["lib-2_1", "x-1_1", "y-1_1"]
 
 
+def test_a_chosen_package_may_provide_a_name_in_another_version() -> None:
+    """The first repository's awk provides nothing; the other's does."""
+    first = repo(entry("awk-1_1"), entry("app-1_1", ["vawk>=0"]))
+    second = repo(entry("awk-2_1", provides=["vawk-1_1"]), url="s")
+    assert pkgvers(resolve(["awk", "app"], [first, second])) == ["awk-2_1", "app-1_1"]
+
+
 def test_demands_of_a_version_that_is_not_taken_do_not_count() -> None:
     """x-1 excludes lib-2, but x-2 is taken in the end."""
     first = repo(

@@ -10,21 +10,9 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from voidimg.disk.compress import (
-        Compression,
-        parse_compression,
-    )
-    from voidimg.disk.inspect import (
-        Filesystem,
-        Inspection,
-        inspect,
-    )
-    from voidimg.errors import (
-        CollectedError,
-        SpecError,
-        VoidimgError,
-        exit_status_of,
-    )
+    from voidimg.disk.compress import Compression, parse_compression
+    from voidimg.disk.inspect import Filesystem, Inspection, inspect
+    from voidimg.errors import CollectedError, SpecError, VoidimgError, exit_status_of
     from voidimg.events import (
         Event,
         Listener,
@@ -34,9 +22,7 @@ if TYPE_CHECKING:
         StepStarted,
         event_as_json,
     )
-    from voidimg.identity import (
-        ReleaseDate,
-    )
+    from voidimg.identity import ReleaseDate
     from voidimg.release.keys import (
         ReleaseKey,
         TrustedKey,
@@ -45,57 +31,21 @@ if TYPE_CHECKING:
         needs_passphrase,
         read_public_key,
     )
-    from voidimg.release.signing import (
-        SignedSet,
-        date_of_name,
-        date_of_set,
-        sign_set,
-    )
-    from voidimg.release.verify import (
-        Verified,
-        VerifiedFile,
-        verify_files,
-        verify_set,
-    )
-    from voidimg.spec.catalog import (
-        Catalog,
-        CatalogEntry,
-    )
-    from voidimg.spec.compose import (
-        ResolvedRecipe,
-    )
-    from voidimg.spec.model import (
-        Recipe,
-    )
-    from voidimg.spec.plan import (
-        PlannedStep,
-        planned_steps,
-    )
-    from voidimg.spec.tree import (
-        Origin,
-    )
-    from voidimg.units import (
-        format_size,
-    )
-    from voidimg.xbps.binpkg import (
-        BinaryPackage,
-    )
-    from voidimg.xbps.keys import (
-        PrivateKey,
-        PublicKey,
-        create_repository_key,
-    )
-    from voidimg.xbps.pkgdir import (
-        read_package_directory,
-    )
-    from voidimg.xbps.pkgwriter import (
-        PackageMember,
-        PackageMeta,
-        write_package,
-    )
-    from voidimg.xbps.repodata import (
-        Repodata,
-    )
+    from voidimg.release.signing import SignedSet, date_of_name, date_of_set, sign_set
+    from voidimg.release.verify import Verified, VerifiedFile, verify_files, verify_set
+    from voidimg.smoke.boot import platform_of_image, smoke_image
+    from voidimg.smoke.verdict import BootVerdict, Check, SmokeReport, write_report
+    from voidimg.spec.catalog import Catalog, CatalogEntry
+    from voidimg.spec.compose import ResolvedRecipe
+    from voidimg.spec.model import Recipe
+    from voidimg.spec.plan import PlannedStep, planned_steps
+    from voidimg.spec.tree import Origin
+    from voidimg.units import format_size
+    from voidimg.xbps.binpkg import BinaryPackage
+    from voidimg.xbps.keys import PrivateKey, PublicKey, create_repository_key
+    from voidimg.xbps.pkgdir import read_package_directory
+    from voidimg.xbps.pkgwriter import PackageMember, PackageMeta, write_package
+    from voidimg.xbps.repodata import Repodata
     from voidimg.xbps.repository import (
         architectures,
         index_packages,
@@ -110,8 +60,10 @@ __version__ = "2026.11.0"
 
 _HOME = {
     "BinaryPackage": "voidimg.xbps.binpkg",
+    "BootVerdict": "voidimg.smoke.verdict",
     "Catalog": "voidimg.spec.catalog",
     "CatalogEntry": "voidimg.spec.catalog",
+    "Check": "voidimg.smoke.verdict",
     "CollectedError": "voidimg.errors",
     "Compression": "voidimg.disk.compress",
     "Event": "voidimg.events",
@@ -132,6 +84,7 @@ _HOME = {
     "Repodata": "voidimg.xbps.repodata",
     "ResolvedRecipe": "voidimg.spec.compose",
     "SignedSet": "voidimg.release.signing",
+    "SmokeReport": "voidimg.smoke.verdict",
     "SpecError": "voidimg.errors",
     "StepFinished": "voidimg.events",
     "StepStarted": "voidimg.events",
@@ -154,22 +107,27 @@ _HOME = {
     "packages_of": "voidimg.xbps.repository",
     "parse_compression": "voidimg.disk.compress",
     "planned_steps": "voidimg.spec.plan",
+    "platform_of_image": "voidimg.smoke.boot",
     "read_package_directory": "voidimg.xbps.pkgdir",
     "read_public_key": "voidimg.release.keys",
     "read_repodata": "voidimg.xbps.repository",
     "sign_packages": "voidimg.xbps.repository",
     "sign_repository": "voidimg.xbps.repository",
     "sign_set": "voidimg.release.signing",
+    "smoke_image": "voidimg.smoke.boot",
     "verify_files": "voidimg.release.verify",
     "verify_set": "voidimg.release.verify",
     "write_key_file": "voidimg.xbps.repository",
     "write_package": "voidimg.xbps.pkgwriter",
+    "write_report": "voidimg.smoke.verdict",
 }
 
 __all__ = [
     "BinaryPackage",
+    "BootVerdict",
     "Catalog",
     "CatalogEntry",
+    "Check",
     "CollectedError",
     "Compression",
     "Event",
@@ -190,6 +148,7 @@ __all__ = [
     "Repodata",
     "ResolvedRecipe",
     "SignedSet",
+    "SmokeReport",
     "SpecError",
     "StepFinished",
     "StepStarted",
@@ -212,16 +171,19 @@ __all__ = [
     "packages_of",
     "parse_compression",
     "planned_steps",
+    "platform_of_image",
     "read_package_directory",
     "read_public_key",
     "read_repodata",
     "sign_packages",
     "sign_repository",
     "sign_set",
+    "smoke_image",
     "verify_files",
     "verify_set",
     "write_key_file",
     "write_package",
+    "write_report",
 ]
 
 

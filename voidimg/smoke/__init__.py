@@ -1,1 +1,1 @@
-"""Boot tests under QEMU: machines, console, verdicts."""
+"""Boots images under QEMU and judges them by what the guest answers on its console."""

@@ -1,0 +1,93 @@
+"""`voidimg smoke`: boot an image under QEMU and judge it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from voidimg import Catalog, SmokeReport, platform_of_image, smoke_image, write_report
+from voidimg.cli.session import Session, json_option, pass_session
+
+
+@click.command()
+@click.argument("image", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.option(
+    "--medium",
+    "media",
+    multiple=True,
+    type=click.Choice(["sd", "usb", "nvme", "virtio"]),
+    help="Boot from this medium; may be given several times.  [default: all of the platform]",
+)
+@click.option("--platform", help="The image's platform.  [default: from its name]")
+@click.option("--profile", help="What is in it.  [default: the platform's own]")
+@click.option(
+    "--junit",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the verdict as JUnit XML to this file.",
+)
+@click.option(
+    "--out",
+    "logs",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where console logs go.  [default: smoke in the output directory]",
+)
+@click.option(
+    "--patience",
+    type=click.FloatRange(min=0.1),
+    default=1.0,
+    show_default=True,
+    help="Factor on every time limit, for slow or busy hosts.",
+)
+@json_option
+@pass_session
+def command(
+    session: Session,
+    image: Path,
+    media: tuple[str, ...],
+    platform: str | None,
+    profile: str | None,
+    junit: Path | None,
+    logs: Path | None,
+    patience: float,
+    as_json: bool,
+) -> None:
+    r"""Boot IMAGE (.img, .img.xz, .img.zst) and ask the guest what its platform promises.
+
+    The image is only read. The guest is driven over its serial console: a login is typed, then
+    each statement of the platform. Exit status 15 when one is not true.
+
+    Examples:
+    \b
+      voidimg smoke out/20240314/void-rpi-aarch64-20240314.img.xz
+      voidimg smoke my.img --platform rpi-aarch64 --medium nvme --junit verdict.xml
+    """
+    recipe = Catalog().recipe(platform or platform_of_image(image)[0], profile).recipe
+    report = smoke_image(
+        image,
+        recipe,
+        logs=logs or session.out / "smoke",
+        media=media,
+        scratch=session.cache / "smoke",
+        patience=patience,
+        listener=session.listener,
+    )
+    if junit is not None:
+        write_report(report, junit)
+    if as_json:
+        click.echo(json.dumps(report.as_json(), indent=2, sort_keys=True))
+    else:
+        _show(report)
+    report.require_passed()
+
+
+def _show(report: SmokeReport) -> None:
+    for boot in report.boots:
+        login = (
+            "no login" if boot.login_seconds is None else f"login after {boot.login_seconds:.0f} s"
+        )
+        click.echo(f"{boot.name} ({boot.accelerator}): {login}, {boot.seconds:.0f} s in all")
+        for check in boot.checks:
+            click.echo(f"  {check.status:8}{check.name}")
+        click.echo(f"  console log: {boot.log}")

@@ -1,0 +1,294 @@
+"""Boots one image on the machines its platform states, and asks the guest what was promised."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from voidimg.disk.artifact import open_artifact, raw_image
+from voidimg.disk.boot_files import open_boot_files
+from voidimg.disk.table import read_table
+from voidimg.errors import UsageError, storing
+from voidimg.events import Listener, Message, ignore, step
+from voidimg.smoke.accelerator import choose_accelerator
+from voidimg.smoke.console import Console, ConsoleClosedError
+from voidimg.smoke.emulator import (
+    Emulator,
+    NamelessFile,
+    Start,
+    arguments_of,
+    edit_dtb,
+    make_overlay,
+    medium_bytes,
+    path_of,
+    started,
+)
+from voidimg.smoke.firmware import load
+from voidimg.smoke.shell import Shell, wait_for_login
+from voidimg.smoke.statements import Expectation, fill_in, judge
+from voidimg.smoke.verdict import BootVerdict, Check, GuestError, SmokeReport
+from voidimg.spec.model import Machine, Recipe
+
+_IMAGE_NAME = re.compile(r"void-(.+)-(\d{8}(?:rc\d+|r\d+)?)\.img(?:\.xz|\.zst)?")
+_POWER_OFF_SECONDS = 90.0
+_POWERED_OFF = re.compile(rb"reboot: (?:Power down|System halted)")
+_LOGIN_CHECK = "the guest starts up to a login prompt"
+_SHELL_CHECK = "{user} logs in on the console"
+
+
+def platform_of_image(path: Path) -> tuple[str, str]:
+    """Platform and date in the file name of an image: ``void-<platform>-<date>.img[.xz|.zst]``.
+
+    Raises:
+        UsageError: the name has another form.
+    """
+    match = _IMAGE_NAME.fullmatch(path.name)
+    if match is None:
+        raise UsageError(
+            f"the name {path.name} does not say its platform",
+            code="IMAGE-NAME",
+            where=str(path),
+            hint="name it with --platform",
+        )
+    return match[1], match[2]
+
+
+def choose_machines(recipe: Recipe, media: Sequence[str]) -> tuple[Machine, ...]:
+    """The platform's machines that boot from one of `media`; all of them without `media`.
+
+    Raises:
+        UsageError: there is none for one of `media`, or none at all.
+    """
+    stated = recipe.smoke.machines
+    offered = sorted({machine.medium for machine in stated})
+    missing = [medium for medium in media if medium not in offered]
+    if missing or not stated:
+        what = f"from {missing[0]}" if missing else "at all"
+        raise UsageError(
+            f"{recipe.platform} states no machine of QEMU that boots it {what}",
+            code="MEDIUM",
+            where=recipe.platform,
+            hint=f"it has: {', '.join(offered)}" if offered else "see [smoke] of its file",
+        )
+    return tuple(machine for machine in stated if not media or machine.medium in media)
+
+
+def smoke_image(
+    image: Path,
+    recipe: Recipe,
+    *,
+    logs: Path,
+    media: Sequence[str] = (),
+    scratch: Path | None = None,
+    patience: float = 1.0,
+    listener: Listener = ignore,
+) -> SmokeReport:
+    """Boot `image` under QEMU on each of its platform's machines, and judge what it answers.
+
+    The image (``.img``, ``.img.xz``, ``.img.zst``) is only read: the guest writes to an overlay on
+    a larger medium. What fails is in the report; see `SmokeReport.require_passed`.
+
+    Args:
+        image: the image file.
+        recipe: what it was built from: machines, statements, users, partitions.
+        logs: directory of the console logs, made if need be.
+        media: boot only from these (``sd``, ``usb``, ``nvme``, ``virtio``).
+        scratch: directory for the unpacked image; by default that of temporary files.
+        patience: factor on every time limit, for slow or busy hosts.
+        listener: gets the steps, and console lines as messages of level ``debug``.
+
+    Raises:
+        UsageError: no machine fits `media`.
+        LayoutError: the image is damaged, or has no such partitions.
+        SpecError: a statement is wrong.
+        ToolError: QEMU, mtools or fdtput is missing.
+    """
+    machines = choose_machines(recipe, media)
+    with storing(logs, "make the directory"):
+        logs.mkdir(parents=True, exist_ok=True)
+    with step(listener, f"unpack {image.name}"), raw_image(open_artifact(image), scratch) as raw:
+        file = raw.open("rb")
+    # From here on an unpacked image has no name any more, and goes away with us.
+    with file:
+        base = raw if raw == image else path_of(file.fileno())
+        subject = _Subject(
+            image=image,
+            base=base.absolute(),
+            recipe=recipe,
+            expectations=fill_in(recipe.smoke.statements, _values(image, base, recipe)),
+            scratch=scratch or logs,
+            patience=patience,
+        )
+        boots = []
+        for machine in machines:
+            with step(listener, f"smoke: {machine.medium} on {machine.machine}"):
+                boots.append(subject.boot(machine, logs, listener))
+    return SmokeReport(image, recipe.platform, tuple(boots))
+
+
+def _values(image: Path, base: Path, recipe: Recipe) -> dict[str, str]:
+    """What ``{root_partuuid}`` and its like stand for, from the image's own partition table."""
+    partitions = recipe.disk.partitions if recipe.disk else ()
+    table = read_table(base)
+    names = {"/": "root_partuuid", "/boot": "boot_partuuid"}
+    values = {
+        names[partition.mount]: table.partition(number).partuuid
+        for number, partition in enumerate(partitions, start=1)
+        if partition.mount in names
+    }
+    match = _IMAGE_NAME.fullmatch(image.name)
+    return values | ({"date": match[2]} if match else {})
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """The image under test."""
+
+    image: Path
+    base: Path
+    recipe: Recipe
+    expectations: tuple[Expectation, ...]
+    scratch: Path
+    patience: float
+
+    def boot(self, machine: Machine, logs: Path, listener: Listener) -> BootVerdict:
+        """One boot; whatever goes wrong in it is part of the verdict."""
+        stem = self.image.name.partition(".img")[0]
+        kind = re.sub(r"[^\w.-]", "_", machine.machine)
+        log = logs / f"{stem}.{machine.medium}-{kind}.log"
+        accelerator = choose_accelerator(self.recipe.smoke.qemu, machine)
+        with ExitStack() as files:
+            start = self._start(machine, files)
+            words = arguments_of(machine, start, kvm=accelerator == "kvm")
+            begun = time.monotonic()
+            course = _Course(self, machine, begun)
+            with (
+                storing(log, "write"),
+                log.open("wb") as log_file,
+                started(self.recipe.smoke.qemu, words) as emulator,
+                Console(emulator.console, log_file, _line_reporter(listener)) as console,
+            ):
+                course.run(emulator, console)
+                last_lines = console.last_lines()
+        return BootVerdict(
+            medium=machine.medium,
+            machine=machine.machine,
+            accelerator=accelerator,
+            seconds=time.monotonic() - begun,
+            login_seconds=course.login_seconds,
+            powered_off=course.powered_off,
+            log=log,
+            last_lines=last_lines,
+            checks=tuple(course.checks),
+        )
+
+    def _start(self, machine: Machine, files: ExitStack) -> Start:
+        """What QEMU starts with, in nameless files that live as long as `files`."""
+
+        def nameless(content: bytes | None) -> Path | None:
+            if content is None:
+                return None
+            return files.enter_context(NamelessFile(self.scratch, content)).path
+
+        overlay = files.enter_context(NamelessFile(self.scratch)).path
+        make_overlay(self.base, medium_bytes(self.base.stat().st_size), overlay)
+        loaded = load(open_boot_files(self.base), machine, self.recipe.arch)
+        dtb = nameless(loaded.dtb)
+        if dtb is not None:
+            edit_dtb(dtb, machine.dtb_edits)
+        kernel = files.enter_context(NamelessFile(self.scratch, loaded.kernel)).path
+        return Start(kernel, nameless(loaded.initramfs), dtb, loaded.cmdline, overlay)
+
+
+class _Course:
+    """The course of one boot: login prompt, login, statements, power off."""
+
+    def __init__(self, subject: _Subject, machine: Machine, begun: float):
+        self._subject = subject
+        self._begun = begun
+        self._check_begun = begun
+        self._until = begun + machine.deadline_seconds * subject.patience
+        self._open = [_LOGIN_CHECK, _SHELL_CHECK.format(user=subject.recipe.smoke.user)]
+        self._open += [expectation.statement.name for expectation in subject.expectations]
+        self.checks: list[Check] = []
+        self.login_seconds: float | None = None
+        self.powered_off = False
+
+    def run(self, emulator: Emulator, console: Console) -> None:
+        """Go through it; the first failure that leaves no shell skips the rest."""
+        try:
+            self._run(emulator, console)
+        except GuestError as error:
+            self._fail(error)
+        except ConsoleClosedError:
+            self._fail(_ended(emulator))
+
+    def _run(self, emulator: Emulator, console: Console) -> None:
+        wait_for_login(console, self._until)
+        self.login_seconds = time.monotonic() - self._begun
+        self._add(Check(self._open[0], "passed", self.login_seconds))
+        recipe = self._subject.recipe
+        shell = Shell.log_in(console, recipe.smoke.user, _password(recipe), self._until)
+        self._add(Check(self._open[0], "passed", time.monotonic() - self._check_begun))
+        for expectation in self._subject.expectations:
+            if time.monotonic() >= self._until:
+                raise GuestError("the time for the whole boot is over", code="DEADLINE")
+            self._add(judge(shell, expectation, self._until, self._subject.patience))
+        self._power_off(emulator, console, shell)
+
+    def _power_off(self, emulator: Emulator, console: Console, shell: Shell) -> None:
+        until = time.monotonic() + _POWER_OFF_SECONDS * self._subject.patience
+        try:
+            shell.power_off(until)
+            # Some boards halt and leave the power on, so QEMU goes on too.
+            self.powered_off = console.wait_for(_POWERED_OFF, until) is not None
+        except ConsoleClosedError:
+            self.powered_off = emulator.wait(until - time.monotonic()) == 0
+
+    def _add(self, check: Check) -> None:
+        self._open.pop(0)
+        self._check_begun = time.monotonic()
+        self.checks.append(check)
+
+    def _fail(self, error: GuestError) -> None:
+        """The first open check failed with `error`; the others were not reached."""
+        if not self._open:
+            return
+        name, *rest = self._open
+        self.checks.append(
+            Check(
+                name,
+                "failed",
+                time.monotonic() - self._check_begun,
+                code=error.code.removeprefix(f"{error.family}-"),
+                message=error.what if error.hint is None else f"{error.what} ({error.hint})",
+            )
+        )
+        self.checks += [Check(each, "skipped", 0.0, message="not reached") for each in rest]
+        self._open = []
+
+
+def _password(recipe: Recipe) -> str:
+    for user in recipe.users:
+        if user.name == recipe.smoke.user and user.password is not None:
+            return user.password
+    raise GuestError(
+        f"{recipe.smoke.user} has no password, so nobody can log in on the console",
+        code="NO-PASSWORD",
+        hint="give one to that user in the profile, or set smoke.user to another",
+    )
+
+
+def _ended(emulator: Emulator) -> GuestError:
+    status = emulator.wait(1.0)
+    complaint = emulator.complaints().splitlines()
+    reason = complaint[-1] if complaint else "the guest powered off or restarted"
+    return GuestError(f"QEMU ended with status {status}: {reason}", code="QEMU-ENDED")
+
+
+def _line_reporter(listener: Listener) -> Callable[[str], None]:
+    return lambda line: listener(Message("debug", line))

@@ -1,0 +1,187 @@
+"""Runs QEMU so that nothing of it is left behind, whatever happens to us.
+
+The console is one end of a socket pair: no port, no name in the file system. Files made for a boot
+have no name either; QEMU opens them through our ``/proc/<pid>/fd``. QEMU itself is killed by the
+kernel when the thread that started it ends.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from voidimg.errors import storing
+from voidimg.run import find_program, run
+from voidimg.spec.model import DtbEdit, Machine
+
+_DIE_WITH_PARENT = """
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL; kept across exec
+if os.getppid() != int(sys.argv[1]):
+    sys.exit("the parent is gone")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+_TERMINATE_SECONDS = 5.0
+
+
+class NamelessFile:
+    """A temporary file without a name; its `path` is valid in other programs until it is closed."""
+
+    def __init__(self, directory: Path, content: bytes = b""):
+        with storing(directory, "write into"):
+            directory.mkdir(parents=True, exist_ok=True)
+            self._file: IO[bytes] = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115
+            self._file.write(content)
+            self._file.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+    @property
+    def path(self) -> Path:
+        """How QEMU and other tools can open it."""
+        return path_of(self._file.fileno())
+
+
+def path_of(descriptor: int) -> Path:
+    """A path by which programs that we start can open `descriptor`."""
+    return Path(f"/proc/{os.getpid()}/fd/{descriptor}")
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What QEMU starts with. The paths must stay valid while it runs."""
+
+    kernel: Path
+    initramfs: Path | None
+    dtb: Path | None
+    cmdline: str
+    drive: Path
+
+
+def make_overlay(base: Path, size_bytes: int, overlay: Path) -> None:
+    """Make `overlay` a qcow2 of `size_bytes` over the raw image `base`, which is never written.
+
+    Raises:
+        ToolError: qemu-img is missing or failed.
+    """
+    words: list[str | Path] = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", base]
+    run([*words, overlay, str(size_bytes)])
+
+
+def medium_bytes(image_bytes: int) -> int:
+    """The size of the medium for an image: the next power of two above it.
+
+    The controllers of SD cards want a power of two, and a root filesystem that grows is only seen
+    to grow on a medium larger than the image.
+    """
+    return int(1 << image_bytes.bit_length())
+
+
+def edit_dtb(dtb: Path, edits: Sequence[DtbEdit]) -> None:
+    """Set the properties (strings) of `edits` in the device tree `dtb`.
+
+    Raises:
+        ToolError: fdtput is missing, or there is no such node.
+    """
+    for edit in edits:
+        run(["fdtput", "-t", "s", dtb, edit.node, edit.property, edit.value])
+
+
+def arguments_of(machine: Machine, start: Start, *, kvm: bool) -> list[str]:
+    """QEMU's arguments for `machine`, without those of the console.
+
+    A processor model of another kind than the host's cannot be accelerated, so with KVM it is the
+    host's own.
+    """
+    # A comma would end the value of an option; two of them stand for one.
+    file = str(start.drive).replace(",", ",,")
+    drive = f"file={file},format=qcow2,cache=unsafe"
+    cpu = "host" if kvm else machine.cpu
+    words = ["-machine", f"{machine.machine},accel={'kvm' if kvm else 'tcg'}"]
+    words += ["-cpu", cpu] if cpu else []
+    words += ["-smp", str(machine.smp), "-m", f"{machine.memory // 2**20}M"]
+    words += ["-display", "none", "-monitor", "none", "-nic", "none", "-no-reboot"]
+    words += [word.replace("{drive}", drive) for word in machine.attach]
+    words += ["-kernel", str(start.kernel), "-append", start.cmdline]
+    words += ["-initrd", str(start.initramfs)] if start.initramfs else []
+    words += ["-dtb", str(start.dtb)] if start.dtb else []
+    return [*words, *machine.arguments]
+
+
+class Emulator:
+    """A running QEMU; `console` is the descriptor of the guest's first serial port."""
+
+    def __init__(self, program: subprocess.Popen[bytes], console: int, errors: IO[bytes]):
+        self._program = program
+        self._errors = errors
+        self.console = console
+
+    def wait(self, seconds: float) -> int | None:
+        """QEMU's exit status, or None when it still runs after `seconds`."""
+        try:
+            return self._program.wait(max(0.0, seconds))
+        except subprocess.TimeoutExpired:
+            return None
+
+    def complaints(self) -> str:
+        """What QEMU wrote to its standard error."""
+        self._errors.seek(0)
+        return self._errors.read().decode("utf-8", "replace").strip()
+
+    def stop(self) -> None:
+        """End QEMU, at once if it does not by itself."""
+        if self._program.poll() is None:
+            self._program.terminate()
+        try:
+            self._program.wait(_TERMINATE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._program.kill()
+            self._program.wait()
+
+
+@contextmanager
+def started(program: str, arguments: Sequence[str]) -> Iterator[Emulator]:
+    """QEMU `program` with `arguments`, running while this lasts.
+
+    Raises:
+        ToolError: it is not installed.
+    """
+    path = find_program(program)
+    ours, theirs = socket.socketpair()
+    with ours, tempfile.TemporaryFile() as errors:
+        with theirs:
+            console = ["-chardev", f"socket,id=console,fd={theirs.fileno()},server=off"]
+            words = [path, *arguments, *console, "-serial", "chardev:console"]
+            launcher = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid())]
+            child = subprocess.Popen(
+                [*launcher, *words],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=errors,
+                stderr=errors,
+                env={"PATH": os.defpath, "LC_ALL": "C.UTF-8", "TZ": "UTC"},
+                start_new_session=True,
+            )
+        emulator = Emulator(child, ours.fileno(), errors)
+        try:
+            yield emulator
+        finally:
+            emulator.stop()

@@ -1,0 +1,158 @@
+"""Logs in on a guest's console and runs commands there, whatever its shell and echo do.
+
+Markers make it robust: they are typed in two pieces that only the shell's ``printf`` joins, so
+that the echo of a command is never taken for its output.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import time
+from dataclasses import dataclass
+
+from voidimg.smoke.console import Console, readable
+from voidimg.smoke.verdict import GuestError
+
+_LOGIN = re.compile(rb"(?<!Last )login: ")
+_PASSWORD = re.compile(rb"(?i)password: ?|(?<!Last )login: ")
+_PROMPT_PAUSE_SECONDS = 0.3
+"""Some gettys throw away what is typed before they have set up the line."""
+
+_PASSWORD_SECONDS = 30.0
+_FIRST_PROBE_SECONDS, _LAST_PROBE_SECONDS = 0.5, 5.0
+"""A login throws away what is typed too early; a slow one should not be flooded."""
+
+_REFUSED = (
+    rb"login incorrect|incorrect password|authentication failure|account (?:is )?locked"
+    rb"|(?<!last )login: "
+)
+_INTERRUPT = "\x03"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command wrote (both streams) and its exit status."""
+
+    output: str
+    status: int
+
+
+class Shell:
+    """A shell on a console, where commands are run one after another."""
+
+    def __init__(self, console: Console):
+        self._console = console
+        self._number = 0
+
+    @classmethod
+    def log_in(cls, console: Console, user: str, password: str, until: float) -> Shell:
+        """Type `user` and `password` at the login prompt that `wait_for_login` saw.
+
+        Raises:
+            GuestError: refused, or no shell until `until`.
+            ConsoleClosedError: the guest ended.
+        """
+        shell = cls(console)
+        while not shell._ask(user, until):
+            if time.monotonic() >= until:
+                raise GuestError(
+                    "no password prompt follows the user's name",
+                    code="NO-PASSWORD-PROMPT",
+                    hint="does the console's getty take input?",
+                )
+        time.sleep(_PROMPT_PAUSE_SECONDS)
+        console.send(f"{password}\n", until)
+        shell._settle(user, until)
+        return shell
+
+    def _ask(self, user: str, until: float) -> bool:
+        """Type the user's name; True when the password is asked for."""
+        time.sleep(_PROMPT_PAUSE_SECONDS)
+        self._console.send(f"{user}\n", until)
+        match = self._console.wait_for(_PASSWORD, min(until, time.monotonic() + _PASSWORD_SECONDS))
+        if match is not None:
+            return b"assword" in match[0].lower()
+        self._console.send("\n", until)  # a getty that lost the name shows its prompt again
+        self._console.wait_for(_LOGIN, min(until, time.monotonic() + _PASSWORD_SECONDS))
+        return False
+
+    def _settle(self, user: str, until: float) -> None:
+        """Wait for the shell by asking for a marker, then make it quiet."""
+        wait_seconds = _FIRST_PROBE_SECONDS
+        while time.monotonic() < until:
+            self._number += 1
+            marker = f"VOIDIMG-READY-{self._number}"
+            pattern = re.compile(marker.encode() + rb"\r*\n|" + _REFUSED, re.IGNORECASE)
+            self._console.send(f"printf '%s-%s\\n' VOIDIMG READY-{self._number}\n", until)
+            match = self._console.wait_for(pattern, min(until, time.monotonic() + wait_seconds))
+            wait_seconds = min(2 * wait_seconds, _LAST_PROBE_SECONDS)
+            if match is None:
+                continue
+            if marker.encode() not in match[0]:
+                raise GuestError(
+                    f"{user} is not let in: {readable(match[0])}",
+                    code="LOGIN-REFUSED",
+                    hint="is this password the one of the profile's users?",
+                )
+            quiet = "stty -echo; PS1= PS2= PROMPT_COMMAND=; export TERM=dumb LC_ALL=C; dmesg -n 1"
+            self._console.send(f"{{ {quiet}; }} 2>/dev/null\n", until)
+            if self.run("true", until) is not None:
+                return
+        raise GuestError(
+            f"{user} logged in, but no shell answers", code="NO-SHELL", hint="see its console"
+        )
+
+    def run(self, command: str, until: float) -> Answer | None:
+        """Run `command` by ``sh -c``, without input; None when it does not end until `until`.
+
+        A command that does not end is interrupted, so that the shell can be used again.
+
+        Raises:
+            ConsoleClosedError: the guest ended.
+        """
+        self._number += 1
+        number = self._number
+        self._console.forget()
+        self._console.send(
+            f"printf '\\n%s-%s\\n' VOIDIMG BEGIN-{number};"
+            f" sh -c {shlex.quote(command)} </dev/null 2>&1;"
+            f" printf '\\n%s-%s:%s\\n' VOIDIMG END-{number} \"$?\"\n",
+            until,
+        )
+        pattern = re.compile(
+            rb"VOIDIMG-BEGIN-%d\r*\n(.*?)\r*\nVOIDIMG-END-%d:(\d+)\r*\n" % (number, number),
+            re.DOTALL,
+        )
+        match = self._console.wait_for(pattern, until)
+        if match is None:
+            self._console.send(f"{_INTERRUPT}\n", time.monotonic() + 1)
+            return None
+        return Answer(readable(match[1]), int(match[2]))
+
+    def power_off(self, until: float) -> None:
+        """Tell the guest to power off."""
+        self._console.forget()
+        self._console.send("poweroff\n", until)
+
+
+def wait_for_login(console: Console, until: float) -> None:
+    """Wait for the login prompt.
+
+    Raises:
+        GuestError: none appeared, or the kernel panicked.
+        ConsoleClosedError: the guest ended.
+    """
+    if console.wait_for(_LOGIN, until) is not None:
+        return
+    if console.received_bytes == 0:
+        raise GuestError(
+            "the guest said nothing at all",
+            code="SILENT",
+            hint="is the kernel for this machine, and the serial port its console?",
+        )
+    raise GuestError(
+        "no login prompt appeared on the console",
+        code="NO-LOGIN",
+        hint="is a getty enabled on the serial console, and the console= appended last?",
+    )

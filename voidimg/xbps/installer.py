@@ -94,11 +94,12 @@ def reconfigure(
     force: bool = False,
     listener: Listener = ignore,
 ) -> InstallReport:
-    """Run INSTALL ``post`` of packages that are only unpacked, in byte order of names.
+    """Run INSTALL ``post`` of packages that are only unpacked.
 
     Args:
         root: the tree.
-        names: packages; None means all.
+        names: packages, in the order in which to configure them; None means all, in byte order
+            of their names.
         arch: native architecture of the tree.
         runner: runs the scripts.
         force: also configure packages that already are.

@@ -75,7 +75,6 @@ class Chroot:
         ours, theirs = socket.socketpair()
         self._server = jail.start(
             theirs,
-            ours,
             root if bootstrap is None else bootstrap,
             None if bootstrap is None else root,
         )

@@ -69,9 +69,7 @@ class Ended:
     timed_out: bool = False
 
 
-def start(
-    connection: socket.socket, other_end: socket.socket, root: Path, target: Path | None
-) -> int:
+def start(connection: socket.socket, root: Path, target: Path | None) -> int:
     """Fork the server for `root`; it answers on `connection`. Returns its process id.
 
     The first frame it sends is an empty answer, or the `SandboxError` that stopped it.
@@ -81,7 +79,9 @@ def start(
         kernel.unshare(kernel.CLONE_NEWPID)
         pid = os.fork()
         if pid == 0:
-            other_end.close()
+            # Locks, sockets and files of the caller must not stay open as long as the server.
+            os.closerange(3, connection.fileno())
+            os.closerange(connection.fileno() + 1, 1 << 20)
             _serve(Channel(connection), root, target)
         # Later children of the caller belong into its own pid namespace again.
         kernel.enter(own, kernel.CLONE_NEWPID)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import struct
@@ -72,6 +73,18 @@ def processes_after(tree: str) -> int:
     """How many processes there are beside this one after a chroot was closed."""
     shell(tree, "setsid sleep 600 & echo")
     return len([name for name in os.listdir("/proc") if name.isdecimal()]) - 1
+
+
+def lock_while_open(tree: str, lock: str) -> bool:
+    """Whether a lock that was held when a chroot was opened is free once its holder let go."""
+    held = os.open(lock, os.O_RDWR | os.O_CREAT)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    with Chroot(Path(tree), ARCH) as chroot, Chroot(Path(tree), ARCH) as second:
+        os.close(held)
+        again = os.open(lock, os.O_RDWR)
+        fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        chroot.close()
+        return second.run(("/bin/sh", "-c", ":")).status == 0
 
 
 # --- what they show ----------------------------------------------------------------------------
@@ -234,6 +247,11 @@ def test_the_first_program_of_several(native_tree: Path) -> None:
     tree = str(native_tree)
     assert call(first_program, tree, ["/usr/bin/none", "/bin/sh", "/bin/ls"]) == "/bin/sh"
     assert call(first_program, tree, [str(native_tree / "bin/sh")]) is None
+
+
+def test_the_sandbox_holds_nothing_of_its_caller(native_tree: Path, tmp_path: Path) -> None:
+    """No lock stays taken, and one of two sandboxes can be closed before the other."""
+    assert call(lock_while_open, str(native_tree), str(tmp_path / "lock"))
 
 
 def test_a_run_is_cheap(native_tree: Path) -> None:

@@ -33,7 +33,8 @@ from voidimg.smoke.statements import Expectation, fill_in, judge
 from voidimg.smoke.verdict import BootVerdict, Check, GuestError, SmokeReport
 from voidimg.spec.model import Machine, Recipe
 
-_IMAGE_NAME = re.compile(r"void-(.+)-(\d{8}(?:rc\d+|r\d+)?)\.img(?:\.xz|\.zst)?")
+_DATE = r"\d{8}(?:rc\d+|r\d+)?"
+_IMAGE_NAME = re.compile(rf"void-(.+)-({_DATE})\.img(?:\.xz|\.zst)?")
 _POWER_OFF_SECONDS = 90.0
 _POWERED_OFF = re.compile(rb"reboot: (?:Power down|System halted)")
 _LOGIN_CHECK = "the guest starts up to a login prompt"
@@ -119,7 +120,7 @@ def smoke_image(
             image=image,
             base=base.absolute(),
             recipe=recipe,
-            expectations=fill_in(recipe.smoke.statements, _values(image, base, recipe)),
+            expectations=fill_in(recipe.smoke.statements, _patterns(image, base, recipe)),
             scratch=scratch or logs,
             patience=patience,
         )
@@ -130,18 +131,21 @@ def smoke_image(
     return SmokeReport(image, recipe.platform, tuple(boots))
 
 
-def _values(image: Path, base: Path, recipe: Recipe) -> dict[str, str]:
-    """What ``{root_partuuid}`` and its like stand for, from the image's own partition table."""
+def _patterns(image: Path, base: Path, recipe: Recipe) -> dict[str, str]:
+    """What ``{root_partuuid}`` and its like stand for, from the image's own partition table.
+
+    ``{date}`` is that of the image's name, or any date when the name has none.
+    """
     partitions = recipe.disk.partitions if recipe.disk else ()
     table = read_table(base)
     names = {"/": "root_partuuid", "/boot": "boot_partuuid"}
-    values = {
-        names[partition.mount]: table.partition(number).partuuid
+    patterns = {
+        names[partition.mount]: re.escape(table.partition(number).partuuid)
         for number, partition in enumerate(partitions, start=1)
         if partition.mount in names
     }
     match = _IMAGE_NAME.fullmatch(image.name)
-    return values | ({"date": match[2]} if match else {})
+    return {**patterns, "date": re.escape(match[2]) if match else _DATE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,19 +165,22 @@ class _Subject:
         kind = re.sub(r"[^\w.-]", "_", machine.machine)
         log = logs / f"{stem}.{machine.medium}-{kind}.log"
         accelerator = choose_accelerator(self.recipe.smoke.qemu, machine)
-        with ExitStack() as files:
-            start = self._start(machine, files)
-            words = arguments_of(machine, start, kvm=accelerator == "kvm")
-            begun = time.monotonic()
-            course = _Course(self, machine, begun)
-            with (
-                storing(log, "write"),
-                log.open("wb") as log_file,
-                started(self.recipe.smoke.qemu, words) as emulator,
-                Console(emulator.console, log_file, _line_reporter(listener)) as console,
-            ):
-                course.run(emulator, console)
-                last_lines = console.last_lines()
+        begun = time.monotonic()
+        course = _Course(self, machine, begun)
+        last_lines = ""
+        with ExitStack() as files, storing(log, "write"), log.open("wb") as log_file:
+            try:
+                start = self._start(machine, files)
+            except GuestError as error:
+                course.fail(error)
+            else:
+                words = arguments_of(machine, start, kvm=accelerator == "kvm")
+                with (
+                    started(self.recipe.smoke.qemu, words) as emulator,
+                    Console(emulator.console, log_file, _line_reporter(listener)) as console,
+                ):
+                    course.run(emulator, console)
+                    last_lines = console.last_lines()
         return BootVerdict(
             medium=machine.medium,
             machine=machine.machine,
@@ -223,9 +230,9 @@ class _Course:
         try:
             self._run(emulator, console)
         except GuestError as error:
-            self._fail(error)
+            self.fail(error)
         except ConsoleClosedError:
-            self._fail(_ended(emulator))
+            self.fail(_ended(emulator))
 
     def _run(self, emulator: Emulator, console: Console) -> None:
         wait_for_login(console, self._until)
@@ -254,7 +261,7 @@ class _Course:
         self._check_begun = time.monotonic()
         self.checks.append(check)
 
-    def _fail(self, error: GuestError) -> None:
+    def fail(self, error: GuestError) -> None:
         """The first open check failed with `error`; the others were not reached."""
         if not self._open:
             return

@@ -24,8 +24,10 @@ class Expectation:
     pattern: re.Pattern[str]
 
 
-def fill_in(statements: Sequence[Statement], values: Mapping[str, str]) -> tuple[Expectation, ...]:
-    """The statements with ``{name}`` in `expect` replaced by the literal `values` of that name.
+def fill_in(
+    statements: Sequence[Statement], patterns: Mapping[str, str]
+) -> tuple[Expectation, ...]:
+    """The statements with ``{name}`` in `expect` replaced by the regex of that name in `patterns`.
 
     Raises:
         SpecError: what results is not a regular expression.
@@ -33,8 +35,8 @@ def fill_in(statements: Sequence[Statement], values: Mapping[str, str]) -> tuple
     filled = []
     for statement in statements:
         text = statement.expect
-        for name, value in values.items():
-            text = text.replace(f"{{{name}}}", re.escape(value))
+        for name, pattern in patterns.items():
+            text = text.replace(f"{{{name}}}", pattern)
         try:
             filled.append(Expectation(statement, re.compile(text, re.MULTILINE)))
         except re.error as error:

@@ -3,7 +3,7 @@
 A package's ``alternatives`` are groups of strings ``link:target``. For each group the package
 database lists its providers; the first one is current and its links are on disk. Behaviour as
 xbps 0.60.7, ``lib/package_alternatives.c``, except that nothing outside the tree is touched and
-that a link replaces files and links only (section 11 of the recorded behaviour).
+that a link replaces files and links only.
 """
 
 from __future__ import annotations

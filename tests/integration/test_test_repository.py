@@ -1,0 +1,108 @@
+"""The converted repository is what a Void repository is: signed, consistent, complete."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.testrepo import RepositoryFixture, provide, provide_tiny
+from tests.testrepo.apt import Apt
+from tests.testrepo.convert import Conversion
+from tests.testrepo.provision import DEFAULT_CACHE, read_selection
+from tests.testrepo.writing import write_repository
+from voidimg.xbps.binpkg import BinaryPackage
+from voidimg.xbps.keys import PublicKey
+from voidimg.xbps.plist import PlistDict
+from voidimg.xbps.repository import packages_of, read_repodata
+from voidimg.xbps.resolver import resolve
+from voidimg.xbps.resolver_pool import Repository
+
+RASPBERRY = ["base-container-full", "base-system", "rpi-base", "cloud-guest-utils"]
+MIB = 2**20
+
+
+@pytest.fixture(scope="module")
+def whole() -> RepositoryFixture:
+    """The whole repository."""
+    return provide()
+
+
+@pytest.mark.parametrize(
+    ("make", "requests"),
+    [(provide, RASPBERRY), (provide_tiny, ["tiny-base", "tiny-platform", "tiny-service"])],
+    ids=["whole", "tiny"],
+)
+def test_the_package_sets_resolve(make: object, requests: list[str]) -> None:
+    """Nothing is missing, no shared library, no virtual package; no package is left over."""
+    assert callable(make)
+    found: RepositoryFixture = make()
+    repodata = read_repodata(found.path, found.arch)
+    steps = resolve(requests, [Repository(str(found.path), repodata.index)]).steps
+    assert {step.pkgname for step in steps} == set(repodata.index)
+
+
+def test_every_package_is_signed_by_the_trusted_key(whole: RepositoryFixture) -> None:
+    """The key beside the repository is the one of the index, and its signatures hold."""
+    key = PublicKey.from_plist(whole.key_plist.read_bytes(), where=str(whole.key_plist))
+    meta = read_repodata(whole.path, whole.arch).meta
+    assert meta is not None
+    assert meta.key.fingerprint == key.fingerprint
+    for path in packages_of(whole.path):
+        key.verify(path, path.with_name(f"{path.name}.sig2").read_bytes())
+
+
+def test_the_set_stays_small(whole: RepositoryFixture) -> None:
+    """Builds and compression of every test depend on it."""
+    index = read_repodata(whole.path, whole.arch).index
+    sizes = [entry["installed_size"] for entry in index.values()]
+    assert sum(size for size in sizes if isinstance(size, int)) < 250 * MIB
+
+
+def test_the_kernel_has_the_modules_that_lead_to_a_root(whole: RepositoryFixture) -> None:
+    """depmod's list names them, and every file it names is there."""
+    path = next(whole.path.glob("rpi-kernel-*.xbps"))
+    listing = b""
+    with BinaryPackage.open(path) as package:
+        names = {str(entry["file"]) for entry in _files(package)}
+        for member in package.members():
+            if member.name.endswith("/modules.dep"):
+                listing = b"".join(package.chunks())
+    top = next(name for name in names if name.endswith("/modules.dep")).rpartition("/")[0]
+    words = listing.decode().replace(":", " ").split()
+    assert {f"{top}/{word}" for word in words} <= names
+    for module in ("nvme", "usb-storage", "ext4", "dwc2", "virtio_blk", "sdhci-iproc"):
+        assert any(word.endswith(f"/{module}.ko") for word in words)
+
+
+def test_two_conversions_give_the_same_bytes(whole: RepositoryFixture, tmp_path: Path) -> None:
+    """Of an index, a package with scripts, one with hard links and the computed initramfs."""
+    selection = read_selection(DEFAULT_CACHE)
+    apt = Apt(DEFAULT_CACHE / "apt")
+    debs = apt.download(list(selection.debs.values()), DEFAULT_CACHE / "debs")
+    names = ["base-files", "chrony", "nvi", "rpi-initramfs"]
+    for run in ("one", "two"):
+        packages = Conversion(selection, debs).packages(names)
+        write_repository(packages, tmp_path / run, whole.arch)
+    written = [
+        {path.name: path.read_bytes() for path in (tmp_path / run).iterdir()}
+        for run in ("one", "two")
+    ]
+    assert written[0] == written[1]
+    for path in packages_of(tmp_path / "one"):
+        assert path.read_bytes() == (whole.path / path.name).read_bytes()
+
+
+def test_a_second_call_does_nothing(whole: RepositoryFixture) -> None:
+    """The stamp fits, so the files stay as they are."""
+    before = whole.path.stat().st_mtime_ns
+    assert provide() == whole
+    assert whole.path.stat().st_mtime_ns == before
+    assert json.loads((DEFAULT_CACHE / "selection.json").read_text())["debs"]
+
+
+def _files(package: BinaryPackage) -> list[PlistDict]:
+    entries = package.files["files"]
+    assert isinstance(entries, list)
+    return [entry for entry in entries if isinstance(entry, dict)]

@@ -1,0 +1,53 @@
+"""The written parts of the packages are sound: they parse, and so do their shell scripts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.testrepo.source import PACKAGES, read_source, source_names
+from tests.testrepo.tinyset import TINY
+from voidimg.run import run
+
+ROOTS = (PACKAGES, TINY)
+TOP = PACKAGES.parent
+
+
+@pytest.mark.parametrize("root", ROOTS, ids=lambda root: root.name)
+def test_every_package_toml_is_read(root: Path) -> None:
+    """Unknown keys are refused, and everything listed exists or comes from Debian."""
+    names = sorted(path.parent.name for path in root.glob("*/package.toml"))
+    assert names
+    for name in names:
+        source = read_source(name, root)
+        paths = {member.path for member in source.files}
+        assert set(source.modes) <= paths | {"/boot/kernel8.img"}
+        assert all(path.startswith("/") for path in source.links)
+
+
+def test_the_shell_scripts_have_no_syntax_errors() -> None:
+    """The host's shell reads them without running them."""
+    scripts = [*TOP.rglob("INSTALL"), *TOP.rglob("REMOVE"), *TOP.rglob("core-services/*.sh")]
+    scripts.extend(
+        path
+        for path in TOP.rglob("files/**/*")
+        if path.is_file() and path.read_bytes().startswith(b"#!/bin/sh")
+    )
+    scripts.append(TOP / "initramfs-init")
+    assert len(scripts) > 30
+    for script in scripts:
+        run(["sh", "-n", script])
+
+
+def test_files_that_start_like_programs_are_executable() -> None:
+    """A service script without the bit would be ignored at boot."""
+    for path in TOP.rglob("files/**/*"):
+        if path.is_file() and path.read_bytes().startswith(b"#!"):
+            assert path.stat().st_mode & 0o111, path
+
+
+def test_the_meta_packages_are_there() -> None:
+    """The names that platforms ask for."""
+    wanted = {"base-container-full", "base-files", "base-system", "cloud-guest-utils", "rpi-base"}
+    assert wanted <= set(source_names())

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+
+collect_ignore = [] if os.geteuid() == 0 else ["test_ordinary_user.py"]
+"""Only root can play another user."""
 
 PROGRAMS = ("dash", "cat", "ls", "sleep", "id", "setsid", "mkdir", "chown", "unshare", "mount")
 

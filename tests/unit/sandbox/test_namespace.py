@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import signal
 import subprocess
@@ -90,48 +89,6 @@ def forbid() -> SandboxError | None:
     except SandboxError as error:
         return error
     return None
-
-
-def expose(paths: list[str]) -> None:
-    """Make `paths` reachable for everybody here, also when they lie below a closed home."""
-    held = {path: os.open(path, os.O_PATH | os.O_DIRECTORY) for path in paths}
-    for path, descriptor in held.items():
-        above = [str(parent) for parent in reversed(Path(path).parents)]
-        closed = [parent for parent in above if not os.stat(parent).st_mode & 0o001]
-        if closed:
-            kernel.mount("tmpfs", closed[0], "tmpfs", options="mode=0755")
-        if closed or not os.path.isdir(path):
-            os.makedirs(path)
-            kernel.mount(f"/proc/self/fd/{descriptor}", path, flags=kernel.MS_BIND)
-
-
-def as_ordinary_user(directory: str, subuid: str, program: str, hide: bool) -> tuple[int, str]:
-    """Run `program` in Python as user alice (uid 1234), with `subuid` as subordinate ranges."""
-    expose(sorted({str(PROJECT), sys.prefix, sys.base_prefix, directory}))
-    os.chmod(directory, 0o755)
-    texts = {
-        "passwd": "root:x:0:0::/:/bin/sh\nalice:x:1234:1234::/:/bin/sh\n",
-        "subuid": subuid,
-        "subgid": subuid,
-    }
-    for name, text in texts.items():
-        Path(directory, name).write_text(text)
-        kernel.mount(f"{directory}/{name}", f"/etc/{name}", flags=kernel.MS_BIND)
-    home = Path(directory, "home")
-    home.mkdir()
-    os.chown(home, 1234, 1234)
-    if hide:
-        kernel.mount(f"{directory}/passwd", "/usr/bin/newuidmap", flags=kernel.MS_BIND)
-    ended = subprocess.run(
-        [sys.executable, "-c", f"home={str(home)!r}\n{program}"],
-        user=1234,
-        group=1234,
-        extra_groups=[],
-        env={"PYTHONPATH": str(PROJECT), "PATH": os.defpath},
-        capture_output=True,
-        text=True,
-    )
-    return ended.returncode, ended.stdout + ended.stderr
 
 
 # --- what they show ----------------------------------------------------------------------------
@@ -289,54 +246,3 @@ def test_the_hint_follows_the_settings(tmp_path: Path, path: str, value: str, hi
     (tmp_path / path).parent.mkdir()
     (tmp_path / path).write_text(f"{value}\n")
     assert hint in worker._hint(tmp_path)
-
-
-def _as_user(
-    tmp_path: Path, subuid: str, expression: str, *, hide: bool = False
-) -> dict[str, object]:
-    """What `expression` is for an ordinary user, or the error as JSON."""
-    program = f"""
-import json, os
-from voidimg.errors import VoidimgError
-from voidimg.sandbox.namespace import call
-try:
-    print(json.dumps({{"value": {expression}}}))
-except VoidimgError as error:
-    print(json.dumps(error.as_json()))
-"""
-    status, text = call(as_ordinary_user, str(tmp_path), subuid, program, hide)
-    assert status == 0, text
-    answer: dict[str, object] = json.loads(text)
-    return answer
-
-
-AS_ROOT = pytest.mark.parametrize("root", [True] if os.geteuid() == 0 else [])
-"""An ordinary user's own run of this file already is the test of an ordinary user."""
-
-
-@AS_ROOT
-def test_an_ordinary_user_is_root_inside(tmp_path: Path, root: bool) -> None:
-    """With a line in subuid, owners 0 to 65535 can be given."""
-    answer = _as_user(
-        tmp_path,
-        "bob:5:5\nalice:100000:65536\n",
-        "[call(os.getuid), call(os.mkdir, home + '/d'), call(os.chown, home + '/d', 65534, 7),"
-        " os.stat(home + '/d').st_uid, call(os.rmdir, home + '/d')]",
-    )
-    assert answer == {"value": [0, None, None, 165533, None]}
-
-
-@AS_ROOT
-def test_without_ranges_the_missing_line_is_told(tmp_path: Path, root: bool) -> None:
-    """The hint is the command that mends it, with a range nobody has."""
-    answer = _as_user(tmp_path, "bob:100000:65536\n", "call(os.getuid)")
-    assert answer["code"] == "E-SANDBOX-SUBIDS"
-    assert answer["hint"] == "as root: echo 'alice:165536:65536' >> /etc/subuid"
-
-
-@AS_ROOT
-def test_without_newuidmap_the_package_is_told(tmp_path: Path, root: bool) -> None:
-    """The program is missing, the hint names the package."""
-    answer = _as_user(tmp_path, "alice:100000:65536\n", "call(os.getuid)", hide=True)
-    assert answer["code"] == "E-TOOL-MISSING"
-    assert "uidmap" in str(answer["hint"])

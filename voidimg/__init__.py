@@ -23,6 +23,9 @@ if TYPE_CHECKING:
         event_as_json,
     )
     from voidimg.identity import ReleaseDate
+    from voidimg.pipeline.artifacts import Artifact
+    from voidimg.pipeline.build import BuildResult, build
+    from voidimg.pipeline.options import BuildOptions
     from voidimg.release.keys import (
         ReleaseKey,
         TrustedKey,
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
     from voidimg.units import format_size
     from voidimg.xbps.binpkg import BinaryPackage
     from voidimg.xbps.keys import PrivateKey, PublicKey, create_repository_key
+    from voidimg.xbps.lock import Lock
     from voidimg.xbps.pkgdir import read_package_directory
     from voidimg.xbps.pkgwriter import PackageMember, PackageMeta, write_package
     from voidimg.xbps.repodata import Repodata
@@ -55,12 +59,16 @@ if TYPE_CHECKING:
         sign_repository,
         write_key_file,
     )
+    from voidimg.xbps.resolver_errors import UnresolvedError
 
 __version__ = "2026.11.0"
 
 _HOME = {
+    "Artifact": "voidimg.pipeline.artifacts",
     "BinaryPackage": "voidimg.xbps.binpkg",
     "BootVerdict": "voidimg.smoke.verdict",
+    "BuildOptions": "voidimg.pipeline.options",
+    "BuildResult": "voidimg.pipeline.build",
     "Catalog": "voidimg.spec.catalog",
     "CatalogEntry": "voidimg.spec.catalog",
     "Check": "voidimg.smoke.verdict",
@@ -70,6 +78,7 @@ _HOME = {
     "Filesystem": "voidimg.disk.inspect",
     "Inspection": "voidimg.disk.inspect",
     "Listener": "voidimg.events",
+    "Lock": "voidimg.xbps.lock",
     "Message": "voidimg.events",
     "Origin": "voidimg.spec.tree",
     "PackageMember": "voidimg.xbps.pkgwriter",
@@ -89,10 +98,12 @@ _HOME = {
     "StepFinished": "voidimg.events",
     "StepStarted": "voidimg.events",
     "TrustedKey": "voidimg.release.keys",
+    "UnresolvedError": "voidimg.xbps.resolver_errors",
     "Verified": "voidimg.release.verify",
     "VerifiedFile": "voidimg.release.verify",
     "VoidimgError": "voidimg.errors",
     "architectures": "voidimg.xbps.repository",
+    "build": "voidimg.pipeline.build",
     "create_release_key": "voidimg.release.keys",
     "create_repository_key": "voidimg.xbps.keys",
     "date_of_name": "voidimg.release.signing",
@@ -123,8 +134,11 @@ _HOME = {
 }
 
 __all__ = [
+    "Artifact",
     "BinaryPackage",
     "BootVerdict",
+    "BuildOptions",
+    "BuildResult",
     "Catalog",
     "CatalogEntry",
     "Check",
@@ -134,6 +148,7 @@ __all__ = [
     "Filesystem",
     "Inspection",
     "Listener",
+    "Lock",
     "Message",
     "Origin",
     "PackageMember",
@@ -153,10 +168,12 @@ __all__ = [
     "StepFinished",
     "StepStarted",
     "TrustedKey",
+    "UnresolvedError",
     "Verified",
     "VerifiedFile",
     "VoidimgError",
     "architectures",
+    "build",
     "create_release_key",
     "create_repository_key",
     "date_of_name",

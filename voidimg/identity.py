@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -53,6 +54,11 @@ class ReleaseDate:
         """The UTC day that holds `epoch` (seconds since 1970)."""
         day = datetime.fromtimestamp(epoch, UTC).date()
         return cls(day.strftime("%Y%m%d"), day)
+
+    @classmethod
+    def today(cls) -> ReleaseDate:
+        """Today in UTC; to be asked once per run, so that a build over midnight has one date."""
+        return cls.of_epoch(int(time.time()))
 
     @property
     def epoch(self) -> int:

@@ -18,17 +18,17 @@ from voidimg.cli.session import json_option
 @catalog_option
 @json_option
 def command(catalog: Catalog, files: tuple[Path, ...], *, as_json: bool) -> int:
-    r"""Validate platform and profile files; without FILE, all that `voidimg list` would name.
+    """Validate platform and profile files; without FILE, all that `voidimg list` would name.
 
     All errors of all files are said at once, one a line, as file:line:column. What a file inherits
     and the profile of a platform are checked with it. The exit status is 3 if anything is wrong.
 
-    Examples:
     \b
+    Examples:
       voidimg check my-board.toml
       voidimg check platforms/*.toml profiles/*.toml
       voidimg check --json my-board.toml
-    """
+    """  # noqa: D301
     errors = catalog.check_files(files or catalog.files())
     if as_json:
         found = [error.as_json() for error in errors]

@@ -17,16 +17,16 @@ from voidimg.cli.session import Session, json_option, pass_session
 @json_option
 @pass_session
 def command(session: Session, file: Path, packages: bool, as_json: bool) -> None:
-    r"""Look into an artifact without mounting it.
+    """Look into an artifact without mounting it.
 
     FILE is a disk image or a ROOTFS or PLATFORMFS tar, plain or compressed by xz or zstd.
 
-    Examples:
     \b
+    Examples:
       voidimg inspect void-rpi-aarch64-20240314.img.xz
       voidimg inspect --packages void-aarch64-ROOTFS-20240314.tar.xz
       voidimg inspect --json out/current/void-rpi-aarch64-20240314.img.xz | jq .boot.cmdline
-    """
+    """  # noqa: D301
     found = inspect(file, scratch=session.cache / "inspect")
     if as_json:
         click.echo(json.dumps(found.as_json(), indent=2, sort_keys=True, ensure_ascii=False))

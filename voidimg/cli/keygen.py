@@ -31,16 +31,16 @@ def command(
     passphrase_env: str | None,
     as_json: bool,
 ) -> None:
-    r"""Make the minisign key pair of the image set of DATE.
+    """Make the minisign key pair of the image set of DATE.
 
     Writes void-release-DATE.pub and void-release-DATE.sec (mode 0600), never over an existing
     file. The passphrase is asked for and written nowhere.
 
-    Examples:
     \b
+    Examples:
       voidimg keygen 20240314
       pass show void/20240314 | voidimg keygen 20240314 --passphrase-fd 0
-    """
+    """  # noqa: D301
     release_date = ReleaseDate.parse(date)
     given = passphrase_fd is not None or passphrase_env is not None
     if no_passphrase and given:

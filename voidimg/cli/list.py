@@ -16,14 +16,14 @@ from voidimg.cli.session import json_option
 @catalog_option
 @json_option
 def command(catalog: Catalog, *, as_json: bool) -> None:
-    r"""List platforms and profiles, with a line of what each is.
+    """List platforms and profiles, with a line of what each is.
 
-    Examples:
     \b
+    Examples:
       voidimg list
       voidimg list --json
       voidimg list --platforms-and-profiles ~/my-boards
-    """
+    """  # noqa: D301
     platforms, profiles = catalog.platforms(), catalog.profiles()
     if as_json:
         found = {

@@ -88,15 +88,15 @@ def cli(
     verbose: int,
     quiet: bool,
 ) -> None:
-    r"""Build Void Linux ROOTFS and PLATFORMFS tarballs, disk images and signed image sets.
+    """Build Void Linux ROOTFS and PLATFORMFS tarballs, disk images and signed image sets.
 
-    Examples:
     \b
+    Examples:
       voidimg list
       voidimg show rpi-aarch64 --plan
       voidimg build rpi-aarch64 --date 20240314
       voidimg verify out/20240314 --key void-release-20240314.pub
-    """
+    """  # noqa: D301
     ctx.obj = Session(
         cache=(cache or _default_cache()).absolute(),
         out=out.absolute(),

@@ -27,17 +27,17 @@ def command(
     plan: bool,
     as_json: bool,
 ) -> None:
-    r"""Show the resolved recipe of PLATFORM, a name or the path of a TOML file.
+    """Show the resolved recipe of PLATFORM, a name or the path of a TOML file.
 
     Each value is a line, `path = value`, with the value as JSON.
 
-    Examples:
     \b
+    Examples:
       voidimg show rpi-aarch64
       voidimg show rpi-aarch64-musl --origin
       voidimg show ./my-board.toml --plan
       voidimg show rpi-aarch64 --json | jq .disk
-    """
+    """  # noqa: D301
     if origin and plan:
         raise click.UsageError("--origin and --plan exclude each other")
     resolved = catalog.recipe(platform, profile)

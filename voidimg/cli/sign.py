@@ -33,15 +33,15 @@ def command(
     passphrase_env: str | None,
     as_json: bool,
 ) -> None:
-    r"""Write sha256sum.txt and its minisign signature sha256sum.sig into DIRECTORY.
+    """Write sha256sum.txt and its minisign signature sha256sum.sig into DIRECTORY.
 
     Every file must belong to the set; files of other dates, keys and leftovers are refused.
 
-    Examples:
     \b
+    Examples:
       voidimg sign out/20240314
       voidimg sign out/20240314 --key void-release-20240314.sec --passphrase-env RELEASE_KEY
-    """
+    """  # noqa: D301
     release_date = ReleaseDate.parse(date) if date else date_of_set(directory)
     key = secret_key or Path(f"void-release-{release_date}.sec")
     if not key.is_file():

@@ -53,16 +53,16 @@ def command(
     patience: float,
     as_json: bool,
 ) -> None:
-    r"""Boot IMAGE (.img, .img.xz, .img.zst) and ask the guest what its platform promises.
+    """Boot IMAGE (.img, .img.xz, .img.zst) and ask the guest what its platform promises.
 
     The image is only read. The guest is driven over its serial console: a login is typed, then
     each statement of the platform. Exit status 15 when one is not true.
 
-    Examples:
     \b
+    Examples:
       voidimg smoke out/20240314/void-rpi-aarch64-20240314.img.xz
       voidimg smoke my.img --platform rpi-aarch64 --medium nvme --junit verdict.xml
-    """
+    """  # noqa: D301
     recipe = Catalog().recipe(platform or platform_of_image(image)[0], profile).recipe
     report = smoke_image(
         image,

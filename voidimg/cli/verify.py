@@ -32,16 +32,16 @@ from voidimg.cli.session import Session, json_option, pass_session
 @json_option
 @pass_session
 def command(session: Session, paths: tuple[Path, ...], key: str | None, as_json: bool) -> None:
-    r"""Verify that images are what the holder of the key signed.
+    """Verify that images are what the holder of the key signed.
 
     A DIR is verified as a whole set: nothing missing, nothing added. A FILE is verified by the
     sha256sum.txt and sha256sum.sig beside it.
 
-    Examples:
     \b
+    Examples:
       voidimg verify out/20240314 --key void-release-20240314.pub
       voidimg verify ~/Downloads/void-rpi-aarch64-20240314.img.xz
-    """
+    """  # noqa: D301
     results = []
     directories = [path for path in paths if path.is_dir()]
     files = [path for path in paths if not path.is_dir()]

@@ -148,6 +148,8 @@ def _read_gpt(image: BinaryIO, where: str) -> PartitionTable:
         raise _damaged("impossible sizes in the header", where)
     if entry_bytes not in (128, 256, 512) or zlib.crc32(blank_crc(sector[:header_bytes])) != crc:
         raise _damaged("the header's checksum is wrong", where)
+    if table_sector * SECTOR_BYTES >= image.seek(0, os.SEEK_END):
+        raise _damaged("the table lies outside of the image", where)
     image.seek(table_sector * SECTOR_BYTES)
     table = image.read(count * entry_bytes)
     if len(table) < count * entry_bytes or zlib.crc32(table) != table_crc:

@@ -50,6 +50,10 @@ class Artifact:
     sha256: str
     cached: bool
 
+    def as_json(self) -> dict[str, object]:
+        """The artifact as a JSON-ready mapping."""
+        return {**asdict(self), "path": str(self.path)}
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -134,14 +138,14 @@ def _replace_by(target: Path, content: Path) -> None:
         shutil.rmtree(directory)
 
 
-def write_atomically(target: Path, text: str) -> None:
-    """Write a small text output (a lock) by rename, mode 0644."""
+def write_atomically(target: Path, content: bytes) -> None:
+    """Write a small output (a lock) by rename, mode 0644."""
     with storing(target, "write"):
         target.parent.mkdir(parents=True, exist_ok=True)
         descriptor, new = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
         try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
             os.chmod(new, 0o644)
             os.replace(new, target)
         except BaseException:

@@ -24,6 +24,7 @@ _LINE = re.compile(r"SHA256 \(([^/\x00]+)\) = ([0-9a-f]{64})")
 _GNU_LINE = re.compile(r"[0-9a-fA-F]{64} [ *]\S")
 _MAX_SUMS_BYTES = 4 * 2**20
 _CHUNK_BYTES = 2**20
+_MAX_PROBLEMS = 20
 
 
 def encode_sums(digests: Mapping[str, str]) -> bytes:
@@ -54,6 +55,8 @@ def decode_sums(content: bytes, where: str) -> dict[str, str]:
     problems: list[VoidimgError] = []
     for number, line in enumerate(text.splitlines(), start=1):
         match = _LINE.fullmatch(line)
+        if len(problems) == _MAX_PROBLEMS:
+            break
         if match is None:
             problems.append(_wrong_line(line, f"{where}:{number}"))
         elif match[1] in digests:
@@ -64,7 +67,7 @@ def decode_sums(content: bytes, where: str) -> dict[str, str]:
             )
         else:
             digests[match[1]] = match[2]
-    raise_all("the checksum file has wrong lines", problems[:20])
+    raise_all("the checksum file has wrong lines", problems)
     if not text.endswith("\n"):
         raise VerifyError(
             "the checksum file is cut off: its last line has no end",

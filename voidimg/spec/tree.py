@@ -187,6 +187,8 @@ def _build(
         return _build(inner, (*path, step), inner_key, start, places, file)
 
     content: Content = value
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("TOML's integers have 64 bits")
     if isinstance(value, dict):
         content = {name: child(name, inner) for name, inner in value.items()}
     elif isinstance(value, list):

@@ -57,7 +57,7 @@ def require_identity(props: PlistDict, arch: str, *, where: str) -> Pkgver:
     if split is None or (
         props.get("pkgname", split.name) != split.name
         or props.get("version", split.version) != split.version
-        or "/" in split.name
+        or "/" in str(split)
         or split.name.startswith((".", "_XBPS_"))
     ):
         raise _refused(f"{pkgver!r} is not the package's name and version", "PKGVER", where)

@@ -16,6 +16,10 @@ from voidimg.errors import PackageError, StoreError
 from voidimg.xbps.plist import PlistDict, PlistValue
 from voidimg.xbps.tree import Tree
 
+_MAX_SPEC = 4096
+_MAX_SPEC_DEPTH = 128
+"""Every directory on the way to a link is remembered whole; Void's lie some ten levels deep."""
+
 
 @dataclass(frozen=True, slots=True)
 class Link:
@@ -40,6 +44,13 @@ def parse_link(spec: str, *, where: str) -> Link:
     """
     link, colon, rest = spec.partition(":")
     target = rest.partition(":")[0]
+    if len(spec) > _MAX_SPEC or spec.count("/") > _MAX_SPEC_DEPTH:
+        raise PackageError(
+            f"{spec[:80]!r}... is too long or too deep for a link",
+            code="ALTERNATIVE",
+            where=where,
+            hint="the package's alternatives are malformed",
+        )
     if not colon or not link or not target:
         raise PackageError(
             f"{spec!r} is not of the form 'link:target'",

@@ -26,6 +26,8 @@ MAX_PROPS_BYTES = 8 * 2**20
 MAX_FILES_BYTES = plist.MAX_BYTES
 MAX_NAME_BYTES = 4095
 """Longest path inside a package: PATH_MAX without its NUL (Linux, limits.h)."""
+MAX_PARENTS = 128 * 2**20
+"""Most characters in the names of all directories of a package: each is remembered whole."""
 PAYLOAD_SLACK_BYTES = 2**20
 """What the payload may hold beyond twice its installed_size."""
 
@@ -190,6 +192,7 @@ class _Shapes:
     def __init__(self, where: str):
         self._where = where
         self._parents = {"."}
+        self._parents_left = MAX_PARENTS
         self._leaves: set[str] = set()
         self._files: set[str] = set()
 
@@ -233,6 +236,9 @@ class _Shapes:
             if directory in self._leaves:
                 raise self._hostile(f"{directory!r} is a directory and another member", "DUPLICATE")
             self._parents.add(directory)
+            self._parents_left -= len(directory)
+            if self._parents_left < 0:
+                raise self._hostile("its paths are too many and too deep to be remembered", "SIZE")
             directory = directory.rpartition("/")[0]
 
     def _hostile(self, what: str, code: str) -> PackageError:

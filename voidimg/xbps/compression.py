@@ -272,10 +272,14 @@ class _Lz4:
         self._rest = b""
 
     def read(self, size: int, /) -> bytes:
-        while len(self._rest) < size and (block := next(self._blocks, None)) is not None:
-            self._rest += block
-        data, self._rest = self._rest[:size], self._rest[size:]
-        return data
+        pieces = [self._rest]
+        left = size - len(self._rest)
+        while left > 0 and (block := next(self._blocks, None)) is not None:
+            pieces.append(block)
+            left -= len(block)
+        whole = b"".join(pieces)
+        self._rest = whole[size:]
+        return whole[:size]
 
 
 def _truncated(where: str) -> PackageError:

@@ -11,6 +11,8 @@ from voidimg.errors import PackageError
 from voidimg.xbps.plist import PlistDict, PlistValue
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_MAX_PATH = 4095
+"""PATH_MAX without its NUL (Linux, limits.h)."""
 
 
 class Kind(enum.Enum):
@@ -97,9 +99,14 @@ def _path(value: PlistValue | None, where: str) -> str:
     if not isinstance(value, str):
         raise _malformed("an entry has no path", where)
     parts = value.split("/")
-    if parts[0] or len(parts) < 2 or not {"", ".", ".."}.isdisjoint(parts[1:]):
+    if (
+        parts[0]
+        or len(parts) < 2
+        or not {"", ".", ".."}.isdisjoint(parts[1:])
+        or len(value) > _MAX_PATH
+    ):
         raise PackageError(
-            f"the file list names {value!r}, which is no clean absolute path",
+            f"the file list names {value[:_MAX_PATH]!r}, which is no clean absolute path",
             code="LIST-PATH",
             where=where,
             hint="the package is malformed or hostile; do not use it",

@@ -31,6 +31,8 @@ KEPT_LINKS = frozenset(
 """Links of Void's merged /usr, which no update or removal may take away."""
 
 _CHUNK = 1 << 20
+_MAX_PARENTS = 256 * 2**20
+"""Most characters in the names of all directories of a transaction; a large one has 20 million."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +138,21 @@ def _add_new(
 def _refuse_paths_below_files(items: dict[str, _Item], *, ignore_conflicts: bool) -> None:
     """No new path may lie below a new link or file: unpacking would pass through it."""
     passed: set[str] = set()
+    left = _MAX_PARENTS
     for path, item in items.items():
         if item.new is None:
             continue
         parent = path.rpartition("/")[0]
         while parent and parent not in passed:
             passed.add(parent)
+            left -= len(parent)
+            if left < 0:
+                raise PackageError(
+                    "the file lists of the packages name too many and too deep directories",
+                    code="LIST-SIZE",
+                    where=item.new.change.pkgver,
+                    hint="the package was made to fill memory",
+                )
             above = items.get(parent)
             if above is not None and above.new is not None:
                 _refuse_below(above.new, item.new, ignore_conflicts=ignore_conflicts)

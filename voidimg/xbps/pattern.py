@@ -33,6 +33,7 @@ _CLASSES = {
     "upper": "A-Z",
     "xdigit": "0-9a-fA-F",
 }
+_LONGEST_CLASS = max(map(len, _CLASSES))
 
 
 def is_pattern(text: str) -> bool:
@@ -116,13 +117,14 @@ def _compiled(glob: str) -> re.Pattern[str]:
     # Each stretch between stars is taken at its first place and never given back (an atomic
     # group): that is enough for a glob and keeps hostile patterns from costing exponential time.
     stretches: list[list[str]] = [[]]
+    open_ended: set[int] = set()
     at = 0
     while at < len(glob):
         if glob[at] == "*":
             stretches.append([])
             at += 1
         else:
-            piece, at = _piece(glob, at)
+            piece, at = _piece(glob, at, open_ended)
             stretches[-1].append(piece)
     head, *rest = ("".join(stretch) for stretch in stretches)
     if not rest:
@@ -131,7 +133,7 @@ def _compiled(glob: str) -> re.Pattern[str]:
     return re.compile(head + "".join(f"(?>.*?{m})" for m in middle) + f".*{last}", re.DOTALL)
 
 
-def _piece(glob: str, at: int) -> tuple[str, int]:
+def _piece(glob: str, at: int, open_ended: set[int]) -> tuple[str, int]:
     """The regular expression of the one character element at `at`, and where the next begins."""
     match glob[at]:
         case "?":
@@ -140,21 +142,28 @@ def _piece(glob: str, at: int) -> tuple[str, int]:
             # A backslash at the end escapes nothing; fnmatch then never matches.
             return (re.escape(glob[at + 1]), at + 2) if at + 1 < len(glob) else (r"(?!)", at + 1)
         case "[":
-            return _bracket(glob, at)
+            return _bracket(glob, at, open_ended)
         case character:
             return re.escape(character), at + 1
 
 
-def _bracket(glob: str, start: int) -> tuple[str, int]:
-    """A bracket expression as a character set; an unclosed ``[`` stands for itself."""
+def _bracket(glob: str, start: int, open_ended: set[int]) -> tuple[str, int]:
+    """A bracket expression as a character set; an unclosed ``[`` stands for itself.
+
+    `open_ended` are the places from which no end was found before: nothing is searched twice, or
+    a hostile row of ``[`` would cost quadratic time.
+    """
     at = start + 1
     negated = glob.startswith(("!", "^"), at)
     first = at = at + negated
     members: list[str] = []
-    while at < len(glob) and (glob[at] != "]" or at == first):
+    seen: list[int] = []
+    while at < len(glob) and at not in open_ended and (glob[at] != "]" or at == first):
         member, at = _member(glob, at)
         members.append(member)
-    if at >= len(glob):
+        seen.append(at)
+    if at >= len(glob) or at in open_ended:
+        open_ended.update(seen)
         return r"\[", start + 1
     body = "".join(members)
     if not body:
@@ -165,7 +174,7 @@ def _bracket(glob: str, start: int) -> tuple[str, int]:
 def _member(glob: str, at: int) -> tuple[str, int]:
     """One member of a bracket expression: a class, a range or a character."""
     if glob.startswith("[:", at):
-        end = glob.find(":]", at + 2)
+        end = glob.find(":]", at + 2, at + 2 + _LONGEST_CLASS + 2)
         if end >= 0 and glob[at + 2 : end] in _CLASSES:
             return _CLASSES[glob[at + 2 : end]], end + 2
     low, at = _literal(glob, at)

@@ -1,0 +1,123 @@
+"""`make demo`: the main job from nothing to a booted, signed image, and a table of what came out.
+
+Every step is the command that a user types; the packages come from a signed XBPS repository that
+is made here from real Debian packages.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.testrepo import provide
+
+PLATFORM = "rpi-aarch64"
+DATE = "20240314"
+OUT = Path("out")
+PASSPHRASE_VARIABLE = "VOIDIMG_DEMO_PASSPHRASE"
+VOIDIMG = [sys.executable, "-m", "voidimg.cli"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One command of the demo and how long it took."""
+
+    name: str
+    seconds: float
+
+
+def typed(stages: list[Stage], name: str, words: Sequence[str | Path]) -> None:
+    """Show a command, run it, and note its time."""
+    text = [str(word) for word in words]
+    print(f"\n$ voidimg {shlex.join(text)}", flush=True)
+    started = time.monotonic()
+    environment = {**os.environ, PASSPHRASE_VARIABLE: "only for this demonstration"}
+    subprocess.run([*VOIDIMG, *text], check=True, env=environment)
+    stages.append(Stage(name, time.monotonic() - started))
+
+
+def build_stages(events: Path) -> list[Stage]:
+    """The steps of the build, from its own events."""
+    found = [json.loads(line) for line in events.read_text().splitlines()]
+    return [
+        Stage("  " + event["step"], event["seconds"])
+        for event in found
+        if event["event"] == "StepFinished"
+    ]
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """`rows` in columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def main() -> None:
+    """Run the demo; the first command that fails ends it with its status."""
+    stages: list[Stage] = []
+    set_directory = OUT / DATE
+    shutil.rmtree(set_directory, ignore_errors=True)
+    for key in OUT.glob(f"void-release-{DATE}.*"):
+        key.unlink()
+    OUT.mkdir(exist_ok=True)
+
+    print("Making the XBPS repository from Debian packages ...", flush=True)
+    started = time.monotonic()
+    repository = provide()
+    stages.append(Stage("repository", time.monotonic() - started))
+
+    events = OUT / "build-events.jsonl"
+    sources = ["-r", repository.path, "--repo-key", repository.key_plist]
+    artifacts = [word for kind in ("rootfs", "platformfs", "image") for word in ("--artifact", kind)]
+    typed(
+        stages,
+        "build",
+        ["--events", events, "build", PLATFORM, "--date", DATE, *sources, *artifacts],
+    )
+    stages += build_stages(events)
+
+    public = OUT / f"void-release-{DATE}.pub"
+    secret = OUT / f"void-release-{DATE}.sec"
+    passphrase = ["--passphrase-env", PASSPHRASE_VARIABLE]
+    typed(stages, "keygen", ["keygen", DATE, "--dir", OUT, *passphrase])
+    typed(stages, "sign", ["sign", set_directory, "--key", secret, *passphrase])
+    typed(stages, "verify", ["verify", set_directory, "--key", public])
+
+    image = next(set_directory.glob("*.img.xz"))
+    verdict = OUT / "smoke.json"
+    typed(
+        stages,
+        "boot on NVMe",
+        ["smoke", image, "--medium", "nvme", "--junit", OUT / "smoke.xml", "--report", verdict],
+    )
+
+    sums = dict(
+        reversed(line.removeprefix("SHA256 (").split(") = ", 1))
+        for line in (set_directory / "sha256sum.txt").read_text().splitlines()
+    )
+    print("\n" + table([
+        ("artifact", "size", "sha256"),
+        *((name, f"{(set_directory / name).stat().st_size:,}", sha256)
+          for sha256, name in sums.items()),
+    ]))  # fmt: skip
+    print("\n" + table([("stage", "seconds"), *((s.name, f"{s.seconds:.1f}") for s in stages)]))
+    boots = json.loads(verdict.read_text())
+    print("\n" + json.dumps(boots, indent=2))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except subprocess.CalledProcessError as error:
+        sys.exit(error.returncode)

@@ -1,0 +1,85 @@
+"""`voidimg build`: make the artifacts of one or more platforms."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from voidimg import BuildOptions, Catalog, ReleaseDate, build, format_size
+from voidimg.cli.search import catalog_option
+from voidimg.cli.session import Session, json_option, pass_session
+from voidimg.cli.sources import repository_options
+
+
+@click.command()
+@click.argument("platforms", nargs=-1, required=True, metavar="PLATFORM...")
+@click.option("--profile", help="What goes into it.  [default: the platform's own, base]")
+@click.option(
+    "--artifact",
+    "artifacts",
+    multiple=True,
+    type=click.Choice(["rootfs", "platformfs", "image"]),
+    help="Make only this; may be given several times.  [default: all the platform has]",
+)
+@click.option("--date", help="Date of the image set, YYYYMMDD.  [default: today in UTC]")
+@click.option(
+    "--compression",
+    default="xz",
+    show_default=True,
+    metavar="xz|zstd|none",
+    help="How artifacts are compressed; a level may follow, like xz:6.",
+)
+@repository_options
+@catalog_option
+@json_option
+@pass_session
+def command(
+    session: Session,
+    catalog: Catalog,
+    platforms: tuple[str, ...],
+    *,
+    profile: str | None,
+    artifacts: tuple[str, ...],
+    date: str | None,
+    compression: str,
+    repositories: tuple[str, ...],
+    repo_keys: tuple[Path, ...],
+    as_json: bool,
+) -> None:
+    """Make ROOTFS, PLATFORMFS and disk images.
+
+    Without root: an ordinary user needs a line in /etc/subuid and /etc/subgid. The date fixes
+    every time stamp and identifier: the same packages and date give the same bytes. What was
+    made before from the same inputs is not made again.
+
+    \b
+    Examples:
+      voidimg build rpi-aarch64
+      voidimg build rpi-aarch64 rpi-aarch64-musl --date 20240314
+      voidimg build rpi-aarch64 --artifact image --compression zstd:3
+      voidimg build rpi-aarch64 -r ./repo --repo-key ./repo.plist
+    """  # noqa: D301
+    release_date = ReleaseDate.parse(date) if date else ReleaseDate.today()
+    options = BuildOptions.parse(
+        artifacts=artifacts,
+        compression=compression,
+        repositories=repositories,
+        repo_keys=repo_keys,
+        cache=session.cache,
+        out=session.out,
+        jobs=session.jobs,
+    )
+    recipes = [catalog.recipe(platform, profile) for platform in platforms]
+    made = [
+        artifact
+        for recipe in recipes
+        for artifact in build(recipe, release_date, options, listener=session.listener).artifacts
+    ]
+    if as_json:
+        click.echo(json.dumps([artifact.as_json() for artifact in made], indent=2, sort_keys=True))
+        return
+    for artifact in made:
+        note = "  (unchanged)" if artifact.cached else ""
+        click.echo(f"{artifact.path}  {format_size(artifact.size)}  {artifact.sha256}{note}")

@@ -1,0 +1,104 @@
+"""Digests that say whether two builds would give the same bytes, so that one is enough."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+from voidimg.identity import ReleaseDate
+from voidimg.pipeline.artifacts import Kind
+from voidimg.spec.compose import ResolvedRecipe
+
+_TOOLS = ("debugfs", "mcopy", "mke2fs", "mkfs.vfat", "mmd", "openssl", "qemu-aarch64-static")
+"""Programs whose version can change bytes of a result."""
+
+_OF_ROOTFS = {"arch", "libc", "locale", "timezone", "hostname", "users", "rootfs"}
+_OF_TREES = _OF_ROOTFS | {"platform", "platformfs"}
+
+
+def digest(value: object) -> str:
+    """SHA-256 of `value` as canonical JSON."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def recipe_digest(resolved: ResolvedRecipe) -> str:
+    """Digest of a whole recipe, its templates, this program and the tools it calls."""
+    return digest([_surroundings(resolved.templates), resolved.recipe.model_dump(mode="json")])
+
+
+def artifact_key(
+    kind: Kind,
+    resolved: ResolvedRecipe,
+    date: ReleaseDate,
+    *,
+    compression: str,
+    packages: Mapping[str, Sequence[tuple[str, str]]],
+    keys: Iterable[str],
+) -> str:
+    """The digest of everything that an artifact is made from.
+
+    A ROOTFS does not depend on what only the platform says, so platforms share it.
+
+    Args:
+        kind: which artifact.
+        resolved: the recipe.
+        date: of the image set.
+        compression: kind and level.
+        packages: stage -> (pkgver, SHA-256) in the order of installation.
+        keys: fingerprints put into the tree.
+    """
+    included = {"rootfs": _OF_ROOTFS, "platformfs": _OF_TREES, "image": None}[kind]
+    stages = ("rootfs",) if kind == "rootfs" else ("rootfs", "platformfs")
+    return digest(
+        {
+            "kind": kind,
+            "recipe": resolved.recipe.model_dump(mode="json", include=included),
+            "date": str(date),
+            "compression": compression,
+            "packages": [[stage, [list(one) for one in packages[stage]]] for stage in stages],
+            "keys": sorted(keys),
+            "surroundings": _surroundings(resolved.templates),
+        }
+    )
+
+
+def _surroundings(templates: Sequence[Path]) -> str:
+    return digest([_program_digest(), _tool_stamps(), [_file_digests(one) for one in templates]])
+
+
+@cache
+def _program_digest() -> str:
+    """Digest of voidimg's own code: another version may give other bytes."""
+    package = Path(__file__).parent.parent
+    return digest([[str(path.relative_to(package)), _sha256(path)] for path in _below(package)])
+
+
+def _below(package: Path) -> list[Path]:
+    return sorted(package.rglob("*.py"))
+
+
+@cache
+def _tool_stamps() -> list[list[object]]:
+    """Name, size and time of each tool: an upgraded tool is another one."""
+    found: list[list[object]] = []
+    search = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/bin", "/sbin", "/bin"))
+    for name in _TOOLS:
+        path = shutil.which(name, path=search)
+        status = None if path is None else os.stat(path)
+        found.append([name, status and status.st_size, status and status.st_mtime_ns])
+    return found
+
+
+def _file_digests(directory: Path) -> list[list[str]]:
+    files = sorted(path for path in directory.rglob("*") if path.is_file())
+    return [[str(path.relative_to(directory)), _sha256(path)] for path in files]
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,77 @@
+"""Opens the repositories of a build: fetches their repodata, decodes it, and checks who signs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from voidimg.errors import FetchError
+from voidimg.fetch import Fetcher, Location, RepodataFile
+from voidimg.pipeline.trust import Trust
+from voidimg.xbps.keys import PublicKey
+from voidimg.xbps.lock import LockedRepository
+from voidimg.xbps.repodata import Repodata
+from voidimg.xbps.resolver import Repository
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRepository:
+    """A repository as it was at one moment: its index, its key, and what a lock says of it."""
+
+    location: Location
+    locked: LockedRepository
+    key: PublicKey
+    repository: Repository
+
+
+def fetch_repodata(
+    fetcher: Fetcher, locations: Sequence[Location], arch: str
+) -> tuple[RepodataFile, ...]:
+    """The repodata of all `locations` that have one for `arch`, in their order.
+
+    Raises:
+        FetchError: a repository cannot be read, or none has anything for `arch`.
+    """
+    with ThreadPoolExecutor(max(1, len(locations))) as pool:
+        found = list(pool.map(lambda location: fetcher.repodata(location, arch), locations))
+    files = tuple(file for file in found if file is not None)
+    if not files:
+        raise FetchError(
+            f"no repository has packages for {arch}",
+            code="NO-ARCH",
+            where=", ".join(location.name for location in locations),
+            hint=f"a repository for it has a file named {arch}-repodata",
+        )
+    return files
+
+
+def state_digest(files: Sequence[RepodataFile]) -> str:
+    """One SHA-256 for the state of all repositories, in their order."""
+    text = "".join(f"{file.location.name}\0{file.sha256}\n" for file in files)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def open_repositories(
+    files: Sequence[RepodataFile], arch: str, trust: Trust
+) -> tuple[OpenRepository, ...]:
+    """Decode `files`, the repodata for `arch`, and require that each names a trusted key.
+
+    Raises:
+        PackageError: an index is malformed.
+        VerifyError: a repository is unsigned or its key is not trusted.
+    """
+    return tuple(_open(file, arch, trust) for file in files)
+
+
+def _open(file: RepodataFile, arch: str, trust: Trust) -> OpenRepository:
+    name = file.location.name
+    repodata = Repodata.decode(file.content, name)
+    key = trust.require(None if repodata.meta is None else repodata.meta.key, name)
+    return OpenRepository(
+        location=file.location,
+        locked=LockedRepository(name, arch, file.sha256, key.fingerprint),
+        key=key,
+        repository=Repository(name, repodata.index, repodata.stage, remote=file.location.remote),
+    )

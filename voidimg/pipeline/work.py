@@ -1,0 +1,254 @@
+"""Makes the artifacts of one platform from verified packages; runs inside the namespace.
+
+One tree goes through the stages: after ROOTFS and after PLATFORMFS it is packed, then it becomes
+the content of the disk image. Nothing here needs the network, the clock or the host's files.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from voidimg.disk.compress import Compression, compress_file, compressor
+from voidimg.disk.contents import measure_tree
+from voidimg.disk.identifiers import disk_identifiers
+from voidimg.disk.image import write_image
+from voidimg.disk.plan import plan_disk
+from voidimg.errors import DiskFullError, LayoutError, ToolError, storing
+from voidimg.events import Listener, ignore, step
+from voidimg.fetch import Cache
+from voidimg.identity import Identity, ReleaseDate
+from voidimg.pipeline.artifacts import KINDS, ArtifactStore, Kind
+from voidimg.rootfs import steps
+from voidimg.rootfs.ownership import package_paths
+from voidimg.rootfs.tar import write_tar
+from voidimg.spec.model import Disk, Recipe, Stage
+from voidimg.spec.templates import render_template
+from voidimg.xbps.installer import VerifiedPackage
+from voidimg.xbps.tree import Tree
+
+BLOCK_CACHE = "blocks"
+"""Directory of compressed blocks below the cache."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkOrder:
+    """All that the work needs to know.
+
+    Attributes:
+        recipe: what to make.
+        date: fixes every time stamp and identifier.
+        templates: directories of templates, first match wins.
+        keys: fingerprint -> key plist, to be trusted by the system made.
+        packages: stage -> its packages, a transaction in its order.
+        targets: artifact -> key in the store under which it is kept.
+        compression: of every artifact.
+        cache: the cache directory.
+        work: an empty directory on the file system of the cache; emptied again at the end.
+        jobs: how many things to do at once.
+    """
+
+    recipe: Recipe
+    date: ReleaseDate
+    templates: tuple[Path, ...]
+    keys: Mapping[str, bytes]
+    packages: Mapping[str, tuple[VerifiedPackage, ...]]
+    targets: Mapping[Kind, str]
+    compression: Compression
+    cache: Path
+    work: Path
+    jobs: int
+
+
+def make_artifacts(order: WorkOrder, listener: Listener = ignore) -> None:
+    """Make every target of `order` and keep it in the store; each as soon as it is finished.
+
+    Raises:
+        VoidimgError: what went wrong, by its class; nothing unfinished is kept.
+    """
+    workshop = _Workshop(order, listener)
+    last = max(KINDS.index(kind) for kind in order.targets)
+    makers: dict[Kind, Callable[[], None]] = {
+        "rootfs": workshop.make_rootfs,
+        "platformfs": workshop.make_platformfs,
+        "image": workshop.make_image,
+    }
+    try:
+        with storing(order.work, "build in"), _full_disk_told(order.work):
+            for kind in KINDS[: last + 1]:
+                makers[kind]()
+    finally:
+        with step(listener, "clean up"):
+            clear(order.work)
+
+
+def clear(directory: Path) -> None:
+    """Remove what is in a work directory, whoever owns it; its lock file stays."""
+    for entry in directory.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif entry.name != LOCK_FILE:
+            entry.unlink()
+
+
+LOCK_FILE = "lock"
+"""Held by the build that works in a work directory; free when that build is gone."""
+
+
+class _Workshop:
+    """The tree and what all stages need."""
+
+    def __init__(self, order: WorkOrder, listener: Listener):
+        self._order = order
+        self._recipe = order.recipe
+        self._listener = listener
+        self._store = ArtifactStore(Cache(order.cache))
+        self._tree = order.work / "tree"
+        self._epoch = order.date.epoch
+
+    def make_rootfs(self) -> None:
+        recipe = self._recipe
+        steps.install_keys(self._tree, self._order.keys, epoch=self._epoch)
+        self._install("rootfs")
+        with step(self._listener, "rootfs: set up"):
+            steps.set_up_system(
+                self._tree,
+                users=recipe.users,
+                hostname=recipe.hostname,
+                timezone=recipe.timezone,
+                identity=Identity(f"rootfs {recipe.arch} {self._order.date}"),
+                date=self._order.date,
+            )
+            self._apply(recipe.rootfs, {})
+        self._pack("rootfs")
+
+    def make_platformfs(self) -> None:
+        self._install("platformfs")
+        with step(self._listener, "platformfs: set up"):
+            self._apply(self._recipe.platformfs, {})
+        self._pack("platformfs")
+
+    def make_image(self) -> None:
+        disk = self._recipe.disk
+        if disk is None:
+            raise LayoutError(
+                f"{self._recipe.platform} has no disk image", code="NO-DISK", where="disk"
+            )
+        identity = Identity(
+            f"image {self._recipe.platform} {self._recipe.profile} {self._order.date}"
+        )
+        image = self._order.work / "disk.img"
+        with step(self._listener, "image: set up"):
+            self._apply(self._recipe.image, _image_context(self._recipe, disk, identity))
+        with step(self._listener, "image: write"):
+            measured = measure_tree(self._tree, disk)
+            plan = plan_disk(
+                disk,
+                contents=measured.contents,
+                identity=identity,
+                blob_bytes=measured.blob_bytes,
+            )
+            write_image(plan, self._tree, image, self._epoch)
+        finished = self._order.work / "image.new"
+        with step(self._listener, "image: compress"), finished.open("wb") as out:
+            compress_file(
+                image,
+                out,
+                self._order.compression,
+                jobs=self._order.jobs,
+                block_cache=self._order.cache / BLOCK_CACHE,
+                listener=self._listener,
+                step="image: compress",
+            )
+        image.unlink()
+        self._keep("image", finished)
+
+    def _install(self, stage: str) -> None:
+        with step(self._listener, f"{stage}: install"):
+            steps.install_stage(
+                self._tree,
+                self._order.packages[stage],
+                arch=self._recipe.arch,
+                epoch=self._epoch,
+                scratch=self._order.work / "bootstrap",
+                locale=self._recipe.locale if stage == "rootfs" else None,
+                jobs=self._order.jobs,
+                listener=self._listener,
+            )
+
+    def _apply(self, stage: Stage, context: Mapping[str, object]) -> None:
+        known = {"recipe": self._recipe, "date": str(self._order.date), **context}
+        render = partial(_render, self._order.templates, known)
+        steps.apply_stage(self._tree, stage, render=render, epoch=self._epoch)
+        steps.finish(self._tree, epoch=self._epoch, listener=self._listener)
+
+    def _pack(self, kind: Kind) -> None:
+        if kind not in self._order.targets:
+            return
+        finished = self._order.work / f"{kind}.new"
+        with step(self._listener, f"{kind}: pack"), finished.open("wb") as out:
+            stream = compressor(
+                out,
+                self._order.compression,
+                jobs=self._order.jobs,
+                block_cache=self._order.cache / BLOCK_CACHE,
+            )
+            with stream, Tree(self._tree) as tree:
+                names = [
+                    package.step.pkgname
+                    for stage in ("rootfs", "platformfs")
+                    for package in self._order.packages[stage]
+                ]
+                write_tar(
+                    self._tree,
+                    stream,
+                    epoch=self._epoch,
+                    order=package_paths(tree, names),
+                    listener=self._listener,
+                )
+        self._keep(kind, finished)
+
+    def _keep(self, kind: Kind, finished: Path) -> None:
+        if kind in self._order.targets:
+            self._store.keep(self._order.targets[kind], finished)
+
+
+def _image_context(recipe: Recipe, disk: Disk, identity: Identity) -> dict[str, object]:
+    """What templates of the image stage know beside recipe and date; see `spec.templates`."""
+    identifiers = disk_identifiers(disk, identity)
+    partitions = {}
+    for partition in disk.partitions:
+        names = identifiers.partition(partition.name)
+        partitions[partition.name] = {
+            "number": names.number,
+            "uuid": names.uuid,
+            "partuuid": names.partuuid,
+            "mount": partition.mount,
+            "filesystem": partition.filesystem,
+            "fstab_options": partition.fstab_options,
+        }
+    return {"partitions": partitions, "cmdline": recipe.boot.cmdline}
+
+
+def _render(directories: tuple[Path, ...], context: Mapping[str, object], name: str) -> str:
+    return render_template(directories, name, context)
+
+
+@contextmanager
+def _full_disk_told(directory: Path) -> Iterator[None]:
+    """Turn the failure of a program for want of space into `DiskFullError`."""
+    try:
+        yield
+    except ToolError as error:
+        if "No space left on device" not in error.what:
+            raise
+        raise DiskFullError(
+            f"the disk is full: {error.what}",
+            code="FULL",
+            where=str(directory),
+            hint="free some space, or choose another --cache directory",
+        ) from error

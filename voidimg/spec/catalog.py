@@ -170,7 +170,7 @@ def _check_platform(family: Family, search: SearchPath, errors: list[SpecError])
 
 
 def _check_profile(family: Family, search: SearchPath, errors: list[SpecError]) -> None:
-    for libc in _LIBCS:
+    for libc in () if _is_abstract(family) else _LIBCS:
         merged = family.merged(libc, errors.append)
         if merged is not None:
             profile = Profile.model_validate(merged.plain(), context={"document": True})
@@ -200,9 +200,7 @@ def _resolve(
     """The recipe of the platform `family`; None when `errors` grew."""
     path = family.files[-1]
     if _is_abstract(family):
-        what = f"platform {path.stem!r} is only there to be extended"
-        place = family.youngest.at("abstract").origin
-        errors.append(problem(place, what, code="ABSTRACT"))
+        errors.append(_abstract_error(family))
         return None
     merged = family.merged(libc, errors.append)
     if merged is None:
@@ -246,10 +244,18 @@ def _profile_part(
             return None
         path = known[word][0]
     family = read_family(path, "profile", search, errors.append)
+    if family is not None and _is_abstract(family):
+        errors.append(_abstract_error(family))
+        return None
     merged = family.merged(libc, errors.append) if family is not None else None
     if family is None or merged is None:
         return None
     return Part(path.stem, merged, place or Origin(str(path)), family.files)
+
+
+def _abstract_error(family: Family) -> SpecError:
+    what = f"{family.kind} {family.files[-1].stem!r} is only there to be extended or included"
+    return problem(family.youngest.at("abstract").origin, what, code="ABSTRACT")
 
 
 def _is_abstract(family: Family) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from voidimg.errors import SpecError
 from voidimg.spec.disk_checks import check_disk
 from voidimg.spec.document import Profile
+from voidimg.spec.live_checks import check_live, check_live_content
 from voidimg.spec.model import Libc, Recipe
 from voidimg.spec.problems import did_you_mean, problem
 from voidimg.spec.templates import check_templates
@@ -40,6 +41,7 @@ def check_content(
         *_check_image_stage(content, node),
         *_check_users(content, node),
         *_check_locale(content, node, libc),
+        *_check_live_content(content, node),
         *_check_files(node),
         *_check_statements(content, node),
         *check_templates(node, templates),
@@ -75,7 +77,7 @@ def _check_locale(content: Content, node: Node, libc: Libc) -> Iterator[SpecErro
 
 
 def _check_files(node: Node) -> Iterator[SpecError]:
-    for stage in ("rootfs", "platformfs", "image"):
+    for stage in ("rootfs", "platformfs", "image", "live"):
         files = node.table[stage].table.get("files") if stage in node.table else None
         seen: dict[str, Node] = {}
         for element in files.items if files is not None else ():
@@ -88,6 +90,16 @@ def _check_files(node: Node) -> Iterator[SpecError]:
                     code="TWICE",
                     hint="remove one of them",
                 )
+
+
+def _check_live_content(content: Content, node: Node) -> Iterator[SpecError]:
+    if content.live is not None:
+        yield from check_live_content(content.live, node.at("live"))
+
+
+def _check_live(recipe: Recipe, node: Node) -> Iterator[SpecError]:
+    if recipe.live is not None:
+        yield from check_live(recipe.live, recipe.arch, node.at("live"))
 
 
 def _check_boot(recipe: Recipe, node: Node) -> Iterator[SpecError]:
@@ -167,4 +179,5 @@ _HARDWARE_CHECKS: tuple[Callable[[Recipe, Node], Iterator[SpecError]], ...] = (
     _check_machines,
     _check_login,
     _check_layout,
+    _check_live,
 )

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from voidimg.errors import SpecError
 from voidimg.spec.checks import check_recipe
 from voidimg.spec.document import Arch, Platform, Profile
-from voidimg.spec.merge import Report, join_lists, join_stages
+from voidimg.spec.merge import Report, join_lists, join_live, join_stages
 from voidimg.spec.model import Libc, Model, Recipe
 from voidimg.spec.positions import TomlPath
 from voidimg.spec.problems import did_you_mean, problem, validate
@@ -90,6 +90,7 @@ def _recipe_node(platform: Part, profile: Part, libc: Libc) -> Node:
         "repositories": repositories or implied((), hardware.at("repositories").key),
         "rootfs": _entry(Profile, content, "rootfs"),
         "smoke": _smoke(hardware.table.get("smoke"), content.table.get("smoke")),
+        "live": join_live(hardware.table.get("live"), content.table.get("live")),
     }
     for name in ("summary", "boards", "keys", "disk", "boot"):
         table[name] = _entry(Platform, hardware, name)

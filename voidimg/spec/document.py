@@ -13,7 +13,18 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import Discriminator, Field, Tag, create_model
 
-from voidimg.spec.model import Boot, Disk, Libc, Model, Smoke, Stage, Statement, User
+from voidimg.spec.model import (
+    Boot,
+    Disk,
+    Libc,
+    LiveContent,
+    LiveHardware,
+    Model,
+    Smoke,
+    Stage,
+    Statement,
+    User,
+)
 from voidimg.spec.words import Fingerprint, HostName, LocaleName, RepositoryLocation, TimeZone
 
 Kind = Literal["platform", "profile"]
@@ -52,6 +63,8 @@ class Platform(Model):
     """The repository keys that are trusted, by fingerprint."""
     platformfs: Stage = Stage()
     image: Stage = Stage()
+    live: LiveHardware | None = None
+    """Absent: the platform has no live ISO."""
     disk: Disk | None = None
     """Absent: the platform has no disk image."""
     boot: Boot = Boot()
@@ -77,6 +90,8 @@ class Profile(Model):
     rootfs: Stage = Stage()
     platformfs: Stage = Stage()
     image: Stage = Stage()
+    live: LiveContent | None = None
+    """Absent: there is no live ISO with it."""
     smoke: ProfileSmoke = ProfileSmoke()
 
 
@@ -142,9 +157,7 @@ def _partial(model: type[Model], *, without: frozenset[str] = frozenset()) -> ty
     )
 
 
-def _document(
-    kind: Kind, model: type[Model], *, head_only: frozenset[str], **more: Any
-) -> type[Model]:
+def _document(kind: Kind, model: type[Model], *, head_only: frozenset[str]) -> type[Model]:
     """The model of one file of `kind`; `head_only` keys cannot depend on the libc."""
     overlay = _partial(model, without=head_only)
     fields: dict[str, Any] = {
@@ -158,7 +171,14 @@ def _document(
             str,
             Field(default=None, description=f"The one parent: a {kind}'s name, or a path."),
         ),
-        **more,
+        "include": (
+            tuple[str, ...],
+            Field(default=(), description=f"Abstract {kind}s laid over the parent, in this order."),
+        ),
+        "abstract": (
+            bool,
+            Field(default=None, description="Only a part of others: cannot be built itself."),
+        ),
     }
     for libc in ("glibc", "musl"):
         fields[libc] = (overlay, Field(default=None, description=f"What {libc} has different."))
@@ -171,14 +191,13 @@ def _document(
     )
 
 
-HEAD = ("schema", "kind", "extends", "abstract", "glibc", "musl")
+HEAD = ("schema", "kind", "extends", "include", "abstract", "glibc", "musl")
 """Keys of a file that are about the file; they are not inherited."""
 
 PLATFORM_DOCUMENT = _document(
     "platform",
     Platform,
     head_only=frozenset({"summary", "arch", "libc", "profile"}),
-    abstract=(bool, Field(default=None, description="Only a parent: cannot be built itself.")),
 )
 PROFILE_DOCUMENT = _document("profile", Profile, head_only=frozenset({"summary"}))
 DOCUMENTS: dict[Kind, type[Model]] = {"platform": PLATFORM_DOCUMENT, "profile": PROFILE_DOCUMENT}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A document after its parents, the eldest first."""
+    """A document after its parents, the eldest first; what each includes comes before it."""
 
     kind: Kind
     files: tuple[Path, ...]
@@ -59,9 +59,52 @@ def read_family(path: Path, kind: Kind, search: SearchPath, report: Report) -> F
         if parent is None:
             break
         files.append(parent)
+    members: dict[Path, Node] = {}
+    for file, document in zip(reversed(files), reversed(documents), strict=True):
+        for part in _included(file, document, kind, search, count):
+            members.setdefault(*part)
+        members[file] = document
     if errors:
         return None
-    return Family(kind, tuple(reversed(files)), tuple(reversed(documents)))
+    return Family(kind, tuple(members), tuple(members.values()))
+
+
+def _included(
+    here: Path, document: Node, kind: Kind, search: SearchPath, report: Report
+) -> Iterator[tuple[Path, Node]]:
+    """What `document` includes: abstract documents without parents, in its order."""
+    for word in document.at("include").items:
+        path = _named(str(word.content), here, kind, search)
+        if path is None:
+            known = search.files(kind)
+            report(_unknown(str(word.content), word.origin, kind, known, key="include"))
+            continue
+        part = _read(path, kind, report)
+        if part is None:
+            continue
+        reason = _why_no_part(part)
+        if reason is not None:
+            what = f"include: {word.content!r} {reason}"
+            hint = f"extend it, or write an abstract {kind} without parents"
+            report(problem(word.origin, what, code="INCLUDE", hint=hint))
+            continue
+        yield path, part
+
+
+def _why_no_part(document: Node) -> str | None:
+    if document.at("abstract").content is not True:
+        return "is not abstract"
+    for key in ("extends", "include"):
+        if key in document.table:
+            return f"has {key!r} itself"
+    return None
+
+
+def _named(word: str, here: Path, kind: Kind, search: SearchPath) -> Path | None:
+    if is_path(word):
+        return here.parent / word
+    found = search.files(kind).get(word)
+    return found[0] if found is not None else None
 
 
 def kind_of(document: Node, report: Report) -> Kind | None:
@@ -133,7 +176,7 @@ def _parent(
         if word == here.stem:
             candidates = _behind(here, candidates)
         if not candidates:
-            report(_unknown_parent(word, extends.origin, kind, known))
+            report(_unknown(word, extends.origin, kind, known, key="extends"))
             return None
     parent = candidates[0]
     seen = [file.resolve() for file in files]
@@ -157,10 +200,10 @@ def _behind(here: Path, candidates: tuple[Path, ...]) -> tuple[Path, ...]:
     return candidates[start:]
 
 
-def _unknown_parent(word: str, origin: Origin, kind: Kind, known: Iterable[str]) -> SpecError:
+def _unknown(word: str, origin: Origin, kind: Kind, known: Iterable[str], *, key: str) -> SpecError:
     return problem(
         origin,
-        f"extends: there is no {kind} {word!r}",
+        f"{key}: there is no {kind} {word!r}",
         code=f"UNKNOWN-{kind.upper()}",
         hint=did_you_mean(word, known),
     )

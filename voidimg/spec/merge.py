@@ -11,7 +11,7 @@ from voidimg.errors import SpecError
 from voidimg.spec.document import HEAD
 from voidimg.spec.positions import TomlPath
 from voidimg.spec.problems import did_you_mean, problem
-from voidimg.spec.tree import Node, path_text
+from voidimg.spec.tree import Node, implied, path_text
 
 Report = Callable[[SpecError], None]
 
@@ -115,3 +115,29 @@ def join_lists(first: Node | None, second: Node) -> Node:
         if not isinstance(node.content, str) or node.content not in seen
     ]
     return Node(tuple(elements), first.origin, first.key)
+
+
+def join_live(platform: Node | None, profile: Node | None) -> Node:
+    """The live system of a platform with a profile; None as content where either has none.
+
+    Its packages are those of the profile, those that the platform adds to every live system, its
+    graphics where the profile is graphical, and those of its machines.
+    """
+    if platform is None or profile is None:
+        return implied(None)
+    joined = {name: node for name, node in platform.table.items() if name not in _HARDWARE_ONLY}
+    joined |= profile.table
+    graphical = profile.at("graphical").content is True
+    lists = [profile.table.get("packages"), platform.table.get("packages")]
+    lists += [platform.table.get("graphics")] if graphical else []
+    lists += [machine.table.get("packages") for machine in platform.at("machines").items]
+    packages: Node | None = None
+    for found in lists:
+        packages = packages if found is None else join_lists(packages, found)
+    if packages is not None:
+        joined["packages"] = packages
+    return Node(joined, profile.origin, profile.key)
+
+
+_HARDWARE_ONLY = frozenset({"packages", "graphics"})
+"""What a platform says of its live systems that becomes part of their packages."""

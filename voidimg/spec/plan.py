@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from voidimg.spec.model import Disk, Partition, Recipe, Stage, StageName
+from voidimg.spec.model import Disk, Live, Partition, Recipe, Stage, StageName
 from voidimg.units import format_size
 
 
@@ -20,7 +20,7 @@ class PlannedStep:
     `size` is in bytes where the recipe fixes it, None where it follows from the content.
     """
 
-    stage: Literal["lock", "rootfs", "platformfs", "image"]
+    stage: Literal["lock"] | StageName
     what: str
     details: tuple[str, ...] = ()
     size: int | None = None
@@ -54,7 +54,21 @@ def planned_steps(recipe: Recipe) -> tuple[PlannedStep, ...]:
     ]
     if recipe.disk is not None:
         steps += [*_stage_steps("image", recipe.image), *_disk_steps(recipe.disk)]
+    if recipe.live is not None:
+        steps += _live_steps(recipe.live)
     return tuple(steps)
+
+
+def _live_steps(live: Live) -> list[PlannedStep]:
+    """What makes a live ISO, from an empty tree on."""
+    kernel = () if live.kernel is None else (live.kernel,)
+    return [
+        PlannedStep("live", "install the kernel", kernel),
+        *_stage_steps("live", live),
+        PlannedStep("live", "make the initramfs with", (*live.build_packages, live.initramfs)),
+        PlannedStep("live", f"pack the tree as a squashfs ({live.squashfs.compression})"),
+        PlannedStep("live", f"write the ISO {live.volume_id}, started by", live.loaders),
+    ]
 
 
 def _stage_steps(name: StageName, stage: Stage) -> list[PlannedStep]:

@@ -123,6 +123,9 @@ PackageRequest = Annotated[
 ]
 """A pkgname, or a pattern such as ``foo>=1.2``."""
 
+PackageName = Annotated[
+    str, *_text("package", r"[A-Za-z0-9][A-Za-z0-9._+-]*", "the name of a package")
+]
 ServiceName = Annotated[
     str, *_text("service", r"[A-Za-z0-9][A-Za-z0-9._@+-]*", "the name of a directory in /etc/sv")
 ]
@@ -151,6 +154,17 @@ TimeZone = Annotated[
 HostName = Annotated[
     str,
     *_text("hostname", r"[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?", "a host name (RFC 1123)"),
+]
+KeymapName = Annotated[
+    str,
+    *_text("keymap", r"[A-Za-z0-9][A-Za-z0-9._+-]*", "a keymap of the console like 'de-latin1'"),
+]
+KeyboardLayout = Annotated[
+    str,
+    *_text("layout", r"[a-z]{2,}(?:\([A-Za-z0-9_-]+\))?", "a layout of X like 'de' or 'us(intl)'"),
+]
+SerialPort = Annotated[
+    str, *_text("serial", r"tty[A-Z]+\d+,\d+", "a serial port with its speed like 'ttyS0,115200'")
 ]
 PartitionType = Annotated[
     str,

@@ -108,3 +108,13 @@ def test_the_plan_has_the_stages_in_order_and_the_sizes_that_are_fixed() -> None
     assert sizes == {"fill partition boot": 256 * 2**20}
     installed = [step.details for step in steps if step.what.startswith("install")]
     assert installed == [RESOLVED.recipe.rootfs.packages, RESOLVED.recipe.platformfs.packages]
+
+
+def test_the_plan_of_a_live_system() -> None:
+    """The ISO comes last, from a tree of its own."""
+    steps = planned_steps(Catalog().recipe("x86_64", "xfce").recipe)
+    live = [step for step in steps if step.stage == "live"]
+    assert steps[-len(live) :] == tuple(live)
+    assert live[0].details == ("linux",)
+    assert live[-1].what == "write the ISO VOID_LIVE, started by"
+    assert live[-1].details == ("isolinux", "grub-x86_64-efi", "grub-i386-efi")

@@ -1,0 +1,246 @@
+"""Live systems in platform and profile files: what Void's have, parts, and impossible mixes.
+
+The mark ▸ in a text is where the error is expected.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.spec.conftest import Write, place_of_mark
+from voidimg.errors import SpecError
+from voidimg.spec.catalog import Catalog
+from voidimg.spec.live_checks import volume_id
+from voidimg.spec.model import Live
+from voidimg.spec.templates import render_template
+
+HEAD = 'schema = 1\nkind = "profile"\n'
+XFCE = HEAD + 'extends = "xfce"\n'
+BASE = HEAD + 'extends = "base"\n'
+PC = 'schema = 1\nkind = "platform"\nextends = "x86_64"\n'
+
+
+def words(text: str) -> set[str]:
+    return set(text.split())
+
+
+COMMON = words(
+    "base-system dialog cryptsetup lvm2 mdadm void-docs-browse xtools-minimal xmirror chrony tmux"
+    " espeakup void-live-audio brltty"
+)
+X = words(
+    "font-misc-misc terminus-font dejavu-fonts-ttf xorg-minimal xorg-input-drivers setxkbmap xauth"
+    " orca pipewire alsa-pipewire"
+)
+GVFS = {"gvfs-afc", "gvfs-mtp", "gvfs-smb", "udisks2", "firefox"}
+LIGHTDM = {"lightdm", "lightdm-gtk-greeter"}
+XFCE4 = GVFS | words(
+    "xfce4 gnome-themes-standard gnome-keyring network-manager-applet xfce4-pulseaudio-plugin"
+)
+DHCPCD, ALONE = {"dhcpcd", "wpa_supplicant"}, {"dbus", "NetworkManager"}
+
+VOID: dict[str, tuple[set[str], set[str], str | None]] = {
+    "base": (set(), DHCPCD | {"acpid"}, None),
+    "enlightenment": (
+        X | LIGHTDM | {"enlightenment", "terminology", "udisks2", "firefox"},
+        DHCPCD | {"acpid", "lightdm", "dbus", "polkitd"},
+        "enlightenment",
+    ),
+    "xfce": (X | LIGHTDM | XFCE4, ALONE | {"lightdm", "polkitd"}, "xfce"),
+    "xfce-wayland": (
+        X | LIGHTDM | XFCE4 | {"mesa-dri", "labwc"},
+        ALONE | {"lightdm", "polkitd"},
+        "xfce-wayland",
+    ),
+    "mate": (
+        X | LIGHTDM | GVFS | {"mate", "mate-extra", "gnome-keyring", "network-manager-applet"},
+        ALONE | {"lightdm", "polkitd"},
+        "mate",
+    ),
+    "cinnamon": (
+        X | LIGHTDM | GVFS | {"cinnamon", "gnome-keyring", "colord", "gnome-terminal"},
+        ALONE | {"lightdm", "polkitd"},
+        "cinnamon",
+    ),
+    "gnome": (X | {"gnome", "firefox"}, ALONE | {"gdm", "polkitd"}, "gnome"),
+    "kde": (
+        X | {"kde5", "konsole", "firefox", "dolphin", "NetworkManager"},
+        ALONE | {"sddm"},
+        "plasma",
+    ),
+    "lxde": (
+        X | LIGHTDM | GVFS | {"lxde"},
+        DHCPCD | {"acpid", "dbus", "lightdm", "polkitd"},
+        "LXDE",
+    ),
+    "lxqt": (X | GVFS | {"lxqt", "sddm"}, DHCPCD | {"dbus", "sddm", "polkitd"}, "lxqt"),
+}
+"""Profile -> packages and services beside the common ones, and session, of Void's own ISOs."""
+
+
+def live(platform: str, profile: str, *search: Path) -> Live:
+    found = Catalog(search).recipe(platform, profile).recipe.live
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("profile", VOID)
+def test_the_live_systems_of_void(profile: str) -> None:
+    """Exactly the packages, services and sessions of Void's own ISOs."""
+    found = live("x86_64", profile)
+    packages, services, session = VOID[profile]
+    loaders = {"grub-i386-efi", "grub-x86_64-efi"}
+    graphics = {"xorg-video-drivers", "xf86-video-intel"} if profile != "base" else set()
+    assert set(found.packages) == COMMON | packages | loaders | graphics
+    common = {"sshd", "chronyd", "udevd", *(f"agetty-tty{number}" for number in range(1, 7))}
+    assert set(found.services) == common | services
+    assert found.session == session
+    greeter = {file.path for file in found.files if file.path.startswith("/etc/lightdm/")}
+    assert bool(greeter) == ("lightdm" in services)
+
+
+def test_every_live_platform_takes_every_profile() -> None:
+    """Whatever profile, the kernel and loaders are the platform's."""
+    for platform in ("x86_64", "x86_64-musl", "i686", "aarch64", "aarch64-musl"):
+        for profile in VOID:
+            assert live(platform, profile).kernel == "linux"
+    arm = live("aarch64", "xfce")
+    assert {"pinebookpro-base", "x13s-base", "grub-arm64-efi"} <= set(arm.packages)
+    assert "xf86-video-intel" not in arm.packages
+    assert [machine.name for machine in arm.machines] == ["pinebookpro", "x13s"]
+    assert arm.loaders == ("grub-arm64-efi",)
+
+
+def test_a_platform_without_live_part_has_no_live_system() -> None:
+    """The Raspberry Pi takes the same profiles, for its tarballs and images."""
+    assert Catalog().recipe("rpi-aarch64", "base").recipe.live is None
+
+
+def test_the_greeter_has_its_layout_menu_and_knows_its_session() -> None:
+    """The files that LightDM and X read, as Void writes them."""
+    resolved = Catalog().recipe("x86_64", "xfce")
+    files = {file.path: file for file in live("x86_64", "xfce").files}
+    greeter = files["/etc/lightdm/lightdm-gtk-greeter.conf"].content or ""
+    assert greeter.splitlines() == [
+        "[greeter]",
+        "indicators = ~host;~spacer;~clock;~spacer;~layout;~session;~a11y;~power",
+    ]
+    context = {"recipe": resolved.recipe, "date": "20240314"}
+    names = ("/etc/lightdm/.session", "/etc/X11/xorg.conf.d/00-keyboard.conf")
+    session, keyboard = (
+        render_template(resolved.templates, files[name].template or "", context) for name in names
+    )
+    assert session == "xfce\n"
+    assert '\tOption "XkbLayout" "us,de,fr,es"\n' in keyboard
+    assert '\tOption "XkbVariant" ",,,"\n' in keyboard
+
+
+def test_offered_layouts_with_variants(write: Write, tmp_path: Path) -> None:
+    """Layouts are profile data; a variant goes into the list of variants at its place."""
+    text = XFCE + '[live]\nkeyboard = { layouts = ["us", "de(nodeadkeys)"] }\n'
+    write("profiles/mine.toml", text)
+    resolved = Catalog([tmp_path]).recipe("x86_64", "mine")
+    context = {"recipe": resolved.recipe}
+    keyboard = render_template(resolved.templates, "live/keyboard.conf.j2", context)
+    assert '"us,de"' in keyboard
+    assert '",nodeadkeys"' in keyboard
+
+
+def test_the_volume_id_may_have_the_date() -> None:
+    """So that two sticks do not confuse the live system."""
+    assert volume_id("VOID_LIVE", "20240314") == "VOID_LIVE"
+    assert volume_id("VOID_{date}", "20240314") == "VOID_20240314"
+
+
+def test_parts_are_laid_over_the_parent_in_their_order(write: Write, tmp_path: Path) -> None:
+    """What is included comes before the document's own words, and once."""
+    write("profiles/one.toml", HEAD + 'abstract = true\n[live]\ntitle = "one"\nkeymap = "de"\n')
+    text = HEAD + 'abstract = true\n[live]\ntitle = "two"\nservices.add = ["x"]\n'
+    write("profiles/two.toml", text)
+    mine = BASE + 'include = ["one", "two"]\n[live]\nservices.remove = ["x"]\n'
+    write("profiles/mine.toml", mine)
+    found = live("x86_64", "mine", tmp_path)
+    assert (found.title, found.keymap) == ("two", "de")
+    assert "x" not in found.services
+    assert "one" not in [entry.name for entry in Catalog([tmp_path]).profiles()]
+
+
+WRONG = [
+    (XFCE + '[live]\nservices = { add = [▸"dhcpcd"] }\n', "NETWORK", "look after the network"),
+    (XFCE + 'include = ["sddm"]\n', "DISPLAY-MANAGER", "cannot both have the screen"),
+    (XFCE + '[live]\nservices = { remove = ["dbus", "NetworkManager"] }\n', "SERVICE-NEEDS",
+     "lightdm does not start without the service dbus"),
+    (BASE + 'include = ["lightdm"]\n', "SESSION", "which session"),
+    (BASE + '[live]\nvolume_id = ▸"A_NAME_THAT_IS_TOO_LONG_FOR_{date}"\n', "VOLUME-ID", "room for"),
+    (BASE + '[live]\nvolume_id = ▸"VOID-LIVE"\n', "VOLUME-ID", "other characters"),
+    (BASE + '[live]\nvolume_id = ▸"VOID_{day}"\n', "VOLUME-ID", "other characters"),
+    (BASE + "[live]\nsquashfs = { level = ▸23 }\n", "VALUE", "less than or equal"),
+    (BASE + '[live]\nsquashfs = { compression = "xz", level = ▸6 }\n', "SQUASHFS-LEVEL", "no lev"),
+    (BASE + '[live]\nsquashfs = { compression = ▸"lzma" }\n', "VALUE", "'lzma'"),
+    (BASE + '[live]\nsquashfs = { block_size = ▸"2MiB" }\n', "SQUASHFS-BLOCK", "1 MiB"),
+    (BASE + '[live]\naccess = { user = ▸"root" }\n', "LIVE-USER", "cannot be root"),
+    (BASE + '[live]\naccess = { groups = ▸["audio"] }\n', "LIVE-USER", "wheel"),
+    (BASE + '[live]\nkeyboard = { layouts = ▸["us", "de", "fr", "es", "it"] }\n', "VALUE", "at mo"),
+    (BASE + '[live]\nkeyboard = { layouts = [▸"German"] }\n', "LAYOUT", "layout of X"),
+    (BASE + '[live]\nkeymap = ▸"../de"\n', "KEYMAP", "keymap of the console"),
+    (BASE + '[live]\ncmdline = ▸"a\\nb"\n', "VALUE", "live.cmdline"),
+    (BASE + '[live.service_packages]\nsshd = ▸"a b"\n', "PACKAGE", "name of a package"),
+    (BASE + '[live.files]\nadd = [{ path = "/a", template = ▸"live/isue.j2" }]\n', "TEMPLATE",
+     "no template"),
+    (BASE + 'include = [▸"dhcpd"]\n', "UNKNOWN-PROFILE", "include: there is no profile 'dhcpd'"),
+    (BASE + 'include = [▸"xfce"]\n', "INCLUDE", "is not abstract"),
+    (BASE + 'include = [▸"desktop"]\n', "INCLUDE", "has 'extends' itself"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("marked", "code", "what"), WRONG)
+def test_what_is_wrong_with_a_live_profile(write: Write, marked: str, code: str, what: str) -> None:
+    """One error, and where its value is written; it may be in a part that was mixed in."""
+    place = None
+    if "▸" in marked:
+        marked, place = place_of_mark(marked)
+    path = write("profiles/mine.toml", marked)
+    errors = Catalog().check_files([path])
+    assert [error.code for error in errors] == [f"E-SPEC-{code}"] * len(errors)
+    assert what in errors[0].what
+    if place is not None:
+        assert errors[0].where == f"{path}:{place}"
+
+
+HARDWARE = [
+    (PC + '[live]\nloaders = [▸"grub-arm64-efi"]\n', "LIVE-LOADER", "cannot start x86_64"),
+    (PC + "[live]\nloaders = []\n", "LIVE-LOADER", "needs a boot loader"),
+    (PC + '[live]\nserial_port = ▸"ttyS0"\n', "SERIAL", "serial port with its speed"),
+    (PC + '[live]\nmachines = [{ name = "a", title = "A" }, { name = ▸"a", title = "B" }]\n',
+     "TWICE", "machine 'a'"),
+    (PC.replace('"x86_64"', '"void"')
+     + 'summary = "s"\narch = "x86_64"\nlibc = ["glibc"]\n[live]\nloaders = ["isolinux"]\n',
+     "LIVE-KERNEL", "needs a kernel"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("marked", "code", "what"), HARDWARE)
+def test_what_is_wrong_with_a_live_platform(
+    write: Write, marked: str, code: str, what: str
+) -> None:
+    """Said for the platform with its own profile."""
+    place = None
+    if "▸" in marked:
+        marked, place = place_of_mark(marked)
+    path = write("platforms/mine.toml", marked)
+    errors = Catalog().check_files([path])
+    assert {error.code for error in errors} == {f"E-SPEC-{code}"}
+    assert what in errors[0].what
+    if place is not None:
+        assert errors[0].where == f"{path}:{place}"
+
+
+def test_an_abstract_profile_cannot_be_built() -> None:
+    """It is a part of others, and may well be incomplete."""
+    with pytest.raises(SpecError, match="only there to be extended or included") as caught:
+        Catalog().recipe("x86_64", "desktop")
+    assert caught.value.code == "E-SPEC-ABSTRACT"
+    paths = [file for file in Catalog().files() if file.stem in ("desktop", "lightdm")]
+    assert Catalog().check_files(paths) == []

@@ -23,10 +23,12 @@ DEBIAN_PACKAGE_OF = {
     "e2fsck": "e2fsprogs",
     "fdtput": "device-tree-compiler",
     "fsck.vfat": "dosfstools",
+    "grub-mkimage": "grub-common",
     "mcopy": "mtools",
     "mdir": "mtools",
     "mke2fs": "e2fsprogs",
     "mkfs.vfat": "dosfstools",
+    "mksquashfs": "squashfs-tools",
     "mmd": "mtools",
     "mtype": "mtools",
     "newgidmap": "uidmap",
@@ -36,6 +38,7 @@ DEBIAN_PACKAGE_OF = {
     "qemu-img": "qemu-utils",
     "qemu-system-aarch64": "qemu-system-arm",
     "resize2fs": "e2fsprogs",
+    "unsquashfs": "squashfs-tools",
     "zstd": "zstd",
 }
 """Which Debian package holds a program we call, for the hint of a missing one."""

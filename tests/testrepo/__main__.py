@@ -10,6 +10,7 @@ from pathlib import Path
 from voidimg.errors import VoidimgError
 
 from .provision import provide, provide_tiny
+from .target import DEFAULT, TARGETS
 
 
 def main() -> int:
@@ -18,9 +19,13 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="copy the repository to this directory")
     parser.add_argument("--cache", type=Path, help="default: build/testrepo in the checkout")
     parser.add_argument("--tiny", action="store_true", help="the tiny repository instead")
+    parser.add_argument("--arch", choices=sorted(TARGETS), default=DEFAULT.arch)
     options = parser.parse_args()
     try:
-        found = (provide_tiny if options.tiny else provide)(options.cache)
+        if options.tiny:
+            found = provide_tiny(options.cache)
+        else:
+            found = provide(options.cache, arch=options.arch)
     except VoidimgError as error:
         sys.stderr.write(f"{error}\n")
         return 1

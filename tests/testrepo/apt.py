@@ -19,7 +19,6 @@ from voidimg.run import run
 
 SUITE = "bookworm"
 COMPONENTS = ("main", "non-free-firmware")
-ARCHITECTURE = "arm64"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _PROXY_VARIABLES = ("http_proxy", "https_proxy", "no_proxy")
 _FIELD = re.compile(
@@ -60,9 +59,10 @@ class DebEntry:
 
 @dataclass(frozen=True, slots=True)
 class Apt:
-    """apt for one foreign architecture, living in `directory` (created as needed)."""
+    """apt for one Debian architecture, living in `directory` (created as needed)."""
 
     directory: Path
+    architecture: str = "arm64"
 
     @property
     def _lists(self) -> Path:
@@ -70,10 +70,10 @@ class Apt:
 
     def index(self) -> dict[str, DebEntry]:
         """Every package of the suite, by name; the index is fetched once and then kept."""
-        files = sorted(self._lists.glob(f"*_{SUITE}_*_binary-{ARCHITECTURE}_Packages"))
+        files = sorted(self._lists.glob(f"*_{SUITE}_*_binary-{self.architecture}_Packages"))
         if not files:
             self.update()
-            files = sorted(self._lists.glob(f"*_{SUITE}_*_binary-{ARCHITECTURE}_Packages"))
+            files = sorted(self._lists.glob(f"*_{SUITE}_*_binary-{self.architecture}_Packages"))
         entries = (entry for file in files for entry in _entries(file.read_text("utf-8")))
         return {entry.name: entry for entry in entries}
 
@@ -87,7 +87,7 @@ class Apt:
             (self.directory / part).mkdir(parents=True, exist_ok=True)
         (self.directory / "status").write_bytes(b"")
         source = (
-            f"deb [arch={ARCHITECTURE} signed-by={KEYRING}] {mirror()} {SUITE} "
+            f"deb [arch={self.architecture} signed-by={KEYRING}] {mirror()} {SUITE} "
             f"{' '.join(COMPONENTS)}\n"
         )
         (self.directory / "etc" / "sources.list").write_text(source, "utf-8")
@@ -101,17 +101,25 @@ class Apt:
             FetchError: the mirror does not have them any more, or cannot be reached.
         """
         directory.mkdir(parents=True, exist_ok=True)
-        wanted = [deb for deb in debs if _deb_file(deb, directory) is None]
+        wanted = [deb for deb in debs if self._deb_file(deb, directory) is None]
         if wanted:
             names = [f"{deb.name}={deb.version}" for deb in wanted]
             self._apt_get("download", *names, cwd=directory)
-        found = {deb.name: _deb_file(deb, directory) for deb in debs}
+        found = {deb.name: self._deb_file(deb, directory) for deb in debs}
         missing = sorted(name for name, path in found.items() if path is None)
         if missing:
             raise FetchError(
                 f"apt left out {', '.join(missing)}", code="MISSING", where=str(directory)
             )
         return {name: path for name, path in found.items() if path is not None}
+
+    def _deb_file(self, deb: DebEntry, directory: Path) -> Path | None:
+        version = deb.version.replace(":", "%3a")
+        for architecture in (self.architecture, "all"):
+            path = directory / f"{deb.name}_{version}_{architecture}.deb"
+            if path.is_file():
+                return path
+        return None
 
     def _apt_get(self, *words: str, cwd: Path) -> None:
         env = {name: os.environ[name] for name in _PROXY_VARIABLES if name in os.environ}
@@ -129,8 +137,8 @@ class Apt:
     def _configuration(self) -> str:
         root = self.directory
         settings = {
-            "APT::Architecture": ARCHITECTURE,
-            "APT::Architectures": ARCHITECTURE,
+            "APT::Architecture": self.architecture,
+            "APT::Architectures": self.architecture,
             "APT::Sandbox::User": "root",
             "APT::Get::List-Cleanup": "false",
             "Acquire::Languages": "none",
@@ -184,15 +192,6 @@ def _host_proxies() -> dict[str, str]:
     dumped = run(["apt-config", "dump"]).stdout.decode("utf-8", "replace")
     pattern = re.compile(r'^(Acquire::https?::Proxy\S*) "(.*)";$', re.MULTILINE)
     return {name: value for name, value in pattern.findall(dumped) if value}
-
-
-def _deb_file(deb: DebEntry, directory: Path) -> Path | None:
-    version = deb.version.replace(":", "%3a")
-    for architecture in (ARCHITECTURE, "all"):
-        path = directory / f"{deb.name}_{version}_{architecture}.deb"
-        if path.is_file():
-            return path
-    return None
 
 
 def _entries(text: str) -> Iterator[DebEntry]:

@@ -9,15 +9,16 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from . import elf, raspberry
+from . import elf
 from .deb import Deb, read_deb
 from .model import HANDMADE_MTIME, Member, Package, dependency_name
+from .modules import KernelSource
 from .paths import merged, merged_link
 from .scripts import render_script, triggers_of
 from .selection import Selection, void_version
 from .source import Source, read_source, source_names
+from .target import DEFAULT, Target
 
-ARCHITECTURE = "aarch64"
 _KERNEL = "linux-image-"
 
 
@@ -27,6 +28,7 @@ class Conversion:
 
     selection: Selection
     deb_files: Mapping[str, Path]
+    target: Target = DEFAULT
 
     def packages(self, only: Iterable[str] | None = None) -> Iterator[Package]:
         """The packages in order of name; `only` these if given.
@@ -43,16 +45,16 @@ class Conversion:
 
     def kernel_version(self) -> str:
         """The kernel's version as an XBPS version."""
-        return void_version(self.selection.debs["linux-image-arm64"].version)
+        return void_version(self.selection.debs[self.target.kernel].version)
 
     def kernel_release(self) -> str:
         """What `uname -r` says under the kernel: the name of its modules directory."""
         name = next(name for name in self.selection.debs if name.startswith(f"{_KERNEL}6."))
         return name.removeprefix(_KERNEL)
 
-    def _kernel_source(self) -> raspberry.KernelSource:
+    def _kernel_source(self) -> KernelSource:
         release = self.kernel_release()
-        return raspberry.KernelSource(
+        return KernelSource(
             kernel=self.deb_files[f"{_KERNEL}{release}"],
             release=release,
             busybox=self.deb_files["busybox-static"],
@@ -71,17 +73,16 @@ class Conversion:
             name: void_version(self.selection.debs[debs[0]].version)
             for name, debs in groups.items()
         }
-        for name in source_names():
-            version = read_source(name).version
-            if version or name not in versions:
-                versions[name] = version
-        versions["rpi-kernel"] = self.kernel_version()
-        versions["rpi-initramfs"] = self.kernel_version()
+        left_out = self.target.settings().get("without_packages", ())
+        for name in source_names(self.target.sources):
+            version = read_source(name, *self.target.sources).version
+            if name not in left_out and (version or name not in versions):
+                versions[name] = version or self.kernel_version()
         return versions
 
     def _package(self, name: str, debs: Sequence[str], versions: Mapping[str, str]) -> Package:
-        source = read_source(name)
-        extra = raspberry.EXTRA.get(name)
+        source = read_source(name, *self.target.sources)
+        extra = self.target.extra.get(name)
         return assemble(
             source,
             [read_deb(self.deb_files[deb]) for deb in debs],
@@ -91,6 +92,7 @@ class Conversion:
             needs=self.selection.run_depends(name, debs, versions),
             prune=self.selection.names.prune,
             kernel_release=self.kernel_release(),
+            architecture=self.target.arch,
         )
 
 
@@ -104,6 +106,7 @@ def assemble(
     needs: Mapping[str, str],
     prune: Sequence[str] = (),
     kernel_release: str = "",
+    architecture: str = DEFAULT.arch,
 ) -> Package:
     """One package from its written part, its Debian packages and computed files.
 
@@ -116,6 +119,7 @@ def assemble(
         needs: package name to dependency pattern, as Debian has it.
         prune: shell patterns of paths that no package has.
         kernel_release: what `@KERNEL@` in the variables of triggers stands for.
+        architecture: of the package, where neither it nor Debian says that it is for all.
     """
     found, conf_files = _members(source, debs, prune)
     members = _placed([*found, *extra], source)
@@ -126,7 +130,7 @@ def assemble(
     return Package(
         name=source.name,
         version=version,
-        architecture=source.architecture or _architecture(debs, members),
+        architecture=source.architecture or _architecture(debs, members, architecture),
         short_desc=short_desc,
         members=tuple(members),
         depends=_depends(source, needs),
@@ -205,10 +209,10 @@ def _placed(members: Iterable[Member], source: Source) -> list[Member]:
     return [member for _, member in sorted(found.items())]
 
 
-def _architecture(debs: Sequence[Deb], members: Sequence[Member]) -> str:
+def _architecture(debs: Sequence[Deb], members: Sequence[Member], native: str) -> str:
     if any(deb.architecture != "all" for deb in debs):
-        return ARCHITECTURE
-    return ARCHITECTURE if any(elf.is_elf(m.content) for m in members) else "noarch"
+        return native
+    return native if any(elf.is_elf(m.content) for m in members) else "noarch"
 
 
 def _shared_libraries(members: Sequence[Member]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -18,9 +18,10 @@ from voidimg.errors import FetchError
 
 from .apt import Apt, DebEntry
 from .checks import check
-from .convert import ARCHITECTURE, Conversion
+from .convert import Conversion
 from .model import Package
 from .selection import NAMES, Selection, read_names
+from .target import DEFAULT, TARGETS, Arch, Target
 from .tinyset import tiny_packages, tiny_selection
 from .writing import write_repository
 
@@ -39,10 +40,14 @@ class RepositoryFixture:
     arch: str
 
 
-def provide(cache: Path | None = None) -> RepositoryFixture:
-    """The whole repository: base-container-full, base-system, rpi-base, cloud-guest-utils.
+def provide(cache: Path | None = None, *, arch: Arch = "aarch64") -> RepositoryFixture:
+    """The whole repository: base-container-full, base-system, and what the images of `arch` need.
+
+    That is rpi-base and cloud-guest-utils for aarch64; kernel, boot loaders, dracut and what the
+    live systems hold for x86_64.
 
     Args:
+        arch: XBPS architecture.
         cache: where downloads and repositories are kept; `build/testrepo` by default.
 
     Raises:
@@ -50,10 +55,15 @@ def provide(cache: Path | None = None) -> RepositoryFixture:
         PackageError: the converted packages do not fit together.
     """
 
-    def make(selection: Selection, deb_files: dict[str, Path]) -> Iterable[Package]:
-        return Conversion(selection, deb_files).packages()
+    target = TARGETS[arch]
 
-    return _provide("whole", cache or DEFAULT_CACHE, lambda selection: selection, make)
+    def make(selection: Selection, deb_files: dict[str, Path]) -> Iterable[Package]:
+        return Conversion(selection, deb_files, target).packages()
+
+    directory = cache or DEFAULT_CACHE
+    if target != DEFAULT:
+        directory /= arch
+    return _provide("whole", target, directory, lambda selection: selection, make)
 
 
 def provide_tiny(cache: Path | None = None) -> RepositoryFixture:
@@ -62,20 +72,20 @@ def provide_tiny(cache: Path | None = None) -> RepositoryFixture:
     Raises:
         FetchError: the one Debian package it needs cannot be downloaded.
     """
-    return _provide("tiny", cache or DEFAULT_CACHE, tiny_selection, tiny_packages)
+    return _provide("tiny", DEFAULT, cache or DEFAULT_CACHE, tiny_selection, tiny_packages)
 
 
-def read_selection(cache: Path, *, refresh: bool = False) -> Selection:
-    """The chosen Debian packages; remembered until names.toml changes or `refresh` is asked."""
-    names = read_names()
-    key = hashlib.sha256(NAMES.read_bytes()).hexdigest()
+def read_selection(cache: Path, target: Target = DEFAULT, *, refresh: bool = False) -> Selection:
+    """The chosen Debian packages; remembered until their names change or `refresh` is asked."""
+    names = read_names(target)
+    key = _names_key(target)
     memory = cache / "selection.json"
     if memory.is_file() and not refresh:
         table = json.loads(memory.read_text("utf-8"))
         if table["names"] == key:
             debs = [DebEntry(**entry) for entry in table["debs"]]
             return Selection(names, {deb.name: deb for deb in debs})
-    apt = Apt(cache / "apt")
+    apt = Apt(cache / "apt", target.debian)
     if refresh:
         apt.update()
     selection = Selection.closure(apt.index(), names)
@@ -85,37 +95,50 @@ def read_selection(cache: Path, *, refresh: bool = False) -> Selection:
     return selection
 
 
+def _names_key(target: Target) -> str:
+    digest = hashlib.sha256(NAMES.read_bytes())
+    if target.own is not None:
+        digest.update((target.own / NAMES.name).read_bytes())
+    return digest.hexdigest()
+
+
 def _provide(
-    kind: str, cache: Path, reduce: Callable[[Selection], Selection], make: _Make
+    kind: str,
+    target: Target,
+    cache: Path,
+    reduce: Callable[[Selection], Selection],
+    make: _Make,
 ) -> RepositoryFixture:
     cache.mkdir(parents=True, exist_ok=True)
     with _locked(cache / "lock"):
-        selection = read_selection(cache)
-        fixture = _finished(cache / kind, _stamp(reduce(selection)))
+        selection = read_selection(cache, target)
+        fixture = _finished(cache / kind, target, _stamp(target, reduce(selection)))
         if fixture is not None:
             return fixture
-        selection, files = _download(cache, selection, reduce)
+        selection, files = _download(cache, target, selection, reduce)
         packages = list(make(selection, files))
         check(packages)
-        return _write(cache / kind, _stamp(reduce(selection)), packages)
+        return _write(cache / kind, target, _stamp(target, reduce(selection)), packages)
 
 
 def _download(
-    cache: Path, selection: Selection, reduce: Callable[[Selection], Selection]
+    cache: Path, target: Target, selection: Selection, reduce: Callable[[Selection], Selection]
 ) -> tuple[Selection, dict[str, Path]]:
-    apt = Apt(cache / "apt")
+    apt = Apt(cache / "apt", target.debian)
     try:
         return selection, apt.download(list(reduce(selection).debs.values()), cache / "debs")
     except FetchError:
         # The mirror has moved on to newer versions than those remembered.
-        selection = read_selection(cache, refresh=True)
+        selection = read_selection(cache, target, refresh=True)
         return selection, apt.download(list(reduce(selection).debs.values()), cache / "debs")
 
 
-def _write(directory: Path, stamp: str, packages: Iterable[Package]) -> RepositoryFixture:
+def _write(
+    directory: Path, target: Target, stamp: str, packages: Iterable[Package]
+) -> RepositoryFixture:
     with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".new-") as work:
         new = Path(work) / "made"
-        key = write_repository(packages, new / "repository", ARCHITECTURE)
+        key = write_repository(packages, new / "repository", target.arch)
         (new / "keys").mkdir()
         name = f"{key.fingerprint}.plist"
         (new / "keys" / name).write_bytes(key.plist())
@@ -123,34 +146,28 @@ def _write(directory: Path, stamp: str, packages: Iterable[Package]) -> Reposito
         if directory.exists():
             shutil.rmtree(directory)
         new.rename(directory)
-    return RepositoryFixture(directory / "repository", directory / "keys" / name, ARCHITECTURE)
+    return RepositoryFixture(directory / "repository", directory / "keys" / name, target.arch)
 
 
-def _finished(directory: Path, stamp: str) -> RepositoryFixture | None:
+def _finished(directory: Path, target: Target, stamp: str) -> RepositoryFixture | None:
     memory = directory / "stamp"
     if not memory.is_file() or memory.read_text("utf-8") != stamp:
         return None
     key_plist = next((directory / "keys").glob("*.plist"))
-    return RepositoryFixture(directory / "repository", key_plist, ARCHITECTURE)
+    return RepositoryFixture(directory / "repository", key_plist, target.arch)
 
 
-def _stamp(selection: Selection) -> str:
+def _stamp(target: Target, selection: Selection) -> str:
     """Changes whenever the bytes of the repository may change."""
     digest = hashlib.sha256()
     for name, deb in selection.debs.items():
         digest.update(f"{name} {deb.version}\n".encode())
     writers = Path(xbps.__file__).parent
-    for path in [*sorted(_sources()), *(writers / name for name in _WRITERS)]:
+    for path in [*sorted(target.inputs()), *(writers / name for name in _WRITERS)]:
         mode = path.stat().st_mode & 0o100
         digest.update(f"{path.name} {mode} {path.stat().st_size}\n".encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()
-
-
-def _sources() -> Iterator[Path]:
-    for path in HERE.rglob("*"):
-        if path.is_file() and "__pycache__" not in path.parts:
-            yield path
 
 
 @contextmanager

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from voidimg.xbps.version import compare
 
 from .apt import DebEntry, Term
+from .target import DEFAULT, Target
 
 NAMES = Path(__file__).parent / "names.toml"
 _NOT_ALLOWED = re.compile(r"[^A-Za-z0-9.]")
@@ -18,24 +19,36 @@ _NOT_ALLOWED = re.compile(r"[^A-Za-z0-9.]")
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The tables of names.toml."""
+    """The tables of names.toml, with what one architecture has beyond them."""
 
     roots: tuple[str, ...]
     drop: frozenset[str]
     rename: Mapping[str, str]
     merge: Mapping[str, tuple[str, ...]]
     prune: tuple[str, ...]
+    instead: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_names() -> Names:
-    """names.toml."""
+def read_names(target: Target = DEFAULT) -> Names:
+    """names.toml, changed by the `names.toml` of the target's own directory.
+
+    That one adds to `roots`, `drop`, `rename` and `prune`, replaces or (with an empty list) takes
+    away entries of `merge`, and has `without` (roots not asked for), `take` (names not dropped
+    after all), `keep` (patterns of `prune` that do not hold) and `instead` (Debian package that
+    another one stands for).
+    """
     table = tomllib.loads(NAMES.read_text("utf-8"))
+    more = target.settings()
+    roots = [*more.get("roots", ()), *table["roots"]]
+    merge = {**table["merge"], **more.get("merge", {})}
+    prune = [*table["prune"]["paths"], *more.get("prune", {}).get("paths", ())]
     return Names(
-        roots=tuple(table["roots"]),
-        drop=frozenset(table["drop"]),
-        rename=table["rename"],
-        merge={name: tuple(debs) for name, debs in table["merge"].items()},
-        prune=tuple(table["prune"]["paths"]),
+        roots=tuple(name for name in roots if name not in more.get("without", ())),
+        drop=frozenset({*table["drop"], *more.get("drop", ())} - {*more.get("take", ())}),
+        rename={**table["rename"], **more.get("rename", {})},
+        merge={name: tuple(debs) for name, debs in merge.items() if debs},
+        prune=tuple(path for path in prune if path not in more.get("prune", {}).get("keep", ())),
+        instead=more.get("instead", {}),
     )
 
 
@@ -56,6 +69,7 @@ class Selection:
     def closure(cls, index: Mapping[str, DebEntry], names: Names) -> Selection:
         """The roots and all they depend on, breadth first in the order of names.toml."""
         chosen: dict[str, DebEntry] = {}
+        index = {name: _renamed_depends(deb, names.instead) for name, deb in index.items()}
         providers = _providers(index)
         waiting = list(names.roots)
         while waiting:
@@ -117,6 +131,14 @@ class Selection:
         if self.names.drop.intersection(term.name for term in terms):
             return None
         raise LookupError(f"nothing chosen satisfies {terms}")
+
+
+def _renamed_depends(deb: DebEntry, instead: Mapping[str, str]) -> DebEntry:
+    text = deb.depends_text
+    for old, new in instead.items():
+        if old in text:
+            text = re.sub(rf"(?<![\w.+-]){re.escape(old)}(?![\w.+-])( \([^)]*\))?", new, text)
+    return deb if text == deb.depends_text else replace(deb, depends_text=text)
 
 
 def _pattern(name: str, term: Term, version: str) -> str:

@@ -5,20 +5,24 @@ Keys of package.toml, all optional: `version` (with revision), `short_desc`, `ar
 `keep` and `prune` (shell patterns), and the tables `move` (path to path), `links` (path to link
 text), `modes` (path to octal mode), `alternatives` (group to `link:target` list) and `triggers`
 (variables of the trigger scripts).
+
+Where several directories have a part of the same package, later ones are laid over earlier ones:
+lists and tables are added to, all else is replaced.
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from .model import Member
+from .target import COMMON
 
-PACKAGES = Path(__file__).parent / "packages"
+PACKAGES = COMMON
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +57,35 @@ class Source:
         return not self.keep or any(fnmatchcase(path, pattern) for pattern in self.keep)
 
 
-def source_names() -> list[str]:
+def source_names(roots: Sequence[Path] = (PACKAGES,)) -> list[str]:
     """The names of all packages that have a written part."""
-    return sorted(path.parent.name for path in PACKAGES.glob("*/package.toml"))
+    return sorted({path.parent.name for root in roots for path in root.glob("*/package.toml")})
 
 
-def read_source(name: str, root: Path = PACKAGES) -> Source:
-    """The written part of package `name`; an empty one if there is none."""
-    directory = root / name
+def read_source(name: str, *roots: Path) -> Source:
+    """The written part of package `name` in `roots`; an empty one if there is none."""
+    found = Source(name)
+    for root in roots or (PACKAGES,):
+        if (root / name / "package.toml").is_file():
+            found = _laid_over(found, _read_part(name, root / name))
+    return found
+
+
+def _laid_over(under: Source, over: Source) -> Source:
+    values: dict[str, Any] = {"name": over.name}
+    for item in fields(Source)[1:]:
+        old, new = getattr(under, item.name), getattr(over, item.name)
+        if isinstance(new, tuple):
+            values[item.name] = (*old, *new)
+        elif isinstance(new, Mapping):
+            values[item.name] = {**old, **new}
+        else:
+            values[item.name] = new or old
+    return Source(**values)
+
+
+def _read_part(name: str, directory: Path) -> Source:
     file = directory / "package.toml"
-    if not file.is_file():
-        return Source(name)
     table = tomllib.loads(file.read_text("utf-8"))
     unknown = sorted(set(table) - {item.name for item in fields(Source)})
     if unknown:

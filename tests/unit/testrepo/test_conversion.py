@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,19 @@ def test_the_closure_takes_the_first_alternative_there_is() -> None:
     versions = {"tool": "1_1", "libfoo": "1.4_1", "server": "1_1"}
     needs = selection.run_depends("tool", ("tool", "tool-extra"), versions)
     assert needs == {"libfoo": "libfoo>=1.2_1", "server": "server>=0"}
+
+
+def test_one_package_may_stand_for_another() -> None:
+    """Whole names only, without the relation to a version that was not its own."""
+    index = _index(
+        ("tool", "1-1", "liba0 (>= 250), liba0-dev", ""),
+        ("libb0", "246-1", "", ""),
+        ("liba0-dev", "1-1", "", ""),
+    )
+    selection = Selection.closure(index, replace(NAMES, merge={}, instead={"liba0": "libb0"}))
+    assert list(selection.debs) == ["liba0-dev", "libb0", "tool"]
+    found = selection.run_depends("tool", ("tool",), {"libb0": "246_1", "liba0-dev": "1_1"})
+    assert found == {"libb0": "libb0>=0", "liba0-dev": "liba0-dev>=0"}
 
 
 def test_a_minimum_the_merged_version_cannot_meet_is_relaxed() -> None:

@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 
 from tests.testrepo.source import PACKAGES, read_source, source_names
+from tests.testrepo.target import TARGETS
 from tests.testrepo.tinyset import TINY
 from voidimg.run import run
 
-ROOTS = (PACKAGES, TINY)
+PC = TARGETS["x86_64"].sources[-1]
+ROOTS = (PACKAGES, PC, TINY)
 TOP = PACKAGES.parent
 
 
-@pytest.mark.parametrize("root", ROOTS, ids=lambda root: root.name)
+@pytest.mark.parametrize("root", ROOTS, ids=lambda root: root.relative_to(TOP).as_posix())
 def test_every_package_toml_is_read(root: Path) -> None:
     """Unknown keys are refused, and everything listed exists or comes from Debian."""
     names = sorted(path.parent.name for path in root.glob("*/package.toml"))
@@ -51,3 +53,22 @@ def test_the_meta_packages_are_there() -> None:
     """The names that platforms ask for."""
     wanted = {"base-container-full", "base-files", "base-system", "cloud-guest-utils", "rpi-base"}
     assert wanted <= set(source_names())
+
+
+def test_a_part_is_laid_over_that_of_all_architectures() -> None:
+    """Lists are added, one value replaces another, files of the same path too."""
+    common, pc = read_source("base-files"), read_source("base-files", PACKAGES, PC)
+    assert pc.architecture == "x86_64"
+    assert pc.depends == common.depends
+    assert [member for member in pc.files if member.path.endswith("/xbps-arch.conf")][
+        -1
+    ].content == b"architecture=x86_64\n"
+    kernel = read_source("base-system", PACKAGES, PC).depends
+    assert kernel == (*read_source("base-system").depends, "linux>=0")
+
+
+def test_no_architecture_reads_what_only_another_one_has() -> None:
+    """A change there must not make its repository anew."""
+    arm, pc = (set(TARGETS[arch].inputs()) for arch in ("aarch64", "x86_64"))
+    assert arm < pc
+    assert {path.relative_to(TOP).parts[0] for path in pc - arm} == {"x86_64"}

@@ -1,0 +1,29 @@
+#!/bin/bash
+# The dracut module of Void's live systems: hooks that prepare the root before it is started.
+# It is only in an initramfs that asks for it (--add void-live).
+
+check() {
+    return 255
+}
+
+depends() {
+    echo dmsquash-live
+}
+
+installkernel() {
+    # Where a live medium can be, and how its root is mounted; also if the kernel packs them apart.
+    hostonly='' instmods ahci sr_mod usb-storage uas isofs loop squashfs overlay
+}
+
+install() {
+    inst_multiple cat chmod chroot ln mkdir mv rm
+    for file in lib.sh live.conf keymaps; do
+        inst_simple "$moddir/$file" "/usr/lib/void-live/$file"
+    done
+    inst_hook pre-pivot 01 "$moddir/live-user.sh"
+    inst_hook pre-pivot 02 "$moddir/live-display-manager.sh"
+    inst_hook pre-pivot 03 "$moddir/live-serial.sh"
+    inst_hook pre-pivot 04 "$moddir/live-locale.sh"
+    inst_hook pre-pivot 05 "$moddir/live-accessibility.sh"
+    inst_hook pre-pivot 06 "$moddir/live-nomodeset.sh"
+}

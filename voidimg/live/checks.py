@@ -1,14 +1,39 @@
-"""Checks a written ISO against its plan: what firmware, boot loader and kernel will look for."""
+"""Checks menus and ISOs against the plan: what firmware, boot loader and kernel will look for."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from voidimg.disk.table import SECTOR_BYTES, read_table
-from voidimg.errors import LayoutError
+from voidimg.errors import CollectedError, LayoutError
 from voidimg.live.hybrid import ESP_TYPE
 from voidimg.live.iso_plan import IsoPlan
 from voidimg.live.iso_reader import BLOCK_BYTES, open_iso
+from voidimg.live.menus import Menu, files_of
+
+
+def check_menu(menu: Menu, plan: IsoPlan) -> None:
+    """Everything that `menu` names is in `plan`, and it looks for the medium that this is. Pure.
+
+    Raises:
+        LayoutError: something is missing; several in a `CollectedError`.
+    """
+    named = files_of(menu, "bios") if plan.bios is not None else frozenset()
+    if plan.efi is not None:
+        named |= files_of(menu, "efi")
+    problems = [
+        LayoutError(
+            f"the boot menu names {path}, which is not on the ISO", code="MENU-FILE", where=path
+        )
+        for path in sorted(named - {file.path for file in plan.files})
+    ]
+    if menu.volume_id != plan.volume_id:
+        what = f"the boot menu looks for {menu.volume_id}, but the ISO is {plan.volume_id}"
+        problems.append(LayoutError(what, code="MENU-VOLUME", where=plan.volume_id))
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        raise CollectedError("the boot menu does not fit the ISO", problems)
 
 
 def check_iso(plan: IsoPlan, image: Path) -> None:

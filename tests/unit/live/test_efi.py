@@ -1,0 +1,135 @@
+"""The EFI system partition: what fsck and mtools find in it, the same bytes, what is missing."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import voidimg
+from tests.unit.live.isos import EPOCH
+from voidimg.disk.boot_files import BootFiles
+from voidimg.disk.volumes import read_fat
+from voidimg.errors import LayoutError, ToolError
+from voidimg.live.efi import GRUB_MODULES, LABEL, loaders_of, make_esp, probe_grub
+from voidimg.run import run
+
+PROJECT = Path(voidimg.__file__).parent.parent
+TEMPLATES = (PROJECT / "voidimg/templates",)
+X86 = ("x86_64-efi", "i386-efi")
+MACHINES = {"BOOTX64.EFI": 0x8664, "BOOTIA32.EFI": 0x14C}
+"""The PE machine types (Microsoft PE format)."""
+
+
+def make(
+    out: Path, tree: Path = Path("/"), platforms: tuple[str, ...] = X86, epoch: int = EPOCH
+) -> Path:
+    """An ESP from the modules in `tree`: by default those of this host's own GRUB."""
+    make_esp(
+        tree, out, platforms, volume_id="VOID_TEST", serial=0x1234ABCD, epoch=epoch,
+        templates=TEMPLATES,
+    )  # fmt: skip
+    return out
+
+
+@pytest.fixture(scope="module")
+def esp(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The ESP of an x86 ISO."""
+    return make(tmp_path_factory.mktemp("esp") / "efiboot.img")
+
+
+def test_it_is_a_small_clean_fat12(esp: Path) -> None:
+    """FAT12 with our serial and label, all dates the epoch."""
+    run(["fsck.fat", "-n", esp])
+    size = esp.stat().st_size
+    assert size % 2**20 == 0
+    assert size <= 4 * 2**20
+    with esp.open("rb") as file:
+        volume = read_fat(file, 0, size)
+    assert volume is not None
+    assert (volume.bits, volume.serial, volume.label) == (12, "1234-ABCD", LABEL)
+    listing = run(["mdir", "-/", "-i", esp, "::/"], env={"MTOOLSRC": "/dev/null"}).stdout.decode()
+    assert listing.count("2024-03-14   0:00") == 8
+
+
+def test_it_has_a_loader_for_each_kind_of_firmware(esp: Path) -> None:
+    """By the names that firmware starts, each an EFI program for its processor."""
+    assert loaders_of(esp) == ("BOOTIA32.EFI", "BOOTX64.EFI")
+    for name, machine in MACHINES.items():
+        program = BootFiles(esp, 0).read(f"/EFI/BOOT/{name}")
+        (header,) = struct.unpack_from("<I", program, 0x3C)
+        assert program[header : header + 4] == b"PE\0\0"
+        assert struct.unpack_from("<H", program, header + 4) == (machine,)
+        (subsystem,) = struct.unpack_from("<H", program, header + 24 + 68)
+        assert subsystem == 10  # EFI application
+
+
+def test_the_loaders_look_for_the_medium(esp: Path) -> None:
+    """By the volume id, and then go on with the menu there."""
+    for name in MACHINES:
+        program = BootFiles(esp, 0).read(f"/EFI/BOOT/{name}")
+        assert b"search --no-floppy --set=root --label VOID_TEST\n" in program
+        assert b"configfile ($root)/boot/grub/grub.cfg\n" in program
+
+
+SCRIPT = """
+import os, sys
+from pathlib import Path
+from tests.unit.live.test_efi import make
+os.umask(0o077)
+make(Path(sys.argv[1]), platforms=("i386-efi", "x86_64-efi"))
+"""
+
+
+def test_the_same_modules_give_the_same_bytes(esp: Path, tmp_path: Path) -> None:
+    """Whatever directory, time zone, umask, locale and order."""
+    out = tmp_path / "some" / "esp"
+    variables = {"TZ": "Asia/Tokyo", "LC_ALL": "C", "PYTHONPATH": str(PROJECT)}
+    subprocess.run(
+        [sys.executable, "-c", SCRIPT, out],
+        env={**os.environ, **variables},
+        cwd=tmp_path,
+        check=True,
+    )
+    digests = {hashlib.sha256(path.read_bytes()).hexdigest() for path in (esp, out)}
+    assert len(digests) == 1
+    assert out.stat().st_mode & 0o777 == 0o644
+
+
+def test_the_modules_are_those_of_the_tree(tmp_path: Path) -> None:
+    """Never this host's: without GRUB in the tree, or without a module, it says so."""
+    tree = tmp_path / "tree"
+    modules = tree / GRUB_MODULES[1:] / "x86_64-efi"
+    with pytest.raises(LayoutError, match="the tree has not GRUB for x86_64-efi"):
+        make(tmp_path / "esp", tree, ("x86_64-efi",))
+    shutil.copytree(f"{GRUB_MODULES}/x86_64-efi", modules)
+    make(tmp_path / "esp", tree, ("x86_64-efi",))
+    assert loaders_of(tmp_path / "esp") == ("BOOTX64.EFI",)
+    (modules / "iso9660.mod").unlink()
+    with pytest.raises(LayoutError, match="has not the module iso9660 of GRUB"):
+        make(tmp_path / "esp", tree, ("x86_64-efi",))
+
+
+def test_modules_are_not_taken_through_a_link_out_of_the_tree(tmp_path: Path) -> None:
+    """A package cannot make the host's files part of the image."""
+    (tmp_path / "tree/usr/lib").mkdir(parents=True)
+    (tmp_path / "tree/usr/lib/grub").symlink_to("/usr/lib/grub")
+    with pytest.raises(LayoutError, match="does not stay inside the tree"):
+        make(tmp_path / "esp", tmp_path / "tree")
+
+
+def test_a_host_without_grub_is_told_of_before_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the package to install."""
+    probe_grub()
+    monkeypatch.setattr("voidimg.run._SEARCH_PATH", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ToolError, match="apt-get install grub-common"):
+        probe_grub()

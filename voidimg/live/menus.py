@@ -1,0 +1,307 @@
+"""The boot menus of a live ISO: one table of entries, rendered for isolinux and for GRUB. Pure.
+
+Whatever firmware a machine has, it offers the same entries with the same command lines.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from voidimg.errors import CollectedError, LayoutError
+from voidimg.spec.templates import render_template
+
+Kind = Literal["linux", "memtest", "disk", "firmware", "restart", "poweroff"]
+Firmware = Literal["bios", "efi"]
+
+_BOTH: tuple[Firmware, ...] = ("bios", "efi")
+_CMDLINE_BYTES = 2047
+"""COMMAND_LINE_SIZE of x86 and arm64 is 2048 with the closing zero (kernel, setup.h)."""
+_X86_EFI_WORDS = ("gpt", "add_efi_memmap")
+_SPEECH = ("live.accessibility", "live.autologin")
+_RAM, _NO_GRAPHICS = ("rd.live.ram",), ("nomodeset",)
+_FORBIDDEN_IN_WORDS = frozenset("\"'\\$;&|<>{}#`")
+"""What GRUB's shell or isolinux would take for its own; a word that needs it cannot be written."""
+_FORBIDDEN_IN_TITLES = frozenset("\"'\\$^`")
+_SERIAL = re.compile(r"(tty[A-Z]+)(\d+)(?:,(\d+))?[a-z0-9]*")
+_DEFAULT_SPEED = 115200
+
+
+@dataclass(frozen=True, slots=True)
+class MachineMenu:
+    """Entries of their own for a machine that the generic ones do not fit, in a submenu of GRUB.
+
+    `devicetree` is the path on the ISO; `cmdline` is added to the command line of every entry.
+    """
+
+    name: str
+    title: str
+    cmdline: str = ""
+    devicetree: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Menu:
+    """What the menus of one ISO are made from; paths are those on the ISO.
+
+    `title`, `kernel_version` and `arch` make up the name of each entry. `cmdline` is added to the
+    kernel command line. `serial` (``ttyS0,115200``) makes the loaders and the kernel speak there
+    too. `speech` adds the entries with a screen reader. `memtest` has the program for each firmware
+    that can run one. `splash` and `font` are optional.
+    """
+
+    title: str
+    kernel_version: str
+    arch: str
+    volume_id: str
+    keymap: str = "us"
+    locale: str = "en_US.UTF-8"
+    cmdline: str = ""
+    kernel: str = "/boot/vmlinuz"
+    initrd: str = "/boot/initrd"
+    timeout_seconds: int = 15
+    serial: str | None = None
+    speech: bool = True
+    memtest_bios: str | None = None
+    memtest_efi: str | None = None
+    splash: str | None = None
+    font: str | None = None
+    modules: str = "/boot/isolinux"
+    """The directory of isolinux with its modules (``*.c32``)."""
+    machines: tuple[MachineMenu, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the menu. `id` is stable; `key` starts it at once; `firmware` shows it.
+
+    `words` is the kernel command line of a ``linux`` entry without what one firmware adds, and
+    `program` the path of a ``memtest`` by firmware.
+    """
+
+    id: str
+    kind: Kind
+    title: str
+    key: str = ""
+    words: tuple[str, ...] = ()
+    firmware: tuple[Firmware, ...] = _BOTH
+    program: Mapping[Firmware, str] | None = None
+    devicetree: str | None = None
+
+    @property
+    def cmdline(self) -> str:
+        """The command line as it stands in the configuration."""
+        return " ".join(self.words)
+
+    @property
+    def marked_title(self) -> str:
+        """The title with ``^`` before its key, as isolinux wants it."""
+        if not self.key:
+            return self.title
+        begins = [
+            match.start() for match in re.finditer(rf"\b{self.key}", self.title, re.IGNORECASE)
+        ]
+        at = begins[-1] if begins else self.title.lower().rindex(self.key)
+        return f"{self.title[:at]}^{self.title[at:]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Submenu:
+    """The entries of one machine."""
+
+    id: str
+    title: str
+    entries: tuple[Entry, ...]
+
+
+def kernel_words(menu: Menu) -> tuple[str, ...]:
+    """The command line of the first entry.
+
+    ``rd.live.overlay.overlayfs`` is what dracut calls it up to 109, ``rd.overlay`` later: the root
+    is a squashfs without an image in it, which only overlayfs can make writable.
+    """
+    consoles = () if menu.serial is None else ("console=tty0", f"console={menu.serial}")
+    return (
+        f"root=live:CDLABEL={menu.volume_id}", "ro", "init=/sbin/init", "rd.luks=0", "rd.md=0",
+        "rd.dm=0", "loglevel=4", "vconsole.unicode=1", f"vconsole.keymap={menu.keymap}",
+        f"locale.LANG={menu.locale}", *menu.cmdline.split(), *consoles,
+        "rd.live.overlay.overlayfs=1", "rd.overlay=1",
+    )  # fmt: skip
+
+
+def entries_of(menu: Menu) -> tuple[Entry, ...]:
+    """The table: every entry of the menu, in its order.
+
+    Raises:
+        LayoutError: a title or command line cannot be written into a menu; several in a
+            `CollectedError`.
+    """
+    _check(menu)
+    return (*_linux(menu, None), *_others(menu))
+
+
+def submenus_of(menu: Menu) -> tuple[Submenu, ...]:
+    """The entries of the machines that have some of their own; isolinux shows none."""
+    _check(menu)
+    return tuple(
+        Submenu(f"platform-{machine.name}", machine.title, tuple(_linux(menu, machine)))
+        for machine in menu.machines
+    )
+
+
+def files_of(menu: Menu, firmware: Firmware) -> frozenset[str]:
+    """The paths on the ISO that the menu for `firmware` names, all of which must be there."""
+    entries = [entry for entry in entries_of(menu) if firmware in entry.firmware]
+    named = {menu.kernel, menu.initrd, menu.splash}
+    named |= {entry.program[firmware] for entry in entries if entry.program}
+    if firmware == "efi":
+        named |= {menu.font, *(machine.devicetree for machine in menu.machines)}
+    else:
+        modules = [
+            "vesamenu",
+            *(_MODULES[entry.kind] for entry in entries if entry.kind in _MODULES),
+        ]
+        named |= {f"{menu.modules}/{name}.c32" for name in (*modules, *_LIBRARIES)}
+    return frozenset(path for path in named if path is not None)
+
+
+def render_isolinux(menu: Menu, templates: Sequence[Path]) -> str:
+    """``isolinux.cfg``, for BIOS machines. `templates` are the directories of templates.
+
+    Raises:
+        LayoutError: see `entries_of`.
+        SpecError: the template is missing or broken.
+    """
+    entries = [entry for entry in entries_of(menu) if "bios" in entry.firmware]
+    context = {"menu": menu, "entries": entries, "serial": _serial(menu), "modules": _MODULES}
+    return render_template(templates, "live/isolinux.cfg.j2", context)
+
+
+def render_grub(menu: Menu, templates: Sequence[Path]) -> str:
+    """``grub.cfg``, for UEFI machines; see `render_isolinux`."""
+    is_x86 = _is_x86(menu)
+    context = {
+        "menu": menu,
+        "entries": [entry for entry in entries_of(menu) if "efi" in entry.firmware],
+        "submenus": submenus_of(menu),
+        "serial": _serial(menu) if is_x86 else None,
+        "efi_words": _X86_EFI_WORDS if is_x86 else (),
+        "cpu": "x86_64" if menu.arch.startswith("x86_64") else "i386",
+        "is_x86": is_x86,
+        "timeout": menu.timeout_seconds or -1,
+    }
+    return render_template(templates, "live/grub.cfg.j2", context)
+
+
+_MODULES: Mapping[Kind, str] = {"disk": "chain", "restart": "reboot", "poweroff": "poweroff"}
+"""What isolinux does these with."""
+_LIBRARIES = ("ldlinux", "libcom32", "libutil")
+"""What the modules need themselves (syslinux 6)."""
+
+
+def _linux(menu: Menu, machine: MachineMenu | None) -> Iterator[Entry]:
+    name = f"{menu.title} {menu.kernel_version} ({menu.arch})"
+    variants = [
+        ("linux", "", "", ()),
+        ("linuxram", " (RAM)", "", _RAM),
+        ("linuxnogfx", " (graphics disabled)", "", _NO_GRAPHICS),
+    ]
+    if menu.speech:
+        variants += [
+            ("linuxa11y", " with speech", "s", _SPEECH),
+            ("linuxa11yram", " with speech (RAM)", "r", (*_SPEECH, *_RAM)),
+            ("linuxa11ynogfx", " with speech (graphics disabled)", "g", (*_SPEECH, *_NO_GRAPHICS)),
+        ]
+    base = kernel_words(menu)
+    if machine is None:
+        for identifier, suffix, key, words in variants:
+            yield Entry(identifier, "linux", name + suffix, key, (*base, *words))
+        return
+    for identifier, suffix, _, words in variants:
+        # A key works in the whole menu of GRUB, where the entries above have it already.
+        yield Entry(
+            f"{identifier}-{machine.name}", "linux", f"{name} {machine.title}{suffix}", "",
+            (*base, *machine.cmdline.split(), *words), ("efi",), devicetree=machine.devicetree,
+        )  # fmt: skip
+
+
+def _others(menu: Menu) -> Iterator[Entry]:
+    memtest = {
+        firmware: path
+        for firmware, path in zip(_BOTH, (menu.memtest_bios, menu.memtest_efi), strict=True)
+        if path is not None
+    }
+    if memtest:
+        firmware = tuple(memtest)
+        yield Entry("memtest", "memtest", "Run Memtest86+", "m", firmware=firmware, program=memtest)
+    yield Entry("disk", "disk", "Continue from the first hard disk", "c", firmware=("bios",))
+    yield Entry("uefifw", "firmware", "UEFI firmware setup", "f", firmware=("efi",))
+    yield Entry("restart", "restart", "Reboot", "b")
+    yield Entry("poweroff", "poweroff", "Power off", "p")
+
+
+def _is_x86(menu: Menu) -> bool:
+    return not menu.arch.startswith("aarch64")
+
+
+def _serial(menu: Menu) -> Mapping[str, int] | None:
+    """Number and speed of the serial port; None when the loaders shall not use one."""
+    match = None if menu.serial is None else _SERIAL.fullmatch(menu.serial)
+    if match is None or match[1] != "ttyS":
+        return None
+    return {"unit": int(match[2]), "speed": int(match[3] or _DEFAULT_SPEED)}
+
+
+def _check(menu: Menu) -> None:
+    problems = [*_check_titles(menu), *_check_words(menu)]
+    if menu.serial is not None and _SERIAL.fullmatch(menu.serial) is None:
+        problems.append(_bad(f"{menu.serial!r} is not a serial console such as ttyS0,115200"))
+    names = [machine.name for machine in menu.machines]
+    problems += [
+        _bad(f"two machines are called {name}")
+        for name in sorted(set(names))
+        if names.count(name) > 1
+    ]
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        raise CollectedError("the boot menu cannot be written", problems)
+
+
+def _check_titles(menu: Menu) -> Iterator[LayoutError]:
+    texts = [menu.title, menu.kernel_version, menu.arch]
+    for text in (*texts, *(machine.title for machine in menu.machines)):
+        if not text.strip() or not text.isprintable() or set(text) & _FORBIDDEN_IN_TITLES:
+            yield _bad(
+                f"{text!r} cannot stand in a boot menu: it is empty, or has quotes, $, ^ or \\"
+            )
+
+
+def _check_words(menu: Menu) -> Iterator[LayoutError]:
+    machines = menu.machines or (None,)
+    paths = [menu.kernel, menu.initrd, menu.memtest_bios, menu.memtest_efi, menu.splash, menu.font]
+    paths += [menu.modules, *(machine.devicetree for machine in menu.machines)]
+    names = [machine.name for machine in menu.machines]
+    words = [*kernel_words(menu), *_given(paths), *names]
+    words += [word for machine in menu.machines for word in machine.cmdline.split()]
+    for word in dict.fromkeys(words):
+        plain = word.isascii() and word.isprintable() and " " not in word
+        if not plain or set(word) & _FORBIDDEN_IN_WORDS:
+            yield _bad(f"{word!r} cannot stand in a boot menu: a loader would change it")
+    for machine in machines:
+        entries = _linux(menu, machine)
+        length = max(len(entry.cmdline) for entry in entries) + len(" ".join(_X86_EFI_WORDS)) + 1
+        if length > _CMDLINE_BYTES:
+            where = "the kernel command line" + (f" of {machine.name}" if machine else "")
+            yield _bad(f"{where} has {length} bytes, but the kernel reads {_CMDLINE_BYTES}")
+
+
+def _given(paths: Iterable[str | None]) -> Iterator[str]:
+    return (path for path in paths if path is not None)
+
+
+def _bad(what: str) -> LayoutError:
+    return LayoutError(what, code="MENU", where="boot menu")

@@ -271,7 +271,7 @@ class MenuMachine(Model):
     title: str
     packages: tuple[PackageRequest, ...] = ()
     cmdline: str = Field(default="", pattern=r"^[^\n]*$")
-    devicetree: str | None = Field(default=None, pattern=r"^[\w.+-]+(/[\w.+-]+)*\.dtb$")
+    devicetree: str = Field(pattern=r"^[\w.+-]+(/[\w.+-]+)*\.dtb$")
 
 
 class LiveBoot(Model):

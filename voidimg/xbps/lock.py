@@ -31,8 +31,9 @@ from voidimg.xbps.version import compare
 SCHEMA = 1
 """The only version of the format so far."""
 
-Stage = Literal["rootfs", "platformfs"]
-"""Where a package comes in: with the ROOTFS, or with the PLATFORMFS on top of it."""
+Stage = Literal["rootfs", "platformfs", "live", "live-build"]
+"""Where a package comes in: with the ROOTFS, or with the PLATFORMFS on top of it; with the tree of
+a live system, or only while it is made."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ARCH = re.compile(r"[A-Za-z0-9_-]+")

@@ -213,7 +213,8 @@ HARDWARE = [
     (PC + '[live]\nloaders = [▸"grub-arm64-efi"]\n', "LIVE-LOADER", "cannot start x86_64"),
     (PC + "[live]\nloaders = []\n", "LIVE-LOADER", "needs a boot loader"),
     (PC + '[live]\nserial_port = ▸"ttyS0"\n', "SERIAL", "serial port with its speed"),
-    (PC + '[live]\nmachines = [{ name = "a", title = "A" }, { name = ▸"a", title = "B" }]\n',
+    (PC + '[live]\nmachines = [{ name = "a", title = "A", devicetree = "a.dtb" },'
+     ' { name = ▸"a", title = "B", devicetree = "b.dtb" }]\n',
      "TWICE", "machine 'a'"),
     (PC.replace('"x86_64"', '"void"')
      + 'summary = "s"\narch = "x86_64"\nlibc = ["glibc"]\n[live]\nloaders = ["isolinux"]\n',

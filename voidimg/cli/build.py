@@ -20,7 +20,7 @@ from voidimg.cli.sources import repository_options
     "--artifact",
     "artifacts",
     multiple=True,
-    type=click.Choice(["rootfs", "platformfs", "image"]),
+    type=click.Choice(["rootfs", "platformfs", "image", "iso"]),
     help="Make only this; may be given several times.  [default: all the platform has]",
 )
 @click.option("--date", help="Date of the image set, YYYYMMDD.  [default: today in UTC]")
@@ -48,7 +48,7 @@ def command(
     repo_keys: tuple[Path, ...],
     as_json: bool,
 ) -> None:
-    """Make ROOTFS, PLATFORMFS and disk images.
+    """Make ROOTFS, PLATFORMFS, disk images and live ISOs.
 
     Without root: an ordinary user needs a line in /etc/subuid and /etc/subgid. The date fixes
     every time stamp and identifier: the same packages and date give the same bytes. What was
@@ -59,6 +59,7 @@ def command(
       voidimg build rpi-aarch64
       voidimg build rpi-aarch64 rpi-aarch64-musl --date 20240314
       voidimg build rpi-aarch64 --artifact image --compression zstd:3
+      voidimg build x86_64 --profile xfce --artifact iso
       voidimg build rpi-aarch64 -r ./repo --repo-key ./repo.plist
     """  # noqa: D301
     release_date = ReleaseDate.parse(date) if date else ReleaseDate.today()

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -16,7 +17,7 @@ from voidimg.fetch import Cache
 from voidimg.identity import ReleaseDate
 from voidimg.spec.model import Recipe
 
-Kind = Literal["rootfs", "platformfs", "image"]
+Kind = Literal["rootfs", "platformfs", "image", "iso"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 """What `build` can make, in the order in which it is made."""
 
@@ -24,15 +25,22 @@ _TREE_STAGE = {"rootfs": "ROOTFS", "platformfs": "PLATFORMFS"}
 
 
 def artifact_name(kind: Kind, recipe: Recipe, date: ReleaseDate, suffix: str) -> str:
-    """Void's file name of an artifact; `suffix` is that of the compression (``.xz``, ``""``)."""
+    """Void's file name of an artifact; `suffix` is that of the compression (``.xz``, ``""``).
+
+    An ISO has its compression inside, so no suffix.
+    """
+    if kind == "iso":
+        return f"void-live-{recipe.arch}-{date}-{recipe.profile}.iso"
     if kind == "image":
         return f"void-{recipe.platform}-{date}.img{suffix}"
     subject = recipe.arch if kind == "rootfs" else recipe.platform
     return f"void-{subject}-{_TREE_STAGE[kind]}-{date}.tar{suffix}"
 
 
-def lock_name(recipe: Recipe, date: ReleaseDate) -> str:
-    """The file name of the lock that is written beside the artifacts of a platform."""
+def lock_name(recipe: Recipe, date: ReleaseDate, kinds: Collection[Kind] = ()) -> str:
+    """The file name of the lock that is written beside the artifacts `kinds` of a platform."""
+    if set(kinds) == {"iso"}:
+        return f"void-live-{recipe.arch}-{date}-{recipe.profile}.lock.json"
     return f"void-{recipe.platform}-{date}.lock.json"
 
 

@@ -21,13 +21,15 @@ from voidimg.pipeline.artifacts import (
     write_atomically,
 )
 from voidimg.pipeline.fingerprint import artifact_key, digest, recipe_digest
+from voidimg.pipeline.live import probe_live
 from voidimg.pipeline.options import BuildOptions
+from voidimg.pipeline.order import WorkOrder
 from voidimg.pipeline.planning import (
-    INSTALL_STAGES,
     StagePlan,
     make_lock,
     plan_stages,
     signed_package,
+    stages_of,
 )
 from voidimg.pipeline.repositories import (
     OpenRepository,
@@ -36,7 +38,7 @@ from voidimg.pipeline.repositories import (
     state_digest,
 )
 from voidimg.pipeline.trust import Trust, fetch_verified
-from voidimg.pipeline.work import WorkOrder, make_artifacts
+from voidimg.pipeline.work import make_artifacts
 from voidimg.pipeline.workplace import workplace
 from voidimg.sandbox import namespace
 from voidimg.spec.compose import ResolvedRecipe
@@ -96,8 +98,11 @@ class _Build:
         self._store = ArtifactStore(self._cache)
         self._fetcher = Fetcher(self._cache, jobs=max(4, options.jobs), listener=listener)
         self._kinds = _kinds(self._recipe, options)
+        self._stages = stages_of(self._kinds)
 
     def run(self) -> BuildResult:
+        if "iso" in self._kinds:
+            probe_live(self._recipe)
         with step(self._listener, "repositories"):
             trust = Trust.of(self._options.repo_keys, self._recipe.keys)
             files = fetch_repodata(self._fetcher, self._locations(), self._recipe.arch)
@@ -121,7 +126,12 @@ class _Build:
     # --- what is known from an earlier build ---
 
     def _memory(self, files: tuple[RepodataFile, ...], trust: Trust) -> tuple[str, ...]:
-        inputs = [state_digest(files), recipe_digest(self._resolved), sorted(trust.fingerprints)]
+        inputs = [
+            state_digest(files),
+            recipe_digest(self._resolved),
+            sorted(trust.fingerprints),
+            self._stages,
+        ]
         return ("plans", digest(inputs))
 
     def _known_lock(self, files: tuple[RepodataFile, ...], trust: Trust) -> Lock | None:
@@ -136,7 +146,7 @@ class _Build:
     def _plan(self, files: tuple[RepodataFile, ...], trust: Trust) -> _Plan:
         with step(self._listener, "resolve"):
             repositories = open_repositories(files, self._recipe.arch, trust)
-            stages = plan_stages(self._recipe, repositories)
+            stages = plan_stages(self._recipe, repositories, self._stages)
             return _Plan(repositories, stages, make_lock(repositories, stages))
 
     def _key(self, kind: Kind, lock: Lock) -> str:
@@ -147,7 +157,7 @@ class _Build:
             compression=str(self._options.compression),
             packages={
                 stage: [(one.pkgver, one.sha256) for one in lock.of_stage(stage)]
-                for stage in INSTALL_STAGES
+                for stage in self._stages
             },
             keys=sorted({one.key for one in lock.repositories if one.key is not None}),
         )
@@ -189,7 +199,7 @@ class _Build:
 
     def _publish(self, lock: Lock, keys: Mapping[Kind, str], made: set[Kind]) -> BuildResult:
         directory = self._options.out / str(self._date)
-        lock_file = directory / lock_name(self._recipe, self._date)
+        lock_file = directory / lock_name(self._recipe, self._date, self._kinds)
         artifacts = []
         for kind, key in keys.items():
             record = self._store.find(key)
@@ -211,20 +221,37 @@ class _Plan:
 
 
 def _kinds(recipe: Recipe, options: BuildOptions) -> tuple[Kind, ...]:
-    has_image = recipe.disk is not None
-    if options.artifacts:
-        if "image" in options.artifacts and not has_image:
+    """The artifacts to make: those asked for, else all that the platform has."""
+    for kind in options.artifacts:
+        reason = _why_not(kind, recipe)
+        if reason is not None:
             raise UsageError(
-                f"{recipe.platform} has no disk image",
+                f"{recipe.platform} with {recipe.profile} has no {kind}: {reason}",
                 code="ARTIFACT",
-                where="--artifact image",
-                hint="its platform file has no [disk]",
+                where=f"--artifact {kind}",
             )
+    if options.artifacts:
         return options.artifacts
-    return tuple(kind for kind in KINDS if kind != "image" or has_image)
+    # What a live platform is for is the ISO; nobody unpacks its PLATFORMFS on a board.
+    live_only = recipe.live is not None and recipe.disk is None
+    return tuple(
+        kind
+        for kind in KINDS
+        if _why_not(kind, recipe) is None and not (live_only and kind == "platformfs")
+    )
+
+
+def _why_not(kind: Kind, recipe: Recipe) -> str | None:
+    if kind == "image" and recipe.disk is None:
+        return "the platform file has no [disk]"
+    if kind == "iso" and recipe.live is None:
+        return "its platform or profile file has no [live]"
+    return None
 
 
 def _share(kind: Kind, compression: Compression) -> float:
     """Room for an artifact, as a share of the tree; an image is there raw and compressed."""
+    if kind == "iso":
+        return 1.0  # the squashfs, and the ISO that holds it
     packed = 1.0 if compression.kind == "none" else 0.4
     return packed + 1.0 if kind == "image" else packed

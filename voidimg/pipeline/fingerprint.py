@@ -12,9 +12,20 @@ from pathlib import Path
 
 from voidimg.identity import ReleaseDate
 from voidimg.pipeline.artifacts import Kind
+from voidimg.pipeline.planning import stages_of
 from voidimg.spec.compose import ResolvedRecipe
 
-_TOOLS = ("debugfs", "mcopy", "mke2fs", "mkfs.vfat", "mmd", "openssl", "qemu-aarch64-static")
+_TOOLS = (
+    "debugfs",
+    "grub-mkimage",
+    "mcopy",
+    "mke2fs",
+    "mkfs.vfat",
+    "mksquashfs",
+    "mmd",
+    "openssl",
+    "qemu-aarch64-static",
+)
 """Programs whose version can change bytes of a result."""
 
 _OF_ROOTFS = {"arch", "libc", "locale", "timezone", "hostname", "users", "rootfs"}
@@ -53,8 +64,8 @@ def artifact_key(
         packages: stage -> (pkgver, SHA-256) in the order of installation.
         keys: fingerprints put into the tree.
     """
-    included = {"rootfs": _OF_ROOTFS, "platformfs": _OF_TREES, "image": None}[kind]
-    stages = ("rootfs",) if kind == "rootfs" else ("rootfs", "platformfs")
+    included = {"rootfs": _OF_ROOTFS, "platformfs": _OF_TREES}.get(kind)
+    stages = ("rootfs",) if kind == "rootfs" else stages_of((kind,))
     return digest(
         {
             "kind": kind,

@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
+from voidimg.errors import SpecError
 from voidimg.fetch import Wanted
+from voidimg.pipeline.artifacts import Kind
 from voidimg.pipeline.repositories import OpenRepository
 from voidimg.pipeline.trust import SignedPackage
-from voidimg.spec.model import Recipe
-from voidimg.xbps.lock import Lock, LockedPackage, locked
+from voidimg.spec.model import Live, Recipe
+from voidimg.spec.problems import raise_all
+from voidimg.xbps.lock import Lock, LockedPackage, Stage, locked
 from voidimg.xbps.plist import PlistDict
 from voidimg.xbps.resolver import Options, Transaction, resolve
 
-InstallStage = Literal["rootfs", "platformfs"]
-INSTALL_STAGES: tuple[InstallStage, ...] = ("rootfs", "platformfs")
-"""The stages that have packages, in their order."""
+TREES: tuple[tuple[Stage, ...], ...] = (("rootfs", "platformfs"), ("live", "live-build"))
+"""Tree -> the stages that install packages into it, in their order."""
+
+_DEFAULT_KERNEL = "linux"
+_BASE_OF_KERNELS = "linux-base"
+
+
+def stages_of(kinds: Collection[Kind]) -> tuple[Stage, ...]:
+    """The stages whose packages the artifacts `kinds` are made of."""
+    ordinary, live = TREES
+    found = ordinary if set(kinds) - {"iso"} else ()
+    return found + live if "iso" in kinds else found
 
 
 @dataclass(frozen=True, slots=True)
 class StagePlan:
     """The packages of one stage in the order of installation, with what the stage asked for."""
 
-    stage: InstallStage
+    stage: Stage
     transaction: Transaction
 
     @property
@@ -33,22 +44,63 @@ class StagePlan:
         return sum(size for size in sizes if isinstance(size, int))
 
 
-def plan_stages(recipe: Recipe, repositories: Sequence[OpenRepository]) -> tuple[StagePlan, ...]:
-    """Resolve every stage of `recipe`; a later stage builds on what the earlier ones installed.
+def plan_stages(
+    recipe: Recipe, repositories: Sequence[OpenRepository], stages: Collection[Stage]
+) -> tuple[StagePlan, ...]:
+    """Resolve `stages` of `recipe`; a later one builds on what the earlier ones of its tree have.
 
     Raises:
         ResolveError: no consistent set exists; says what was asked for, by whom, and why not.
+        SpecError: a service of a live system comes without its package.
     """
-    installed: dict[str, PlistDict] = {}
     plans = []
-    options = Options(arch=recipe.arch)
-    for stage in INSTALL_STAGES:
-        requests = getattr(recipe, stage).packages
-        found = resolve(requests, [one.repository for one in repositories], installed, options)
-        plans.append(StagePlan(stage, found))
-        for step in found.steps:
-            installed[step.pkgname] = {**step.entry, "state": "installed"}
+    for tree in TREES:
+        installed: dict[str, PlistDict] = {}
+        for stage in tree:
+            if stage not in stages:
+                continue
+            requests, options = _requests(recipe, stage)
+            found = resolve(requests, [one.repository for one in repositories], installed, options)
+            plans.append(StagePlan(stage, found))
+            for step in found.steps:
+                installed[step.pkgname] = {**step.entry, "state": "installed"}
+            if stage == "live" and recipe.live is not None:
+                _require_services(recipe.live, installed)
     return tuple(plans)
+
+
+def _requests(recipe: Recipe, stage: Stage) -> tuple[tuple[str, ...], Options]:
+    """The packages that `stage` asks for, and how they are to be resolved."""
+    options = Options(arch=recipe.arch)
+    if stage in ("rootfs", "platformfs"):
+        return getattr(recipe, stage).packages, options
+    live = recipe.live
+    if live is None or live.kernel is None:  # checked with the recipe
+        raise AssertionError(f"{recipe.platform} with {recipe.profile} is no live system")
+    kernels: tuple[str, ...] = (live.kernel,)
+    if live.kernel != _DEFAULT_KERNEL:
+        # base-system asks for the default kernel, and only one can be there.
+        options = Options(arch=recipe.arch, ignorepkg=frozenset({_DEFAULT_KERNEL}))
+        kernels = (live.kernel, _BASE_OF_KERNELS)
+    if stage == "live":
+        return (*live.packages, *kernels), options
+    return (*live.build_packages, live.initramfs), options
+
+
+def _require_services(live: Live, packages: Collection[str]) -> None:
+    """Raise for services whose known package is not among `packages`, before any is fetched."""
+    raise_all(
+        [
+            SpecError(
+                f"the service {service} is enabled without its package {package}",
+                code="SERVICE-PACKAGE",
+                where=f"live.services: {service}",
+                hint=f"add {package} to the packages of [live], or remove the service",
+            )
+            for service in live.services
+            if (package := live.service_packages.get(service, "")) and package not in packages
+        ]
+    )
 
 
 def make_lock(repositories: Sequence[OpenRepository], stages: Sequence[StagePlan]) -> Lock:

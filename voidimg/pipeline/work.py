@@ -1,7 +1,8 @@
 """Makes the artifacts of one platform from verified packages; runs inside the namespace.
 
 One tree goes through the stages: after ROOTFS and after PLATFORMFS it is packed, then it becomes
-the content of the disk image. Nothing here needs the network, the clock or the host's files.
+the content of the disk image. A live system has a tree of its own. Nothing here needs the network,
+the clock or the host's files.
 """
 
 from __future__ import annotations
@@ -9,11 +10,10 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from voidimg.disk.compress import Compression, compress_file, compressor
+from voidimg.disk.compress import compress_file, compressor
 from voidimg.disk.contents import measure_tree
 from voidimg.disk.identifiers import disk_identifiers
 from voidimg.disk.image import write_image
@@ -21,47 +21,18 @@ from voidimg.disk.plan import plan_disk
 from voidimg.errors import DiskFullError, LayoutError, ToolError, storing
 from voidimg.events import Listener, ignore, step
 from voidimg.fetch import Cache
-from voidimg.identity import Identity, ReleaseDate
-from voidimg.pipeline.artifacts import KINDS, ArtifactStore, Kind
+from voidimg.identity import Identity
+from voidimg.pipeline.artifacts import ArtifactStore, Kind
+from voidimg.pipeline.live import make_live_iso
+from voidimg.pipeline.order import WorkOrder
 from voidimg.rootfs import steps
 from voidimg.rootfs.ownership import package_paths
 from voidimg.rootfs.tar import write_tar
 from voidimg.spec.model import Disk, Recipe, Stage
-from voidimg.spec.templates import render_template
-from voidimg.xbps.installer import VerifiedPackage
 from voidimg.xbps.tree import Tree
 
 BLOCK_CACHE = "blocks"
 """Directory of compressed blocks below the cache."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkOrder:
-    """All that the work needs to know.
-
-    Attributes:
-        recipe: what to make.
-        date: fixes every time stamp and identifier.
-        templates: directories of templates, first match wins.
-        keys: fingerprint -> key plist, to be trusted by the system made.
-        packages: stage -> its packages, a transaction in its order.
-        targets: artifact -> key in the store under which it is kept.
-        compression: of every artifact.
-        cache: the cache directory.
-        work: an empty directory on the file system of the cache; emptied again at the end.
-        jobs: how many things to do at once.
-    """
-
-    recipe: Recipe
-    date: ReleaseDate
-    templates: tuple[Path, ...]
-    keys: Mapping[str, bytes]
-    packages: Mapping[str, tuple[VerifiedPackage, ...]]
-    targets: Mapping[Kind, str]
-    compression: Compression
-    cache: Path
-    work: Path
-    jobs: int
 
 
 def make_artifacts(order: WorkOrder, listener: Listener = ignore) -> None:
@@ -71,16 +42,20 @@ def make_artifacts(order: WorkOrder, listener: Listener = ignore) -> None:
         VoidimgError: what went wrong, by its class; nothing unfinished is kept.
     """
     workshop = _Workshop(order, listener)
-    last = max(KINDS.index(kind) for kind in order.targets)
-    makers: dict[Kind, Callable[[], None]] = {
-        "rootfs": workshop.make_rootfs,
-        "platformfs": workshop.make_platformfs,
-        "image": workshop.make_image,
-    }
+    makers: tuple[tuple[Kind, Callable[[], None]], ...] = (
+        ("rootfs", workshop.make_rootfs),
+        ("platformfs", workshop.make_platformfs),
+        ("image", workshop.make_image),
+    )
+    last = max((index for index, (kind, _) in enumerate(makers) if kind in order.targets),
+               default=-1)  # fmt: skip
     try:
         with storing(order.work, "build in"), _full_disk_told(order.work):
-            for kind in KINDS[: last + 1]:
-                makers[kind]()
+            for _, make in makers[: last + 1]:
+                make()
+            if "iso" in order.targets:
+                clear(order.work)
+                workshop.make_iso()
     finally:
         with step(listener, "clean up"):
             clear(order.work)
@@ -167,6 +142,11 @@ class _Workshop:
         image.unlink()
         self._keep("image", finished)
 
+    def make_iso(self) -> None:
+        finished = self._order.work / "iso.new"
+        make_live_iso(self._order, finished, self._listener)
+        self._keep("iso", finished)
+
     def _install(self, stage: str) -> None:
         with step(self._listener, f"{stage}: install"):
             steps.install_stage(
@@ -181,8 +161,7 @@ class _Workshop:
             )
 
     def _apply(self, stage: Stage, context: Mapping[str, object]) -> None:
-        known = {"recipe": self._recipe, "date": str(self._order.date), **context}
-        render = partial(_render, self._order.templates, known)
+        render = partial(self._order.render, context=context)
         steps.apply_stage(self._tree, stage, render=render, epoch=self._epoch)
         steps.finish(self._tree, epoch=self._epoch, listener=self._listener)
 
@@ -232,10 +211,6 @@ def _image_context(recipe: Recipe, disk: Disk, identity: Identity) -> dict[str, 
             "fstab_options": partition.fstab_options,
         }
     return {"partitions": partitions, "cmdline": recipe.boot.cmdline}
-
-
-def _render(directories: tuple[Path, ...], context: Mapping[str, object], name: str) -> str:
-    return render_template(directories, name, context)
 
 
 @contextmanager

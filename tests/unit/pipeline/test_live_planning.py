@@ -1,0 +1,121 @@
+"""What a live ISO asks for: its stages, its packages before any is fetched, its names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from voidimg.errors import CollectedError, ResolveError, SpecError, UsageError
+from voidimg.fetch import Location
+from voidimg.identity import ReleaseDate
+from voidimg.pipeline.artifacts import artifact_name, lock_name
+from voidimg.pipeline.build import build
+from voidimg.pipeline.options import BuildOptions
+from voidimg.pipeline.planning import plan_stages, stages_of
+from voidimg.pipeline.repositories import OpenRepository
+from voidimg.spec.catalog import Catalog
+from voidimg.spec.model import Recipe
+from voidimg.xbps.keys import PrivateKey, create_repository_key
+from voidimg.xbps.lock import LockedRepository
+from voidimg.xbps.plist import PlistDict
+from voidimg.xbps.resolver import Repository
+
+DATE = ReleaseDate.parse("20240314")
+BASE = Catalog().recipe("x86_64", "base").recipe
+SERVICES = ("acpid", "openssh", "eudev", "dhcpcd", "wpa_supplicant", "linux", "linux-base")
+
+
+def entry(name: str, *depends: str) -> PlistDict:
+    return {
+        "pkgver": f"{name}-1.0_1",
+        "architecture": "x86_64",
+        "run_depends": [f"{one}>=0" for one in depends],
+        "installed_size": 1,
+        "filename-size": 1,
+        "filename-sha256": "0" * 64,
+    }
+
+
+def repository(tmp_path: Path, *left_out: str) -> OpenRepository:
+    """All that the base profile asks for, but for `left_out`."""
+    live = BASE.live
+    assert live is not None
+    asked = {*live.packages, *live.build_packages, live.initramfs, "linux-mainline", *SERVICES}
+    index = {name: entry(name) for name in sorted(asked - set(left_out))}
+    services = [name for name in SERVICES if name in index and name != "linux-base"]
+    index["base-system"] = entry("base-system", *services)
+    path = tmp_path / "key.pem"
+    if not path.exists():
+        create_repository_key(path, 2048)
+    key = PrivateKey.read(path).public("test")
+    return OpenRepository(
+        location=Location.parse(str(tmp_path)),
+        locked=LockedRepository("r", "x86_64", "0" * 64, key.fingerprint),
+        key=key,
+        repository=Repository("r", index, {}, remote=False),
+    )
+
+
+def with_live(**changes: object) -> Recipe:
+    assert BASE.live is not None
+    return BASE.model_copy(update={"live": BASE.live.model_copy(update=changes)})
+
+
+def test_stages_follow_from_the_artifacts() -> None:
+    """An ISO has a tree of its own, and needs no package of the others."""
+    assert stages_of(["iso"]) == ("live", "live-build")
+    assert stages_of(["image"]) == stages_of(["rootfs"]) == ("rootfs", "platformfs")
+    assert stages_of(["rootfs", "iso"]) == ("rootfs", "platformfs", "live", "live-build")
+
+
+def test_names_are_those_of_void() -> None:
+    """The profile is part of an ISO's name; its lock stands beside it."""
+    musl = Catalog().recipe("x86_64-musl", "xfce").recipe
+    assert artifact_name("iso", musl, DATE, ".xz") == "void-live-x86_64-musl-20240314-xfce.iso"
+    assert lock_name(musl, DATE, ["iso"]) == "void-live-x86_64-musl-20240314-xfce.lock.json"
+    assert lock_name(musl, DATE, ["iso", "rootfs"]) == "void-x86_64-musl-20240314.lock.json"
+
+
+def test_build_packages_come_after_the_system(tmp_path: Path) -> None:
+    """They leave the tree again, so they are none of the live system's own."""
+    system, tools = plan_stages(BASE, [repository(tmp_path)], stages_of(["iso"]))
+    assert (system.stage, tools.stage) == ("live", "live-build")
+    names = {step.pkgname for step in tools.transaction.steps}
+    assert {"dracut", "syslinux", "memtest86+", "xz"} <= names
+    assert not names & {step.pkgname for step in system.transaction.steps}
+
+
+def test_another_kernel_takes_the_place_of_the_default(tmp_path: Path) -> None:
+    """base-system asks for linux, which would be a second kernel."""
+    recipe = with_live(kernel="linux-mainline")
+    system, _ = plan_stages(recipe, [repository(tmp_path)], stages_of(["iso"]))
+    names = {step.pkgname for step in system.transaction.steps}
+    assert {"linux-mainline", "linux-base"} <= names
+    assert "linux" not in names
+
+
+def test_a_kernel_that_no_repository_has(tmp_path: Path) -> None:
+    """Named before anything is fetched."""
+    recipe = with_live(kernel="linux9.9")
+    with pytest.raises((ResolveError, CollectedError), match=r"linux9\.9"):
+        plan_stages(recipe, [repository(tmp_path)], stages_of(["iso"]))
+
+
+def test_services_without_their_packages(tmp_path: Path) -> None:
+    """All at once, before anything is fetched."""
+    assert BASE.live is not None
+    recipe = with_live(services=(*BASE.live.services, "lightdm"))
+    with pytest.raises(SpecError, match="lightdm is enabled without its package") as caught:
+        plan_stages(recipe, [repository(tmp_path)], stages_of(["iso"]))
+    assert caught.value.code == "E-SPEC-SERVICE-PACKAGE"
+    with pytest.raises(CollectedError, match="2 errors"):
+        plan_stages(recipe, [repository(tmp_path, "acpid")], stages_of(["iso"]))
+
+
+def test_a_platform_without_live_systems_has_no_iso(tmp_path: Path) -> None:
+    """Said before anything is read."""
+    options = BuildOptions(cache=tmp_path / "c", out=tmp_path / "o", artifacts=("iso",))
+    with pytest.raises(UsageError, match="rpi-aarch64 with base has no iso") as caught:
+        build(Catalog().recipe("rpi-aarch64"), DATE, options)
+    assert caught.value.code == "E-USAGE-ARTIFACT"

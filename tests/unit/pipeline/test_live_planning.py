@@ -109,8 +109,9 @@ def test_services_without_their_packages(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="lightdm is enabled without its package") as caught:
         plan_stages(recipe, [repository(tmp_path)], stages_of(["iso"]))
     assert caught.value.code == "E-SPEC-SERVICE-PACKAGE"
-    with pytest.raises(CollectedError, match="2 errors"):
+    with pytest.raises(CollectedError) as both:
         plan_stages(recipe, [repository(tmp_path, "acpid")], stages_of(["iso"]))
+    assert len(both.value.errors) == 2
 
 
 def test_a_platform_without_live_systems_has_no_iso(tmp_path: Path) -> None:

@@ -20,10 +20,11 @@ install() {
     for file in lib.sh live.conf keymaps; do
         inst_simple "$moddir/$file" "/usr/lib/void-live/$file"
     done
-    inst_hook pre-pivot 01 "$moddir/live-user.sh"
-    inst_hook pre-pivot 02 "$moddir/live-display-manager.sh"
-    inst_hook pre-pivot 03 "$moddir/live-serial.sh"
-    inst_hook pre-pivot 04 "$moddir/live-locale.sh"
-    inst_hook pre-pivot 05 "$moddir/live-accessibility.sh"
-    inst_hook pre-pivot 06 "$moddir/live-nomodeset.sh"
+    # After 10, where some versions of dracut make the root writable.
+    inst_hook pre-pivot 31 "$moddir/live-user.sh"
+    inst_hook pre-pivot 32 "$moddir/live-display-manager.sh"
+    inst_hook pre-pivot 33 "$moddir/live-serial.sh"
+    inst_hook pre-pivot 34 "$moddir/live-locale.sh"
+    inst_hook pre-pivot 35 "$moddir/live-accessibility.sh"
+    inst_hook pre-pivot 36 "$moddir/live-nomodeset.sh"
 }

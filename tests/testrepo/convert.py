@@ -123,7 +123,7 @@ def assemble(
     """
     found, conf_files = _members(source, debs, prune)
     members = _placed([*found, *extra], source)
-    provided, required = _shared_libraries(members)
+    provided, required = _shared_libraries(members, source.sonames)
     variables = {
         name: value.replace("@KERNEL@", kernel_release) for name, value in source.triggers.items()
     }
@@ -215,8 +215,10 @@ def _architecture(debs: Sequence[Deb], members: Sequence[Member], native: str) -
     return native if any(elf.is_elf(m.content) for m in members) else "noarch"
 
 
-def _shared_libraries(members: Sequence[Member]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    provided: set[str] = set()
+def _shared_libraries(
+    members: Sequence[Member], sonames: Sequence[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    provided = set(sonames)
     required: set[str] = set()
     for member in members:
         if not elf.is_elf(member.content) or member.path.startswith(

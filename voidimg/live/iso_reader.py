@@ -69,11 +69,21 @@ class Iso:
     @cached_property
     def files(self) -> Mapping[str, int]:
         """Every file with its size in bytes, by path; directories are not named."""
+        return {
+            path: sum(int(extent.get_data_length()) for extent in _extents(self._record(path)))
+            for path in self._iso_paths
+        }
+
+    @cached_property
+    def _iso_paths(self) -> Mapping[str, str]:
+        """Real name -> ISO 9660 name: by real names pycdlib finds only the end of large files."""
         found = {}
-        for directory, _, names in self._pycdlib.walk(rr_path="/"):
+        for directory, _, names in self._pycdlib.walk(iso_path="/"):
             for name in names:
-                path = f"{directory.rstrip('/')}/{name}"
-                found[path] = int(self._record(path).get_data_length())
+                iso_path = f"{directory.rstrip('/')}/{name}"
+                record = self._pycdlib.get_record(iso_path=iso_path)
+                path = self._pycdlib.full_path_from_dirrecord(record, rockridge=True)
+                found[str(path)] = iso_path
         return dict(sorted(found.items()))
 
     @cached_property
@@ -100,7 +110,7 @@ class Iso:
                 f"{path} has more than {max_bytes} bytes", code="TOO-LARGE", where=str(self.path)
             )
         content = BytesIO()
-        self._pycdlib.get_file_from_iso_fp(content, rr_path=path)
+        self._pycdlib.get_file_from_iso_fp(content, iso_path=self._iso_paths[path])
         return content.getvalue()
 
     def copy(self, path: str, target: Path) -> None:
@@ -112,7 +122,7 @@ class Iso:
         """
         self._size(path)
         with target.open("xb") as file:
-            self._pycdlib.get_file_from_iso_fp(file, rr_path=path)
+            self._pycdlib.get_file_from_iso_fp(file, iso_path=self._iso_paths[path])
 
     def _size(self, path: str) -> int:
         if path not in self.files:
@@ -125,7 +135,14 @@ class Iso:
         return int(self._record(path).extent_location())
 
     def _record(self, path: str) -> Any:
-        return self._pycdlib.get_record(rr_path=path)
+        return self._pycdlib.get_record(iso_path=self._iso_paths[path])
+
+
+def _extents(record: Any) -> Iterator[Any]:
+    """The directory records of one file: several from 4 GiB on (ECMA-119, 9.1.6)."""
+    while record is not None:
+        yield record
+        record = record.data_continuation
 
 
 @contextmanager

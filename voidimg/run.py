@@ -17,7 +17,11 @@ from pathlib import Path
 from voidimg.errors import ToolError
 
 DEBIAN_PACKAGE_OF = {
+    "apt-config": "apt",
+    "apt-get": "apt",
+    "bsdtar": "libarchive-tools",
     "debugfs": "e2fsprogs",
+    "depmod": "kmod",
     "dtc": "device-tree-compiler",
     "dumpe2fs": "e2fsprogs",
     "e2fsck": "e2fsprogs",
@@ -27,6 +31,7 @@ DEBIAN_PACKAGE_OF = {
     "mdir": "mtools",
     "mke2fs": "e2fsprogs",
     "mkfs.vfat": "dosfstools",
+    "mount": "util-linux",
     "mmd": "mtools",
     "mtype": "mtools",
     "newgidmap": "uidmap",
@@ -36,6 +41,7 @@ DEBIAN_PACKAGE_OF = {
     "qemu-img": "qemu-utils",
     "qemu-system-aarch64": "qemu-system-arm",
     "resize2fs": "e2fsprogs",
+    "unshare": "util-linux",
     "zstd": "zstd",
 }
 """Which Debian package holds a program we call, for the hint of a missing one."""

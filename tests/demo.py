@@ -75,7 +75,7 @@ def main() -> None:
     stages.append(Stage("repository", time.monotonic() - started))
 
     events = OUT / "build-events.jsonl"
-    sources = ["-r", repository.path, "--repo-key", repository.key_plist]
+    sources: list[str | Path] = ["-r", repository.path, "--repo-key", repository.key_plist]
     artifacts = [
         word for kind in ("rootfs", "platformfs", "image") for word in ("--artifact", kind)
     ]
@@ -94,7 +94,15 @@ def main() -> None:
     typed(stages, "verify", ["verify", set_directory, "--key", public])
 
     image = next(set_directory.glob("*.img.xz"))
-    smoke = ["smoke", image, "--medium", "nvme", "--junit", OUT / "smoke.xml", "--json"]
+    smoke: list[str | Path] = [
+        "smoke",
+        image,
+        "--medium",
+        "nvme",
+        "--junit",
+        OUT / "smoke.xml",
+        "--json",
+    ]
     report = json.loads(typed(stages, "boot on NVMe", smoke))
 
     lines = (set_directory / "sha256sum.txt").read_text().splitlines()

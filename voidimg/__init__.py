@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from voidimg.identity import ReleaseDate
     from voidimg.pipeline.artifacts import Artifact
     from voidimg.pipeline.build import BuildResult, build
+    from voidimg.pipeline.forecast import Forecast, forecast_build
     from voidimg.pipeline.options import BuildOptions
     from voidimg.release.keys import (
         ReleaseKey,
@@ -76,6 +77,7 @@ _HOME = {
     "Compression": "voidimg.disk.compress",
     "Event": "voidimg.events",
     "Filesystem": "voidimg.disk.inspect",
+    "Forecast": "voidimg.pipeline.forecast",
     "Inspection": "voidimg.disk.inspect",
     "Listener": "voidimg.events",
     "Lock": "voidimg.xbps.lock",
@@ -111,6 +113,7 @@ _HOME = {
     "event_as_json": "voidimg.events",
     "exit_status_of": "voidimg.errors",
     "find_public_key": "voidimg.release.keys",
+    "forecast_build": "voidimg.pipeline.forecast",
     "format_size": "voidimg.units",
     "index_packages": "voidimg.xbps.repository",
     "inspect": "voidimg.disk.inspect",
@@ -146,6 +149,7 @@ __all__ = [
     "Compression",
     "Event",
     "Filesystem",
+    "Forecast",
     "Inspection",
     "Listener",
     "Lock",
@@ -181,6 +185,7 @@ __all__ = [
     "event_as_json",
     "exit_status_of",
     "find_public_key",
+    "forecast_build",
     "format_size",
     "index_packages",
     "inspect",

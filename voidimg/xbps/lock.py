@@ -1,42 +1,44 @@
 """The lock: which packages, from which state of which repositories, an image set is made of.
 
-The file is JSON, ``schema`` 1, written canonically with one repository or package a line, so that
-a line-wise diff of two locks reads as the change of packages. Equal locks have equal bytes::
+The file is JSON, ``schema`` 1, written canonically with one repository, platform or package a
+line, so that a line-wise diff of two locks reads as the change of packages. Equal locks have equal
+bytes::
 
     {"schema": 1,
      "repositories": [
       {"url": ..., "arch": ..., "repodata_sha256": ..., "key": fingerprint or null},
      ...
+     "platforms": [
+      {"platform": ..., "profile": ..., "arch": ...,
+       "rootfs": {"group": number, "requests": [...]}, "platformfs": the same},
+     ...
      "packages": [
-      {"pkgver": ..., "arch": ..., "repository": index, "size": bytes, "sha256": ...,
-       "stage": ..., "automatic": ...},
+      {"group": number, "pkgver": ..., "arch": ..., "repository": index, "size": bytes,
+       "sha256": ..., "stage": ..., "automatic": ...},
      ...
 
-The order of packages is that of their installation. Sizes are bytes of the package file.
+One lock serves all platforms of a set. Packages of a group are in the order of their installation;
+platforms that install the same packages in the same order share the group, so that an upgrade is
+one changed line. Sizes are bytes of the package file.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Literal, get_args
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 
-from voidimg.errors import CollectedError, PackageError, SpecError
+from voidimg.errors import PackageError, ResolveError
+from voidimg.xbps.lock_file import (
+    PACKAGE,
+    SCHEMA,
+    Stage,
+    check_references,
+    platform_row,
+    read_tables,
+)
 from voidimg.xbps.names import Pkgver, file_name, split_pkgver
 from voidimg.xbps.plan import Step
-from voidimg.xbps.version import compare
-
-SCHEMA = 1
-"""The only version of the format so far."""
-
-Stage = Literal["rootfs", "platformfs"]
-"""Where a package comes in: with the ROOTFS, or with the PLATFORMFS on top of it."""
-
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_ARCH = re.compile(r"[A-Za-z0-9_-]+")
-_KEY = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){15}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,10 @@ class LockedRepository:
 
 @dataclass(frozen=True, slots=True)
 class LockedPackage:
-    """A package: `repository` is an index into the lock's, `size` is in bytes."""
+    """A package: `repository` is an index into the lock's, `size` is in bytes.
+
+    Platforms name the `group` they install, so that several can share it.
+    """
 
     pkgver: str
     arch: str
@@ -63,6 +68,7 @@ class LockedPackage:
     sha256: str
     stage: Stage
     automatic: bool
+    group: int = 0
 
     @property
     def name(self) -> str:
@@ -76,21 +82,53 @@ class LockedPackage:
 
 
 @dataclass(frozen=True, slots=True)
+class LockedStage:
+    """What a stage of a platform asked for, and the group of packages that it got."""
+
+    group: int
+    requests: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LockedPlatform:
+    """A platform with a profile, and its packages; `arch` is that of XBPS (``aarch64-musl``)."""
+
+    platform: str
+    profile: str
+    arch: str
+    rootfs: LockedStage
+    platformfs: LockedStage
+
+    @property
+    def title(self) -> str:
+        """The platform in messages."""
+        return f"{self.platform} ({self.profile})"
+
+    def stage(self, name: Stage) -> LockedStage:
+        """The stage called `name`."""
+        return self.rootfs if name == "rootfs" else self.platformfs
+
+
+@dataclass(frozen=True, slots=True)
 class Lock:
-    """One repository state and the packages of it, in the order of installation."""
+    """One state of repositories, and the packages of it that platforms install, in order."""
 
     repositories: tuple[LockedRepository, ...]
     packages: tuple[LockedPackage, ...]
+    platforms: tuple[LockedPlatform, ...] = ()
 
     def encode(self) -> bytes:
         """The bytes of the lock file, ASCII with a newline at the end."""
-        repositories = ",\n  ".join(_line(asdict(one)) for one in self.repositories)
-        packages = ",\n  ".join(_line(asdict(one)) for one in self.packages)
-        text = (
-            f'{{\n "schema": {SCHEMA},\n "repositories": [\n  {repositories}\n ],\n'
-            f' "packages": [\n  {packages}\n ]\n}}\n'
+        tables = {
+            "repositories": [asdict(one) for one in self.repositories],
+            "platforms": [asdict(one) for one in self.platforms],
+            "packages": [_package_row(one) for one in self.packages],
+        }
+        text = ",\n".join(
+            f' "{name}": [\n  ' + ",\n  ".join(map(_line, rows)) + "\n ]"
+            for name, rows in tables.items()
         )
-        return text.encode()
+        return f'{{\n "schema": {SCHEMA},\n{text}\n}}\n'.encode()
 
     @classmethod
     def decode(cls, data: bytes, where: str) -> Lock:
@@ -100,15 +138,62 @@ class Lock:
             SpecError: no JSON, an unknown schema, missing or unknown keys, wrong types or values;
                 several in a CollectedError.
         """
-        document = _document(data, where)
-        repositories = _rows(document, "repositories", _REPOSITORY, where)
-        packages = _rows(document, "packages", _PACKAGE, where)
+        tables = read_tables(data, where)
         lock = cls(
-            tuple(LockedRepository(**row) for row in repositories),  # type: ignore[arg-type]
-            tuple(LockedPackage(**row) for row in packages),  # type: ignore[arg-type]
+            tuple(LockedRepository(**row) for row in tables["repositories"]),
+            tuple(LockedPackage(**row) for row in tables["packages"]),
+            tuple(_platform(row) for row in tables["platforms"]),
         )
-        _check_references(lock, where)
+        check_references(
+            len(lock.repositories),
+            [(one.group, one.stage, one.name, one.repository) for one in lock.packages],
+            [platform_row(asdict(one)) for one in lock.platforms],
+            where,
+        )
         return lock
+
+    @classmethod
+    def joined(cls, locks: Iterable[Lock]) -> Lock:
+        """One lock of all `locks`; equal repositories and equal groups are there once."""
+        joining = _Joining()
+        for lock in locks:
+            joining.add(lock)
+        return cls(
+            tuple(joining.repositories), tuple(joining.packages), tuple(joining.platforms)
+        )
+
+    def of_platform(self, platform: str, profile: str) -> Lock:
+        """What the lock says of one platform, as a lock of its own.
+
+        Raises:
+            ResolveError: the lock is for other platforms.
+        """
+        for one in self.platforms:
+            if (one.platform, one.profile) == (platform, profile):
+                return self._only(one)
+        known = ", ".join(one.title for one in self.platforms)
+        raise ResolveError(
+            f"the lock has no packages for {platform} ({profile})",
+            code="LOCK-PLATFORM",
+            where=platform,
+            hint=f"it is for {known}; make one with: voidimg lock {platform}",
+        )
+
+    def _only(self, one: LockedPlatform) -> Lock:
+        kept = [i for i, repository in enumerate(self.repositories) if repository.arch == one.arch]
+        groups = {one.rootfs.group: 0, one.platformfs.group: 1}
+        packages = [
+            replace(package, group=groups[number], repository=kept.index(package.repository))
+            for number in groups
+            for package in self.packages
+            if package.group == number
+        ]
+        platform = replace(
+            one,
+            rootfs=replace(one.rootfs, group=0),
+            platformfs=replace(one.platformfs, group=1),
+        )
+        return Lock(tuple(self.repositories[i] for i in kept), tuple(packages), (platform,))
 
     def package(self, name: str) -> LockedPackage | None:
         """The package called `name`."""
@@ -123,7 +208,9 @@ class Lock:
         return self.repositories[package.repository].url
 
 
-def locked(step: Step, repositories: Sequence[LockedRepository], stage: Stage) -> LockedPackage:
+def locked(
+    step: Step, repositories: Sequence[LockedRepository], stage: Stage, group: int = 0
+) -> LockedPackage:
     """What the lock says of an installation that the resolver planned.
 
     Raises:
@@ -139,8 +226,9 @@ def locked(step: Step, repositories: Sequence[LockedRepository], stage: Stage) -
         "sha256": step.entry.get("filename-sha256"),
         "stage": stage,
         "automatic": step.automatic,
+        "group": group,
     }
-    for key, check in _PACKAGE.items():
+    for key, check in PACKAGE.items():
         if (complaint := check(values[key])) is not None:
             raise PackageError(
                 f"{step.pkgver} cannot be locked: its {key} {complaint}",
@@ -151,61 +239,57 @@ def locked(step: Step, repositories: Sequence[LockedRepository], stage: Stage) -
     return LockedPackage(**values)  # type: ignore[arg-type]
 
 
-@dataclass(frozen=True, slots=True)
-class Upgrade:
-    """A package of both locks whose version or content differs."""
+class _Joining:
+    """Locks being joined."""
 
-    old: LockedPackage
-    new: LockedPackage
+    def __init__(self) -> None:
+        self.repositories: list[LockedRepository] = []
+        self.packages: list[LockedPackage] = []
+        self.platforms: list[LockedPlatform] = []
+        self._groups: dict[tuple[LockedPackage, ...], int] = {}
 
-    @property
-    def is_downgrade(self) -> bool:
-        """Whether the new version is the lower one."""
-        return compare(self.new.pkgver, self.old.pkgver) < 0
+    def add(self, lock: Lock) -> None:
+        """Join `lock` to the earlier ones."""
+        for repository in lock.repositories:
+            if repository not in self.repositories:
+                self.repositories.append(repository)
+        for one in lock.platforms:
+            groups = {name: self._group(lock, one, name) for name in STAGES}
+            self.platforms.append(
+                replace(
+                    one,
+                    rootfs=replace(one.rootfs, group=groups["rootfs"]),
+                    platformfs=replace(one.platformfs, group=groups["platformfs"]),
+                )
+            )
 
-    @property
-    def is_rebuild(self) -> bool:
-        """Whether the version is the same and only the file differs."""
-        return self.new.pkgver == self.old.pkgver
+    def _group(self, lock: Lock, one: LockedPlatform, stage: Stage) -> int:
+        """The number in the joined lock of a platform's packages of `stage`."""
+        packages = tuple(
+            replace(
+                package,
+                group=0,
+                repository=self.repositories.index(lock.repositories[package.repository]),
+            )
+            for package in lock.packages
+            if package.group == one.stage(stage).group
+        )
+        # Without packages there is nothing to share, and nothing that says of which stage it is.
+        known = self._groups.get(packages) if packages else None
+        if known is None:
+            known = len(self.platforms) * len(STAGES) + STAGES.index(stage)
+            self._groups[packages] = known
+            self.packages += [replace(package, group=known) for package in packages]
+        return known
 
 
-@dataclass(frozen=True, slots=True)
-class LockDifference:
-    """What changes from one lock to another; packages by name, sizes in bytes of package files."""
-
-    added: tuple[LockedPackage, ...]
-    removed: tuple[LockedPackage, ...]
-    upgraded: tuple[Upgrade, ...]
-    old_bytes: int
-    new_bytes: int
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether the same packages come in."""
-        return not (self.added or self.removed or self.upgraded)
-
-    @property
-    def download_bytes(self) -> int:
-        """What has to be fetched by who has the packages of the old lock."""
-        return sum(one.size for one in (*self.added, *(pair.new for pair in self.upgraded)))
+def _package_row(package: LockedPackage) -> dict[str, object]:
+    row = asdict(package)
+    return {"group": row.pop("group"), **row}
 
 
-def difference(old: Lock, new: Lock) -> LockDifference:
-    """What changes from `old` to `new`. Order, stage and repository of a package do not count."""
-    before = {package.name: package for package in old.packages}
-    after = {package.name: package for package in new.packages}
-    return LockDifference(
-        added=tuple(after[name] for name in sorted(after.keys() - before.keys())),
-        removed=tuple(before[name] for name in sorted(before.keys() - after.keys())),
-        upgraded=tuple(
-            Upgrade(before[name], after[name])
-            for name in sorted(before.keys() & after.keys())
-            if (before[name].pkgver, before[name].sha256)
-            != (after[name].pkgver, after[name].sha256)
-        ),
-        old_bytes=sum(package.size for package in old.packages),
-        new_bytes=sum(package.size for package in new.packages),
-    )
+def _platform(row: Mapping[str, object]) -> LockedPlatform:
+    return LockedPlatform(**platform_row(row, LockedStage))  # type: ignore[arg-type]
 
 
 def _line(row: Mapping[str, object]) -> str:
@@ -217,144 +301,3 @@ def _split(pkgver: str) -> Pkgver:
     if split is None:
         raise ValueError(f"{pkgver!r} is not a pkgver")
     return split
-
-
-# Reading. Each check returns what is wrong with a value, or None.
-
-Check = Callable[[object], str | None]
-
-
-def _text(value: object) -> str | None:
-    return None if isinstance(value, str) and value else "is not a text"
-
-
-def _of_form(form: re.Pattern[str], what: str) -> Check:
-    def check(value: object) -> str | None:
-        fits = isinstance(value, str) and form.fullmatch(value) is not None
-        return None if fits else f"is not {what}"
-
-    return check
-
-
-def _number(value: object) -> str | None:
-    # bool is an int to Python, not to JSON.
-    fits = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-    return None if fits else "is not a whole number from 0 up"
-
-
-def _is_pkgver(value: object) -> str | None:
-    return None if isinstance(value, str) and split_pkgver(value) else "is not a pkgver"
-
-
-def _boolean(value: object) -> str | None:
-    return None if isinstance(value, bool) else "is not true or false"
-
-
-def _stage(value: object) -> str | None:
-    known = get_args(Stage)
-    return None if value in known else f"is not one of {', '.join(known)}"
-
-
-def _or_null(check: Check) -> Check:
-    return lambda value: None if value is None else check(value)
-
-
-_ARCHITECTURE = _of_form(_ARCH, "an architecture")
-_DIGEST = _of_form(_SHA256, "a SHA-256 of 64 small hexadecimal digits")
-_REPOSITORY: Mapping[str, Check] = {
-    "url": _text,
-    "arch": _ARCHITECTURE,
-    "repodata_sha256": _DIGEST,
-    "key": _or_null(_of_form(_KEY, "a fingerprint")),
-}
-_PACKAGE: Mapping[str, Check] = {
-    "pkgver": _is_pkgver,
-    "arch": _ARCHITECTURE,
-    "repository": _number,
-    "size": _number,
-    "sha256": _DIGEST,
-    "stage": _stage,
-    "automatic": _boolean,
-}
-_KEYS = {"schema", "repositories", "packages"}
-
-
-def _document(data: bytes, where: str) -> dict[str, object]:
-    try:
-        document = json.loads(data)
-    except json.JSONDecodeError as error:
-        at = f"{where}:{error.lineno}:{error.colno}"
-        raise _wrong("LOCK-SYNTAX", f"this is no JSON: {error.msg}", at) from error
-    except UnicodeDecodeError as error:
-        raise _wrong("LOCK-SYNTAX", "this is not UTF-8", where) from error
-    except ValueError as error:  # a number of thousands of digits
-        raise _wrong("LOCK-SYNTAX", str(error), where) from error
-    except RecursionError as error:
-        raise _wrong("LOCK-SYNTAX", "this is nested too deeply for a lock", where) from error
-    if not isinstance(document, dict):
-        raise _wrong("LOCK-SYNTAX", "a lock is a JSON object", where)
-    schema = document.get("schema")
-    if schema != SCHEMA or isinstance(schema, bool):
-        raise _wrong(
-            "LOCK-SCHEMA",
-            f"schema {schema!r} of the lock is not known; this voidimg reads {SCHEMA}",
-            where,
-        )
-    odd = sorted(_KEYS ^ document.keys())
-    if odd:
-        raise _wrong("LOCK-KEY", f"missing or unknown keys: {', '.join(odd)}", where)
-    return document
-
-
-def _rows(
-    document: Mapping[str, object], table: str, checks: Mapping[str, Check], where: str
-) -> list[dict[str, object]]:
-    rows = document[table]
-    if not isinstance(rows, list):
-        raise _wrong("LOCK-TYPE", f"{table} is not a list", where)
-    _raise(
-        [
-            _wrong("LOCK-TYPE", complaint, f"{where}: {table}[{index}]")
-            for index, row in enumerate(rows)
-            for complaint in _complaints(row, checks)
-        ],
-        where,
-    )
-    return rows
-
-
-def _complaints(row: object, checks: Mapping[str, Check]) -> Iterable[str]:
-    if not isinstance(row, dict):
-        yield "is not an object"
-        return
-    for key in sorted(checks.keys() ^ row.keys()):
-        yield f"{key} is {'missing' if key in checks else 'not known'}"
-    for key in checks.keys() & row.keys():
-        complaint = checks[key](row[key])
-        if complaint is not None:
-            yield f"{key} {complaint}"
-
-
-def _check_references(lock: Lock, where: str) -> None:
-    problems: list[SpecError] = []
-    seen: set[str] = set()
-    for index, package in enumerate(lock.packages):
-        at = f"{where}: packages[{index}]"
-        if package.repository >= len(lock.repositories):
-            what = f"{package.pkgver} names repository {package.repository}, which is not listed"
-            problems.append(_wrong("LOCK-REFERENCE", what, at))
-        if package.name in seen:
-            problems.append(_wrong("LOCK-TWICE", f"{package.name} is listed twice", at))
-        seen.add(package.name)
-    _raise(problems, where)
-
-
-def _wrong(code: str, what: str, where: str) -> SpecError:
-    return SpecError(what, code=code, where=where, hint="write it anew with 'voidimg lock'")
-
-
-def _raise(problems: Sequence[SpecError], where: str) -> None:
-    if len(problems) == 1:
-        raise problems[0]
-    if problems:
-        raise CollectedError(f"{where}: {len(problems)} errors", problems)

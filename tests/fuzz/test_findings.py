@@ -15,11 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from tests.fuzz.installing import unpack_package
 from tests.fuzz.scratch import with_tar_checksums
 from tests.fuzz.targets import refusing
 from voidimg.disk.table import blank_crc, read_table
+from voidimg.disk.tree_files import TarFiles
 from voidimg.disk.volumes import read_fat
 from voidimg.errors import CollectedError, LayoutError, PackageError, SpecError, VerifyError
 from voidimg.release.sums import decode_sums
@@ -256,6 +258,19 @@ def test_deep_directories_of_file_lists_are_not_all_remembered(tmp_path: Path) -
     change = Change("a", "a-1_1", listed, None, update=False, preserve=False)
     with Tree(tmp_path) as tree, pytest.raises(PackageError, match="too many"):
         plan_files(tree, [change])
+
+
+def test_names_in_a_tar_are_not_all_remembered(tmp_path: Path) -> None:
+    """Looking into a tar kept every name, and a name can be a compressed megabyte of one letter."""
+    path = tmp_path / "x.tar.zst"
+    compressor = zstandard.ZstdCompressor(level=1)
+    member = with_tar_checksums(pax("path", b"a" * (2**20 - 30)) + tarwriter.file_header("x", 0))
+    with path.open("wb") as file, compressor.stream_writer(file, closefd=False) as out:
+        for _ in range(130):
+            out.write(member)
+        out.write(tarwriter.END)
+    with pytest.raises(LayoutError, match="fill memory"):
+        TarFiles.of(path, ())
 
 
 REFUSED_PATHS: dict[str, Callable[[str], object]] = {

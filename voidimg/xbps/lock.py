@@ -25,17 +25,19 @@ one changed line. Sizes are bytes of the package file.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from voidimg.errors import PackageError, ResolveError
+from voidimg.errors import PackageError, ResolveError, SpecError
 from voidimg.xbps.lock_file import (
     PACKAGE,
     SCHEMA,
+    STAGES,
+    Row,
     Stage,
-    check_references,
-    platform_row,
+    raise_all,
     read_tables,
+    wrong,
 )
 from voidimg.xbps.names import Pkgver, file_name, split_pkgver
 from voidimg.xbps.plan import Step
@@ -144,12 +146,7 @@ class Lock:
             tuple(LockedPackage(**row) for row in tables["packages"]),
             tuple(_platform(row) for row in tables["platforms"]),
         )
-        check_references(
-            len(lock.repositories),
-            [(one.group, one.stage, one.name, one.repository) for one in lock.packages],
-            [platform_row(asdict(one)) for one in lock.platforms],
-            where,
-        )
+        raise_all([*_wrong_packages(lock, where), *_wrong_platforms(lock, where)], where)
         return lock
 
     @classmethod
@@ -158,9 +155,7 @@ class Lock:
         joining = _Joining()
         for lock in locks:
             joining.add(lock)
-        return cls(
-            tuple(joining.repositories), tuple(joining.packages), tuple(joining.platforms)
-        )
+        return cls(tuple(joining.repositories), tuple(joining.packages), tuple(joining.platforms))
 
     def of_platform(self, platform: str, profile: str) -> Lock:
         """What the lock says of one platform, as a lock of its own.
@@ -288,8 +283,51 @@ def _package_row(package: LockedPackage) -> dict[str, object]:
     return {"group": row.pop("group"), **row}
 
 
-def _platform(row: Mapping[str, object]) -> LockedPlatform:
-    return LockedPlatform(**platform_row(row, LockedStage))  # type: ignore[arg-type]
+def _platform(row: Row) -> LockedPlatform:
+    stages = {
+        name: LockedStage(row[name]["group"], tuple(row[name]["requests"])) for name in STAGES
+    }
+    return LockedPlatform(row["platform"], row["profile"], row["arch"], **stages)
+
+
+def _wrong_packages(lock: Lock, where: str) -> Iterator[SpecError]:
+    seen: set[tuple[int, str]] = set()
+    for index, package in enumerate(lock.packages):
+        at = f"{where}: packages[{index}]"
+        if package.repository >= len(lock.repositories):
+            what = f"{package.pkgver} names repository {package.repository}, which is not listed"
+            yield wrong("LOCK-REFERENCE", what, at)
+        if (package.group, package.name) in seen:
+            yield wrong("LOCK-TWICE", f"{package.name} is listed twice", at)
+        seen.add((package.group, package.name))
+
+
+def _wrong_platforms(lock: Lock, where: str) -> Iterator[SpecError]:
+    titles: set[str] = set()
+    for index, one in enumerate(lock.platforms):
+        at = f"{where}: platforms[{index}]"
+        if one.title in titles:
+            yield wrong("LOCK-TWICE", f"{one.title} is listed twice", at)
+        titles.add(one.title)
+        names: dict[Stage, set[str]] = {stage: set() for stage in STAGES}
+        for stage, package in (
+            (stage, package)
+            for stage in STAGES
+            for package in lock.packages
+            if package.group == one.stage(stage).group
+        ):
+            names[stage].add(package.name)
+            if package.stage != stage:
+                what = (
+                    f"{package.pkgver} is of the stage {package.stage}, but {stage} has its group"
+                )
+                yield wrong("LOCK-REFERENCE", what, at)
+            known = lock.repositories[package.repository : package.repository + 1]
+            if known and known[0].arch != one.arch:
+                what = f"{package.pkgver} comes from a repository for {known[0].arch}"
+                yield wrong("LOCK-REFERENCE", what, at)
+        for name in sorted(names["rootfs"] & names["platformfs"]):
+            yield wrong("LOCK-TWICE", f"{name} is in both stages", at)
 
 
 def _line(row: Mapping[str, object]) -> str:

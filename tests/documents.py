@@ -68,7 +68,7 @@ def _errors_of(module: ast.Module) -> Iterator[tuple[str, int, str]]:
 
 def _text(node: ast.expr) -> str:
     if isinstance(node, ast.Constant):
-        return str(node.value)
+        return repr(node.value) if isinstance(node.value, bytes) else str(node.value)
     if isinstance(node, ast.JoinedStr):
         return "".join(_text(part) for part in node.values)
     if isinstance(node, ast.BinOp):

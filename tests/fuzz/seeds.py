@@ -19,7 +19,7 @@ from voidimg.disk.table import SECTOR_BYTES
 from voidimg.errors import VoidimgError
 from voidimg.spec.catalog import Catalog
 from voidimg.xbps.compression import open_stream
-from voidimg.xbps.lock import Lock, LockedPackage, LockedRepository
+from voidimg.xbps.lock import Lock, LockedPackage, LockedPlatform, LockedRepository, LockedStage
 
 VECTORS = Path(__file__).parent.parent / "vectors" / "xbps"
 _MAX_SEED_BYTES = 64 * 1024
@@ -130,7 +130,10 @@ def _config() -> Iterator[bytes]:
 def _locks() -> Iterator[bytes]:
     repository = LockedRepository("https://example.org", "x86_64", "0" * 64, None)
     package = LockedPackage("a-1.0_1", "x86_64", 0, 1, "1" * 64, "rootfs", automatic=False)
-    yield Lock((repository,), (package,)).encode()
+    boot = LockedPackage("b-1.0_1", "x86_64", 0, 1, "2" * 64, "platformfs", True, group=1)
+    stages = (LockedStage(0, ("a>=0",)), LockedStage(1, ()))
+    platform = LockedPlatform("pc", "base", "x86_64", *stages)
+    yield Lock((repository,), (package, boot), (platform,)).encode()
     yield Lock((), ()).encode()
 
 

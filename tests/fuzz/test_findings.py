@@ -6,6 +6,7 @@ Time is bounded by the input's size here: what took minutes or gigabytes must ta
 from __future__ import annotations
 
 import io
+import json
 import struct
 import time
 import tracemalloc
@@ -35,6 +36,7 @@ from voidimg.xbps.binpkg import MAX_DEPTH, BinaryPackage
 from voidimg.xbps.compression import Stream
 from voidimg.xbps.contents import Kind, Listed, decode_list
 from voidimg.xbps.fileplan import Change, plan_files
+from voidimg.xbps.lock import Lock
 from voidimg.xbps.lz4 import MAGIC, XxHash32
 from voidimg.xbps.repodata import Repodata
 from voidimg.xbps.tree import Tree
@@ -271,6 +273,37 @@ def test_names_in_a_tar_are_not_all_remembered(tmp_path: Path) -> None:
         out.write(tarwriter.END)
     with pytest.raises(LayoutError, match="fill memory"):
         TarFiles.of(path, ())
+
+
+def lock_of(packages: str) -> bytes:
+    """A lock file with these rows of packages."""
+    return b'{"schema": 1, "repositories": [], "platforms": [], "packages": [%b]}' % (
+        packages.encode()
+    )
+
+
+@pytest.mark.parametrize("pkgver", ["a-1/../../b_1", "a/../b-1.0_1", "/a-1.0_1"])
+def test_a_slash_in_a_locked_pkgver_is_refused(pkgver: str) -> None:
+    """The file name of the package is made of it."""
+    row = {
+        "group": 0,
+        "pkgver": pkgver,
+        "arch": "x86_64",
+        "repository": 0,
+        "size": 1,
+        "sha256": "0" * 64,
+        "stage": "rootfs",
+        "automatic": False,
+    }
+    with pytest.raises(SpecError, match="not a pkgver"):
+        Lock.decode(lock_of(json.dumps(row)), "x")
+
+
+def test_errors_of_a_lock_are_not_all_remembered() -> None:
+    """Each missing key of each row became an error."""
+    with cheaply(), pytest.raises(CollectedError) as caught:
+        Lock.decode(lock_of("{}," * 100_000 + "{}"), "x")
+    assert len(caught.value.errors) == 100
 
 
 REFUSED_PATHS: dict[str, Callable[[str], object]] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any, Literal, get_args
 
 from voidimg.errors import CollectedError, SpecError
@@ -22,6 +23,8 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
 Row = dict[str, Any]
 """A row of a table, its keys and values checked."""
 
+_MOST_PROBLEMS = 100
+"""Errors told of one table: nobody reads more, and a hostile file could hold millions."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ARCH = re.compile(r"[A-Za-z0-9_-]+")
 _KEY = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){15}")
@@ -48,7 +51,8 @@ def _number(value: object) -> str | None:
 
 
 def _is_pkgver(value: object) -> str | None:
-    return None if isinstance(value, str) and split_pkgver(value) else "is not a pkgver"
+    fits = isinstance(value, str) and "/" not in value and split_pkgver(value)
+    return None if fits else "is not a pkgver"
 
 
 def _boolean(value: object) -> str | None:
@@ -149,14 +153,12 @@ def _rows(
     rows = document[table]
     if not isinstance(rows, list):
         raise wrong("LOCK-TYPE", f"{table} is not a list", where)
-    raise_all(
-        [
-            wrong("LOCK-TYPE", complaint, f"{where}: {table}[{index}]")
-            for index, row in enumerate(rows)
-            for complaint in _complaints(row, checks)
-        ],
-        where,
+    problems = (
+        wrong("LOCK-TYPE", complaint, f"{where}: {table}[{index}]")
+        for index, row in enumerate(rows)
+        for complaint in _complaints(row, checks)
     )
+    raise_all(list(islice(problems, _MOST_PROBLEMS)), where)
     return rows
 
 

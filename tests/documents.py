@@ -63,12 +63,13 @@ def _errors_of(module: ast.Module) -> Iterator[tuple[str, int, str]]:
             continue
         for keyword in node.keywords:
             if keyword.arg == "code" and isinstance(keyword.value, ast.Constant):
-                yield f"{made.family}-{keyword.value.value}", made.exit_status, _text(node.args[0])
+                code = _text(keyword.value)
+                yield f"{made.family}-{code}", made.exit_status, _text(node.args[0])
 
 
 def _text(node: ast.expr) -> str:
     if isinstance(node, ast.Constant):
-        return repr(node.value) if isinstance(node.value, bytes) else str(node.value)
+        return node.value if isinstance(node.value, str) else repr(node.value)
     if isinstance(node, ast.JoinedStr):
         return "".join(_text(part) for part in node.values)
     if isinstance(node, ast.BinOp):

@@ -6,7 +6,7 @@ import hashlib
 import io
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -20,13 +20,18 @@ from voidimg.xbps.plan import Step
 from voidimg.xbps.plist import PlistDict, PlistValue
 
 _PKGVER = "fuzzed-1.0_1"
-_MAX_BYTES = 2**20
+_MAX_BYTES = 64 * 2**20
 
 
-def unpack_package(payload: bytes, refusing: Callable[[], AbstractContextManager[None]]) -> None:
+def unpack_package(
+    payload: bytes,
+    refusing: Callable[[], AbstractContextManager[None]],
+    noextract: Sequence[str] = (),
+) -> None:
     """Install the members of the tar `payload`, under a file list that says what they are.
 
-    `refusing` ends its block at errors of voidimg. What lies beside the tree may not change.
+    `refusing` ends its block at errors of voidimg; `noextract` is as of the installer. What lies
+    beside the tree may not change.
     """
     members = _members(payload)
     if not members:
@@ -57,7 +62,13 @@ def unpack_package(payload: bytes, refusing: Callable[[], AbstractContextManager
     step = Step(_PKGVER, "fuzzed", "install", None, entry, automatic=False)
     before = _state(outside), sorted(os.listdir(scratch()))
     with refusing():
-        install(root, [VerifiedPackage(package, step)], arch="x86_64", runner=None)
+        install(
+            root,
+            [VerifiedPackage(package, step)],
+            arch="x86_64",
+            runner=None,
+            noextract=noextract,
+        )
     assert (_state(outside), sorted(os.listdir(scratch()))) == before
 
 

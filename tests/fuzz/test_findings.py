@@ -95,13 +95,13 @@ def test_a_malformed_repository_url_is_an_error_in_words(url: str) -> None:
         config.remote_directory(url)
 
 
-def test_lz4_blocks_of_one_byte_take_linear_time() -> None:
+def test_small_lz4_blocks_take_linear_time() -> None:
     """Every block was appended to all that had been read so far."""
     flags = bytes((0x40, 0x40))
     head = MAGIC + flags + bytes([XxHash32().update(flags).value() >> 8 & 255])
-    data = head + struct.pack("<IB", 0x80000001, 7) * 300_000 + bytes(4)
+    data = head + (struct.pack("<I", 0x80001000) + bytes(4096)) * 8192 + bytes(4)
     with cheaply():
-        assert Stream(io.BytesIO(data), where="x").read(2**24) == b"\7" * 300_000
+        assert len(Stream(io.BytesIO(data), where="x").read(2**26)) == 2**25
 
 
 @pytest.mark.parametrize("sector", [2**64 - 1, 2**63, 2**55, 2**54, 2**40])
@@ -273,6 +273,24 @@ def test_names_in_a_tar_are_not_all_remembered(tmp_path: Path) -> None:
         out.write(tarwriter.END)
     with pytest.raises(LayoutError, match="fill memory"):
         TarFiles.of(path, ())
+
+
+def test_files_that_are_not_extracted_take_linear_time() -> None:
+    """Each was compared with all that were still to come, for a hard link might need it."""
+    payload = b"".join(
+        tarwriter.file_header(f"./man/{number}", 8) + tarwriter.padded(b"%08d" % number)
+        for number in range(12_000)
+    )
+    with cheaply():
+        unpack_package(payload + tarwriter.END, refusing, noextract=("/man/*",))
+
+
+def test_many_repositories_take_linear_time() -> None:
+    """Each was looked for among all before it."""
+    text = "".join(f"repository={number}\n" for number in range(100_000))
+    with cheaply():
+        found = config.parse_files({"/etc/xbps.d/a.conf": text + "repository=0\nrepository=\n"})
+    assert len(found.repositories) == 100_001
 
 
 def lock_of(packages: str) -> bytes:

@@ -223,8 +223,8 @@ class _Shapes:
             raise self._hostile(
                 f"{name!r} is a hard link to {member.target!r}, which is no file before it", "LINK"
             )
-        elif not member.target:
-            raise self._hostile(f"{name!r} is a symlink to nothing", "LINK")
+        elif not 0 < len(member.target) <= MAX_NAME_BYTES:
+            raise self._hostile(f"{name!r} is a symlink to nothing, or to no path", "LINK")
 
     def _check_name(self, name: str) -> None:
         if (

@@ -125,18 +125,16 @@ def combine(settings: Iterable[Setting]) -> Configuration:
     last: dict[str, Setting] = {}
     providers: dict[str, str] = {}
     for setting in settings:
-        if setting.key == "repository":
-            if setting.value not in lists["repository"]:
-                lists["repository"].append(setting.value)
-        elif setting.key in lists:
-            lists[setting.key] += [setting.value] if setting.value else []
+        if setting.key in lists:
+            if setting.value or setting.key == "repository":
+                lists[setting.key].append(setting.value)
         elif setting.key == "virtualpkg":
             providers.update([setting.provider] if setting.provider else [])
         else:
             last[setting.key] = setting
     architecture = last.get("architecture")
     return Configuration(
-        repositories=tuple(lists["repository"]),
+        repositories=tuple(dict.fromkeys(lists["repository"])),
         ignorepkg=tuple(lists["ignorepkg"]),
         virtualpkg=providers,
         noextract=tuple(lists["noextract"]),

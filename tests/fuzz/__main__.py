@@ -7,10 +7,14 @@ with ``--keep`` a minimised corpus of small ones goes to ``tests/fuzz/corpus``.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,7 +68,7 @@ def fuzz(name: str, seconds: int) -> Outcome:
         directory.mkdir(parents=True, exist_ok=True)
     write_seeds(name, seeds)
     log = BUILD / name / "log"
-    with log.open("wb") as out:
+    with log.open("wb") as out, _scratch() as environment:
         ended = subprocess.run(
             [
                 *_engine(name),
@@ -78,6 +82,7 @@ def fuzz(name: str, seconds: int) -> Outcome:
             stdout=out,
             stderr=subprocess.STDOUT,
             timeout=seconds + 300,
+            env=environment,
         )
     text = log.read_text(errors="replace")
     written = re.findall(r"Test unit written to (\S+)", text)
@@ -99,7 +104,10 @@ def keep(name: str) -> None:
     kept = CORPUS / name
     sources = [BUILD / name / "corpus", kept, BUILD / name / "seeds"]
     command = [*_engine(name), "-merge=1", *map(str, (minimal, *sources))]
-    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+    with _scratch() as environment, (BUILD / name / "merge-log").open("wb") as out:
+        subprocess.run(
+            command, stdout=out, stderr=subprocess.STDOUT, check=True, timeout=600, env=environment
+        )
     for old in kept.iterdir():
         old.unlink()
     total = 0
@@ -108,6 +116,15 @@ def keep(name: str) -> None:
         total += size
         if total <= _KEPT_BYTES and size <= _KEPT_INPUT_BYTES:
             shutil.copyfile(path, kept / path.name)
+
+
+@contextmanager
+def _scratch() -> Iterator[dict[str, str]]:
+    """An environment for one run, whose temporary files are in memory and removed after it."""
+    memory = Path("/dev/shm")
+    place = memory if memory.is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="fuzz.", dir=place) as directory:
+        yield {**os.environ, "TMPDIR": directory}
 
 
 def _engine(name: str) -> list[str]:

@@ -6,7 +6,10 @@ Only voidimg and the pure Python libraries below it are instrumented.
 from __future__ import annotations
 
 import importlib
+import shlex
 import sys
+
+from tests.fuzz.scratch import scratch
 
 _INSTRUMENTED = ["voidimg", "tests.fuzz.targets", "tests.fuzz.installing", "tomllib", "minisign"]
 
@@ -17,8 +20,17 @@ def main() -> None:
     with atheris.instrument_imports(include=_INSTRUMENTED):
         targets = importlib.import_module("tests.fuzz.targets").TARGETS
     name, *arguments = sys.argv[1:]
-    atheris.Setup([sys.argv[0], *arguments], targets[name])
+    atheris.Setup([_program(name), *arguments], targets[name])
     atheris.Fuzz()
+
+
+def _program(name: str) -> str:
+    """An executable that starts this target; libFuzzer runs its program again to merge."""
+    program = scratch() / f"fuzz-{name}"
+    command = shlex.join([sys.executable, "-m", "tests.fuzz.engine", name])
+    program.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+    program.chmod(0o755)
+    return str(program)
 
 
 if __name__ == "__main__":

@@ -19,9 +19,8 @@ _CHECKSUM = slice(148, 156)
 
 @functools.cache
 def _directory() -> tempfile.TemporaryDirectory[str]:
-    """One for the whole process, in memory where there is such a place."""
-    memory = Path("/dev/shm")
-    return tempfile.TemporaryDirectory(prefix="fuzz.", dir=memory if memory.is_dir() else None)
+    """One for the whole process. libFuzzer ends without removing it: see `tests.fuzz.__main__`."""
+    return tempfile.TemporaryDirectory(prefix="fuzz.")
 
 
 def scratch() -> Path:

@@ -25,6 +25,7 @@ from voidimg.disk.table import blank_crc, read_table
 from voidimg.disk.tree_files import TarFiles
 from voidimg.disk.volumes import read_fat
 from voidimg.errors import CollectedError, LayoutError, PackageError, SpecError, VerifyError
+from voidimg.release.keys import read_public_key
 from voidimg.release.sums import decode_sums
 from voidimg.spec.catalog import Catalog
 from voidimg.spec.tree import parse_document
@@ -146,6 +147,25 @@ def test_millions_of_wrong_lines_are_not_all_remembered() -> None:
     assert len(caught.value.errors) == 20
     with pytest.raises(VerifyError):
         decode_sums(b"a\n", "sums")
+
+
+@pytest.mark.parametrize("name", [".", "..", "a\x1b[2J", "a\x07"])
+def test_sums_of_no_file_are_wrong_lines(name: str) -> None:
+    """Names that mean a directory, or that steer a terminal, were taken."""
+    with pytest.raises(VerifyError, match="not a line"):
+        decode_sums(f"SHA256 ({name}) = {'0' * 64}\n".encode(), "sums")
+
+
+@pytest.mark.parametrize("written", ["line", "file", "bare file"])
+def test_what_only_looks_like_a_minisign_key_is_an_error_in_words(
+    tmp_path: Path, written: str
+) -> None:
+    """The library's ParseError came out, or the key was said not to be the key that it is."""
+    line = "RW" + "A" * 54
+    path = tmp_path / "x.pub"
+    path.write_text(line if written == "bare file" else f"untrusted comment: x\n{line}\n")
+    with pytest.raises(VerifyError, match="it is some other text"):
+        read_public_key(line if written == "line" else path)
 
 
 @pytest.mark.parametrize("number", ["0x" + "f" * 50_000, "0b" + "1" * 50_000, "9" * 30])

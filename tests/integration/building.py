@@ -44,12 +44,14 @@ def build_words(
         jobs: how many things to do at once.
         before: further global options.
     """
-    own = ["--platforms-and-profiles", SPEC, "--profile", "tiny"] if platform == "tiny" else []
-    return [
-        *("--cache", place / "cache", "--out", place / "out", "--jobs", str(jobs), *before),
-        *("build", platform, *own, "--date", DATE, "--compression", compression),
-        *("-r", location or repository.path, "--repo-key", repository.key_plist, *more),
-    ]
+    own: list[str | Path] = []
+    if platform == "tiny":
+        own = ["--platforms-and-profiles", SPEC, "--profile", "tiny"]
+    words: list[str | Path] = ["--cache", place / "cache", "--out", place / "out"]
+    words += ["--jobs", str(jobs), *before]
+    words += ["build", platform, *own, "--date", DATE, "--compression", compression]
+    words += ["-r", location or repository.path, "--repo-key", repository.key_plist, *more]
+    return words
 
 
 def names_of(compression: str) -> set[str]:

@@ -37,7 +37,7 @@ from voidimg.pipeline.repositories import (
 )
 from voidimg.pipeline.trust import Trust, fetch_verified
 from voidimg.pipeline.work import WorkOrder, make_artifacts
-from voidimg.pipeline.workplace import workplace
+from voidimg.pipeline.workplace import remove_abandoned, workplace
 from voidimg.sandbox import namespace
 from voidimg.spec.compose import ResolvedRecipe
 from voidimg.spec.model import Recipe
@@ -110,6 +110,7 @@ class _Build:
         if missing:
             self._make(plan or self._plan(files, trust), {kind: keys[kind] for kind in missing})
         else:
+            remove_abandoned(self._cache, self._listener)
             self._listener(StepFinished("build", 0.0, cached=True))
         self._remember(files, trust, lock)
         return self._publish(lock, keys, set(missing))

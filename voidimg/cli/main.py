@@ -53,6 +53,17 @@ def _default_cache() -> Path:
     return Path(base) / "voidimg"
 
 
+def _print_completion(ctx: click.Context, shell: str | None) -> None:
+    if shell is None or ctx.resilient_parsing:
+        return
+    from click.shell_completion import get_completion_class
+
+    found = get_completion_class(shell)
+    if found is not None:
+        click.echo(found(cli, {}, "voidimg", "_VOIDIMG_COMPLETE").source())
+    ctx.exit()
+
+
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--cache",
@@ -77,6 +88,14 @@ def _default_cache() -> Path:
 @click.option("--events", type=click.File("w"), help="Write every event as a JSON line to FILE.")
 @click.option("-v", "--verbose", count=True, help="Say more.")
 @click.option("-q", "--quiet", is_flag=True, help="Say only what is wrong.")
+@click.option(
+    "--completion",
+    type=click.Choice(["bash", "zsh", "fish"]),
+    is_eager=True,
+    expose_value=False,
+    callback=lambda ctx, _option, shell: _print_completion(ctx, shell),
+    help="Print the completion script of this shell, for example for `source <(...)`.",
+)
 @click.version_option(voidimg.__version__, prog_name="voidimg")
 @click.pass_context
 def cli(

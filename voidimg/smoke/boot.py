@@ -27,7 +27,7 @@ from voidimg.smoke.emulator import (
     path_of,
     started,
 )
-from voidimg.smoke.firmware import load
+from voidimg.smoke.firmware import load, require_root
 from voidimg.smoke.shell import Shell, wait_for_login
 from voidimg.smoke.statements import Expectation, fill_in, judge
 from voidimg.smoke.verdict import BootVerdict, Check, GuestError, SmokeReport
@@ -204,6 +204,7 @@ class _Subject:
         overlay = files.enter_context(NamelessFile(self.scratch)).path
         make_overlay(self.base, medium_bytes(self.base.stat().st_size), overlay)
         loaded = load(open_boot_files(self.base), machine, self.recipe.arch)
+        require_root(loaded.cmdline, read_table(self.base))
         dtb = nameless(loaded.dtb)
         if dtb is not None:
             edit_dtb(dtb, machine.dtb_edits)

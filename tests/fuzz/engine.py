@@ -1,6 +1,7 @@
 """Runs one target under atheris: ``python -m tests.fuzz.engine NAME [libFuzzer arguments]``.
 
-Only voidimg and the pure Python libraries below it are instrumented.
+Only voidimg and the pure Python libraries below it are instrumented, and nothing of them may be
+imported before that.
 """
 
 from __future__ import annotations
@@ -8,8 +9,8 @@ from __future__ import annotations
 import importlib
 import shlex
 import sys
-
-from tests.fuzz.scratch import scratch
+import tempfile
+from pathlib import Path
 
 _INSTRUMENTED = ["voidimg", "tests.fuzz.targets", "tests.fuzz.installing", "tomllib", "minisign"]
 
@@ -26,7 +27,7 @@ def main() -> None:
 
 def _program(name: str) -> str:
     """An executable that starts this target; libFuzzer runs its program again to merge."""
-    program = scratch() / f"fuzz-{name}"
+    program = Path(tempfile.mkdtemp(prefix="fuzz.")) / name
     command = shlex.join([sys.executable, "-m", "tests.fuzz.engine", name])
     program.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
     program.chmod(0o755)

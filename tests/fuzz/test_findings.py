@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from tests.command import voidimg
 from tests.fuzz.installing import unpack_package
 from tests.fuzz.scratch import with_tar_checksums
 from tests.fuzz.targets import refusing
@@ -342,6 +343,18 @@ def test_errors_of_a_lock_are_not_all_remembered() -> None:
     with cheaply(), pytest.raises(CollectedError) as caught:
         Lock.decode(lock_of("{}," * 100_000 + "{}"), "x")
     assert len(caught.value.errors) == 100
+
+
+def test_names_that_are_not_utf8_are_shown_in_every_locale(tmp_path: Path) -> None:
+    """Where the terminal's encoding is strict, printing one was a traceback."""
+    path = tmp_path / "x.tar"
+    name = b"etc/runit/runsvdir/default/s\xff"
+    member = pax("path", name) + tarwriter.file_header("x", 0)
+    path.write_bytes(with_tar_checksums(member + tarwriter.END))
+    strict = {"PYTHONIOENCODING": "utf-8:strict"}
+    assert "s\\udcff" in voidimg("inspect", path, env=strict).stdout
+    found = json.loads(voidimg("inspect", "--json", path, env=strict).stdout)
+    assert found["services"] == ["s\udcff"]
 
 
 REFUSED_PATHS: dict[str, Callable[[str], object]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from pathlib import Path
@@ -127,6 +128,9 @@ def cli(
 
 def entry_point(argv: list[str] | None = None) -> None:
     """Run the command; every `VoidimgError` becomes a message and its documented exit status."""
+    # Names in packages and images need not be UTF-8; what cannot be written is escaped, as in JSON.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     status: Any
     try:
         status = cli.main(args=argv, prog_name="voidimg", standalone_mode=False)

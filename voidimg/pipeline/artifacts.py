@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -14,6 +11,7 @@ from typing import Literal, get_args
 from voidimg.errors import storing
 from voidimg.fetch import Cache
 from voidimg.identity import ReleaseDate
+from voidimg.pipeline.outputs import replace_by_bytes, replace_by_file
 from voidimg.spec.model import Recipe
 
 Kind = Literal["rootfs", "platformfs", "image"]
@@ -120,37 +118,15 @@ class ArtifactStore:
         with storing(target, "write"):
             target.parent.mkdir(parents=True, exist_ok=True)
             if not (target.exists() and target.samefile(content)):
-                _replace_by(target, content)
+                replace_by_file(target, content)
         return Artifact(kind, target.name, target, record.size, record.sha256, cached)
-
-
-def _replace_by(target: Path, content: Path) -> None:
-    directory = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
-        new = directory / target.name
-        try:
-            os.link(content, new)
-        except OSError:
-            shutil.copyfile(content, new)
-            new.chmod(0o644)
-        new.replace(target)
-    finally:
-        shutil.rmtree(directory)
 
 
 def write_atomically(target: Path, content: bytes) -> None:
     """Write a small output (a lock) by rename, mode 0644."""
     with storing(target, "write"):
         target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, new = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-            os.chmod(new, 0o644)
-            os.replace(new, target)
-        except BaseException:
-            os.unlink(new)
-            raise
+        replace_by_bytes(target, content)
 
 
 def _sha256(path: Path) -> str:

@@ -18,15 +18,18 @@ from voidimg.cli.session import Session
 
 VERBS = {
     "build": "Make the artifacts of a platform.",
+    "cache": "Measure, check and clear the cache.",
     "check": "Validate platform and profile files.",
     "inspect": "Look into an artifact without mounting it.",
     "keygen": "Make the signing key of one image set.",
     "list": "List platforms and profiles.",
+    "lock": "Pin the packages of platforms.",
     "repo": "Make a signed local XBPS repository.",
     "show": "Show the resolved recipe of a platform.",
     "sign": "Sign the checksums of an image set.",
     "smoke": "Boot an image under QEMU and judge it.",
     "verify": "Verify an image set or files of one.",
+    "why": "Say why a package is in an image.",
 }
 """Verb -> its line in `voidimg --help`; each lives in `voidimg.cli.<verb>` as `command`."""
 

@@ -61,6 +61,7 @@ class Cache:
         """While the block runs, nothing is removed from the cache that it has used."""
         directory = self.part("users", "x").parent
         with self.gate(exclusive=True), storing(directory, "write"):
+            self.users_since()
             descriptor, text = tempfile.mkstemp(dir=directory)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         try:
@@ -68,6 +69,23 @@ class Cache:
         finally:
             Path(text).unlink(missing_ok=True)
             os.close(descriptor)
+
+    def users_since(self) -> int | None:
+        """When the oldest build under way began (nanoseconds since 1970); hold the gate.
+
+        What killed builds left of themselves is removed.
+        """
+        began = []
+        for path in sorted(self.part("users", "x").parent.iterdir()):
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+            except BlockingIOError:
+                began.append(os.fstat(descriptor).st_mtime_ns)
+            finally:
+                os.close(descriptor)
+        return min(began, default=None)
 
     @contextmanager
     def gate(self, *, exclusive: bool) -> Iterator[None]:

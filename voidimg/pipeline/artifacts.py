@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -92,11 +93,14 @@ class ArtifactStore:
         return record
 
     def find(self, key: str) -> Record | None:
-        """The record of `key` if the stored file is still the one recorded."""
+        """The record of `key` if the stored file is still the one recorded; marks it as used."""
         content = self.content_path(key)
+        stamp = content.with_name("record.json")
         try:
-            record = Record(**json.loads(content.with_name("record.json").read_text()))
-            found = content.stat()
+            with self._cache.gate(exclusive=False):
+                record = Record(**json.loads(stamp.read_text()))
+                found = content.stat()
+                os.utime(stamp)
         except (OSError, ValueError, TypeError):
             return None
         if (found.st_size, found.st_mtime_ns) == (record.size, record.mtime_ns):

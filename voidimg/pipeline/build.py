@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from voidimg.disk.compress import Compression
 from voidimg.errors import UsageError
 from voidimg.events import Listener, StepFinished, ignore, step
-from voidimg.fetch import Cache, Fetcher, Location, RepodataFile, require_room
+from voidimg.fetch import Cache, require_room
 from voidimg.identity import ReleaseDate
 from voidimg.pipeline.artifacts import (
     KINDS,
@@ -20,29 +20,33 @@ from voidimg.pipeline.artifacts import (
     lock_name,
     write_atomically,
 )
+from voidimg.pipeline.consistency import (
+    lock_findings,
+    now_epoch,
+    report_findings,
+    repository_findings,
+)
 from voidimg.pipeline.fingerprint import artifact_key, digest, recipe_digest
 from voidimg.pipeline.options import BuildOptions
-from voidimg.pipeline.planning import (
-    INSTALL_STAGES,
-    StagePlan,
-    make_lock,
-    plan_stages,
-    signed_package,
+from voidimg.pipeline.planning import INSTALL_STAGES, InstallStage
+from voidimg.pipeline.repositories import state_digest
+from voidimg.pipeline.state import RepositoryState
+from voidimg.pipeline.supply import (
+    LockedSupply,
+    PlannedSupply,
+    Supply,
+    lock_for,
+    plan_supply,
+    read_lock,
 )
-from voidimg.pipeline.repositories import (
-    OpenRepository,
-    fetch_repodata,
-    open_repositories,
-    state_digest,
-)
-from voidimg.pipeline.trust import Trust, fetch_verified
 from voidimg.pipeline.work import WorkOrder, make_artifacts
-from voidimg.pipeline.workplace import remove_abandoned, workplace
+from voidimg.pipeline.workplace import workplace
 from voidimg.sandbox import namespace
 from voidimg.spec.compose import ResolvedRecipe
 from voidimg.spec.model import Recipe
 from voidimg.xbps.installer import VerifiedPackage
 from voidimg.xbps.lock import Lock
+from voidimg.xbps.plan import Step
 
 _TREE_FACTOR = 1.15
 """A tree on disk against the sizes packages state: block rounding, directories, caches."""
@@ -74,7 +78,32 @@ def build(
         DiskFullError: there is not enough room, foreseen or met.
         SandboxError, ScriptError, LayoutError, StoreError, ToolError: from the packages on.
     """
-    return _Build(resolved, date, options, listener).run()
+    return build_platforms([resolved], date, options, listener=listener)[0]
+
+
+def build_platforms(
+    resolved: Sequence[ResolvedRecipe],
+    date: ReleaseDate,
+    options: BuildOptions,
+    *,
+    listener: Listener = ignore,
+) -> tuple[BuildResult, ...]:
+    """Make the artifacts of several platforms, all from one state of the repositories.
+
+    The packages of all are known before anything is made; see `build` for the rest.
+    """
+    with Cache(options.cache).in_use():
+        state = RepositoryState(options, listener)
+        builds = [_Build(one, date, options, state, listener) for one in resolved]
+        for one in builds:
+            one.prepare()
+        report_findings(
+            [*repository_findings(state.opened, options, now_epoch()),
+             *lock_findings(Lock.joined(one.lock for one in builds))],
+            options,
+            listener,
+        )  # fmt: skip
+        return tuple(one.run() for one in builds)
 
 
 class _Build:
@@ -85,60 +114,66 @@ class _Build:
         resolved: ResolvedRecipe,
         date: ReleaseDate,
         options: BuildOptions,
+        state: RepositoryState,
         listener: Listener,
     ):
         self._resolved = resolved
         self._recipe = resolved.recipe
         self._date = date
         self._options = options
+        self._state = state
         self._listener = listener
         self._cache = Cache(options.cache)
         self._store = ArtifactStore(self._cache)
-        self._fetcher = Fetcher(self._cache, jobs=max(4, options.jobs), listener=listener)
         self._kinds = _kinds(self._recipe, options)
+        self._supply: Supply | None = None
+        self.lock = Lock((), ())
+
+    def prepare(self) -> None:
+        """Find out which packages there will be."""
+        if self._options.lock is not None:
+            lock, file = read_lock(self._options.lock)
+            self.lock = lock_for(self._recipe, lock, file)
+            self._supply = LockedSupply(self._recipe, self.lock, self._state, file)
+            return
+        with step(self._listener, "repositories"):
+            self._state.files(self._recipe)
+        # staged packages and ages show in what is read for a plan, not in a remembered lock
+        looks = self._options.require_consistent or self._options.max_age_seconds is not None
+        known = None if looks else self._known_lock()
+        self.lock = known or self._planned().lock
 
     def run(self) -> BuildResult:
-        with step(self._listener, "repositories"):
-            trust = Trust.of(self._options.repo_keys, self._recipe.keys)
-            files = fetch_repodata(self._fetcher, self._locations(), self._recipe.arch)
-        plan, lock = None, self._known_lock(files, trust)
-        if lock is None:
-            plan = self._plan(files, trust)
-            lock = plan.lock
-        keys = {kind: self._key(kind, lock) for kind in self._kinds}
+        """Make what is not there yet, and publish all."""
+        keys = {kind: self._key(kind, self.lock) for kind in self._kinds}
         missing = [kind for kind in self._kinds if self._store.find(keys[kind]) is None]
         if missing:
-            self._make(plan or self._plan(files, trust), {kind: keys[kind] for kind in missing})
+            supply = self._supply or self._planned()
+            self._make(supply, {kind: keys[kind] for kind in missing})
         else:
-            remove_abandoned(self._cache, self._listener)
             self._listener(StepFinished("build", 0.0, cached=True))
-        self._remember(files, trust, lock)
-        return self._publish(lock, keys, set(missing))
-
-    def _locations(self) -> tuple[Location, ...]:
-        own = tuple(Location.parse(text) for text in self._recipe.repositories)
-        return self._options.repositories or own
+        if self._options.lock is None:
+            self._cache.write_small(self.lock.encode(), *self._memory())
+        return self._publish(self.lock, keys, set(missing))
 
     # --- what is known from an earlier build ---
 
-    def _memory(self, files: tuple[RepodataFile, ...], trust: Trust) -> tuple[str, ...]:
-        inputs = [state_digest(files), recipe_digest(self._resolved), sorted(trust.fingerprints)]
-        return ("plans", digest(inputs))
+    def _memory(self) -> tuple[str, ...]:
+        files = self._state.files(self._recipe)
+        trusted = sorted(self._state.trust(self._recipe).fingerprints)
+        return ("plans", digest([state_digest(files), recipe_digest(self._resolved), trusted]))
 
-    def _known_lock(self, files: tuple[RepodataFile, ...], trust: Trust) -> Lock | None:
-        path = self._cache.part(*self._memory(files, trust))
+    def _known_lock(self) -> Lock | None:
+        path = self._cache.part(*self._memory())
         return Lock.decode(path.read_bytes(), where=str(path)) if path.exists() else None
-
-    def _remember(self, files: tuple[RepodataFile, ...], trust: Trust, lock: Lock) -> None:
-        self._cache.write_small(lock.encode(), *self._memory(files, trust))
 
     # --- plan and make ---
 
-    def _plan(self, files: tuple[RepodataFile, ...], trust: Trust) -> _Plan:
-        with step(self._listener, "resolve"):
-            repositories = open_repositories(files, self._recipe.arch, trust)
-            stages = plan_stages(self._recipe, repositories)
-            return _Plan(repositories, stages, make_lock(repositories, stages))
+    def _planned(self) -> PlannedSupply:
+        if not isinstance(self._supply, PlannedSupply):
+            with step(self._listener, "resolve"):
+                self._supply = plan_supply(self._recipe, self._state)
+        return self._supply
 
     def _key(self, kind: Kind, lock: Lock) -> str:
         return artifact_key(
@@ -153,26 +188,26 @@ class _Build:
             keys=sorted({one.key for one in lock.repositories if one.key is not None}),
         )
 
-    def _make(self, plan: _Plan, targets: Mapping[Kind, str]) -> None:
-        self._require_room(plan, targets)
-        signed = [signed_package(one, plan.repositories) for one in plan.lock.packages]
-        files = fetch_verified(self._fetcher, signed, self._options.jobs)
+    def _make(self, supply: Supply, targets: Mapping[Kind, str]) -> None:
+        if isinstance(supply, PlannedSupply):  # known before anything is fetched
+            self._require_room(supply.steps({}), targets)
+        files = supply.fetch()
+        steps = supply.steps(files)
+        self._require_room(steps, targets)
         with workplace(self._cache, self._listener) as work:
             order = WorkOrder(
                 recipe=self._recipe,
                 date=self._date,
                 templates=self._resolved.templates,
-                keys={one.key.fingerprint: one.key.plist() for one in plan.repositories},
+                keys={key.fingerprint: key.plist() for key in supply.keys},
                 packages={
-                    stage.stage: tuple(
+                    stage: tuple(
                         VerifiedPackage(files[one.sha256], planned)
                         for planned, one in zip(
-                            stage.transaction.steps,
-                            plan.lock.of_stage(stage.stage),
-                            strict=True,
+                            steps[stage], supply.lock.of_stage(stage), strict=True
                         )
                     )
-                    for stage in plan.stages
+                    for stage in INSTALL_STAGES
                 },
                 targets=targets,
                 compression=self._options.compression,
@@ -182,9 +217,12 @@ class _Build:
             )
             namespace.call(make_artifacts, order, listener=self._listener)
 
-    def _require_room(self, plan: _Plan, targets: Mapping[Kind, str]) -> None:
+    def _require_room(
+        self, steps: Mapping[InstallStage, Sequence[Step]], targets: Mapping[Kind, str]
+    ) -> None:
         """Refuse before work starts what cannot fit: the tree, and the artifacts beside it."""
-        tree = int(sum(stage.installed_bytes for stage in plan.stages) * _TREE_FACTOR)
+        sizes = (one.entry.get("installed_size") for stage in steps.values() for one in stage)
+        tree = int(sum(size for size in sizes if isinstance(size, int)) * _TREE_FACTOR)
         copies = 1 + sum(_share(kind, self._options.compression) for kind in targets)
         require_room(self._options.cache, int(tree * copies), f"building {self._recipe.platform}")
 
@@ -202,13 +240,6 @@ class _Build:
             )
         write_atomically(lock_file, lock.encode())
         return BuildResult(tuple(artifacts), lock_file)
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    repositories: tuple[OpenRepository, ...]
-    stages: tuple[StagePlan, ...]
-    lock: Lock
 
 
 def _kinds(recipe: Recipe, options: BuildOptions) -> tuple[Kind, ...]:

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from voidimg.disk.contents import Contents
 from voidimg.disk.plan import plan_disk
 from voidimg.events import Listener, ignore
-from voidimg.fetch import Cache, Fetcher, Location
 from voidimg.identity import Identity
 from voidimg.pipeline.options import BuildOptions
 from voidimg.pipeline.planning import StagePlan, make_lock, plan_stages
-from voidimg.pipeline.repositories import fetch_repodata, open_repositories
-from voidimg.pipeline.trust import Trust
+from voidimg.pipeline.state import RepositoryState
 from voidimg.spec.compose import ResolvedRecipe
 from voidimg.spec.model import Disk, StageName
 
@@ -60,13 +58,9 @@ def forecast_build(
         LayoutError: the disk cannot hold what the packages state.
     """
     recipe = resolved.recipe
-    fetcher = Fetcher(Cache(options.cache), jobs=options.jobs, listener=listener)
-    locations = options.repositories or tuple(Location.parse(text) for text in recipe.repositories)
-    files = fetch_repodata(fetcher, locations, recipe.arch)
-    trust = Trust.of(options.repo_keys, recipe.keys)
-    repositories = open_repositories(files, recipe.arch, trust)
+    repositories = RepositoryState(options, listener).open(recipe)
     stages = plan_stages(recipe, repositories)
-    lock = make_lock(repositories, stages)
+    lock = make_lock(recipe, repositories, stages)
     found = [
         Forecast(
             stage.stage,

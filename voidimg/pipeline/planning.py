@@ -10,7 +10,7 @@ from voidimg.fetch import Wanted
 from voidimg.pipeline.repositories import OpenRepository
 from voidimg.pipeline.trust import SignedPackage
 from voidimg.spec.model import Recipe
-from voidimg.xbps.lock import Lock, LockedPackage, locked
+from voidimg.xbps.lock import Lock, LockedPackage, LockedPlatform, LockedStage, locked
 from voidimg.xbps.plist import PlistDict
 from voidimg.xbps.resolver import Options, Transaction, resolve
 
@@ -51,17 +51,25 @@ def plan_stages(recipe: Recipe, repositories: Sequence[OpenRepository]) -> tuple
     return tuple(plans)
 
 
-def make_lock(repositories: Sequence[OpenRepository], stages: Sequence[StagePlan]) -> Lock:
-    """The lock of `stages`: every package, with what selects and verifies its file.
+def make_lock(
+    recipe: Recipe, repositories: Sequence[OpenRepository], stages: Sequence[StagePlan]
+) -> Lock:
+    """The lock of a recipe's `stages`: every package, with what selects and verifies its file.
 
     Raises:
         PackageError: an index entry lacks the architecture, size or SHA-256 of its file.
     """
     known = tuple(one.locked for one in repositories)
     packages = [
-        locked(step, known, stage.stage) for stage in stages for step in stage.transaction.steps
+        locked(step, known, stage.stage, group)
+        for group, stage in enumerate(stages)
+        for step in stage.transaction.steps
     ]
-    return Lock(known, tuple(packages))
+    rootfs, platformfs = (
+        LockedStage(group, stage.transaction.requests) for group, stage in enumerate(stages)
+    )
+    platform = LockedPlatform(recipe.platform, recipe.profile, recipe.arch, rootfs, platformfs)
+    return Lock(known, tuple(packages), (platform,))
 
 
 def signed_package(package: LockedPackage, repositories: Sequence[OpenRepository]) -> SignedPackage:

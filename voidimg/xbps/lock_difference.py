@@ -64,7 +64,7 @@ class LockDifference:
         }
 
 
-def difference(old: Lock, new: Lock) -> LockDifference:
+def lock_difference(old: Lock, new: Lock) -> LockDifference:
     """What changes from `old` to `new`. Order, stage and repository of a package do not count."""
     before, after = _packages(old), _packages(new)
     return LockDifference(

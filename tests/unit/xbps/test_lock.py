@@ -19,7 +19,7 @@ from voidimg.xbps.lock import (
     LockedStage,
     locked,
 )
-from voidimg.xbps.lock_difference import difference
+from voidimg.xbps.lock_difference import lock_difference as difference
 from voidimg.xbps.plan import Step
 from voidimg.xbps.plist import PlistDict
 

@@ -20,7 +20,8 @@ check: $(STAMP)
 	$(BIN)/mypy
 
 test: system $(STAMP) check
-	$(BIN)/pytest -m "not smoke and not bench"
+	$(BIN)/pytest -n 2 tests/unit tests/fuzz
+	$(BIN)/pytest -m "not smoke and not bench" tests/integration tests/boot
 
 demo: system $(STAMP)
 	@$(BIN)/python -m tests.demo

@@ -11,7 +11,7 @@ import pytest
 import voidimg as public_face
 from tests.command import voidimg
 from voidimg.cli.main import VERBS, cli, entry_point
-from voidimg.cli.render import listener_for
+from voidimg.cli.render import listener_for, show_error
 from voidimg.errors import CollectedError, SpecError, VoidimgError, exit_status_of
 from voidimg.events import Message, Progress, StepFinished, StepStarted
 
@@ -78,6 +78,13 @@ def test_errors_survive_the_way_out_of_the_namespace() -> None:
     error = SpecError("what", code="CODE", where="where", hint="hint")
     back = pickle.loads(pickle.dumps(error))
     assert (type(back), str(back), back.as_json()) == (SpecError, str(error), error.as_json())
+
+
+def test_control_characters_do_not_reach_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """What a package calls itself cannot move the cursor or rename the window."""
+    show_error(VoidimgError("evil\x1b]0;title\x07 \x9bname", code="X", hint="a\rb"))
+    said = capsys.readouterr().err
+    assert said == "voidimg: evil\\x1b]0;title\\x07 \\x9bname [E-X]\n    hint: a\\x0db\n"
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -25,7 +25,7 @@ from voidimg.fetch.repodata import Indexes, RepodataFile
 SIGNATURE_LIMIT = 4096
 """An RSA signature of 16384 bits has 2048 bytes."""
 
-_TOLD_TOGETHER = ("E-FETCH-NOT-FOUND", "E-FETCH-OFFLINE", "E-VERIFY-SHA256")
+_TOLD_TOGETHER = ("E-FETCH-NOT-FOUND", "E-FETCH-OFFLINE", "E-FETCH-LENGTH", "E-VERIFY-SHA256")
 """Failures of single files; the others are asked for all the same, so that all can be named."""
 
 _CHUNK = 1 << 18

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -100,7 +101,8 @@ class ArtifactStore:
             with self._cache.gate(exclusive=False):
                 record = Record(**json.loads(stamp.read_text()))
                 found = content.stat()
-                os.utime(stamp)
+                with suppress(PermissionError):  # a cache that another user filled
+                    os.utime(stamp)
         except (OSError, ValueError, TypeError):
             return None
         if (found.st_size, found.st_mtime_ns) == (record.size, record.mtime_ns):

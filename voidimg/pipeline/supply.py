@@ -45,7 +45,8 @@ from voidimg.xbps.plan import Step
 from voidimg.xbps.repodata import Repodata
 from voidimg.xbps.resolver import Options, Repository, resolve
 
-_GONE = ("E-FETCH-NOT-FOUND", "E-FETCH-OFFLINE", "E-VERIFY-SHA256")
+_OTHER = ("E-VERIFY-SHA256", "E-FETCH-LENGTH")
+_GONE = ("E-FETCH-NOT-FOUND", "E-FETCH-OFFLINE", *_OTHER)
 _NAMED = 10
 """So many packages are named in an error that concerns more."""
 
@@ -268,7 +269,7 @@ class LockedSupply:
         if any(one.code == "E-FETCH-OFFLINE" for one in errors):
             what, code = "not in the cache, and no server may be asked", "OFFLINE"
             hint = "leave out --offline, or give the lock's bundle with -r DIR"
-        elif any(one.code == "E-VERIFY-SHA256" for one in errors):
+        elif any(one.code in _OTHER for one in errors):
             what, code = "there with another content than that of the lock", "LOCK-CHANGED"
             hint = "make the lock anew with: voidimg lock --update"
         else:

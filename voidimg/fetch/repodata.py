@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -150,7 +152,7 @@ class Indexes:
 
     def _get(self, url: str, deadline: float) -> tuple[bytes, int | None]:
         kept, stamp = self._files(url)
-        headers = _conditional_headers(stamp, kept)
+        before, headers = _conditional(stamp, kept)
         received = bytearray()
         answer = self._client.get(
             url,
@@ -160,8 +162,7 @@ class Indexes:
             deadline=deadline,
         )
         if answer.status == 304:
-            known = answer.modified_epoch or http_epoch(_stamped(stamp).get("last_modified"))
-            return kept.read_bytes(), known
+            return before, answer.modified_epoch or http_epoch(headers.get("If-Modified-Since"))
         content = bytes(received)
         stamp.unlink(missing_ok=True)  # never a stamp beside content it does not belong to
         key = kept.parent.name
@@ -231,16 +232,19 @@ def _stamped(stamp: Path) -> dict[str, str]:
     return {key: value for key, value in known.items() if isinstance(value, str)}
 
 
-def _conditional_headers(stamp: Path, kept: Path) -> dict[str, str]:
-    """Headers that let the server answer 304, if the kept copy is still what the stamp says."""
+def _conditional(stamp: Path, kept: Path) -> tuple[bytes, dict[str, str]]:
+    """The kept copy, and headers that let the server answer 304 if it is what the stamp says."""
     known = _stamped(stamp)
     try:
-        if not known or hashlib.sha256(kept.read_bytes()).hexdigest() != known["sha256"]:
-            return {}
+        content = kept.read_bytes()
+        if not known or hashlib.sha256(content).hexdigest() != known["sha256"]:
+            return b"", {}
+        with suppress(PermissionError):  # a cache that another user filled
+            os.utime(stamp)
     except OSError:
-        return {}
+        return b"", {}
     names = {"If-None-Match": "etag", "If-Modified-Since": "last_modified"}
-    return {header: known[name] for header, name in names.items() if name in known}
+    return content, {header: known[name] for header, name in names.items() if name in known}
 
 
 def _stamp(answer: Answer, content: bytes) -> bytes:

@@ -187,8 +187,9 @@ def _unlink(entry: _Entry) -> bool:
             if path.suffix == ".part" and not _is_abandoned(path):
                 return False
             path.unlink(missing_ok=True)
-            if path.parent.name not in _PARTS:
-                with suppress(OSError):  # others may have put something there
+            if path.parent.parent.name == "artifacts":
+                # others are shared, and whoever writes may have made sure of them just now
+                with suppress(OSError):
                     path.parent.rmdir()
     return True
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from voidimg.disk.contents import Contents
 from voidimg.disk.plan import plan_disk
 from voidimg.events import Listener, ignore
+from voidimg.fetch import Cache
 from voidimg.identity import Identity
 from voidimg.pipeline.options import BuildOptions
 from voidimg.pipeline.planning import StagePlan, make_lock, plan_stages
@@ -58,7 +59,8 @@ def forecast_build(
         LayoutError: the disk cannot hold what the packages state.
     """
     recipe = resolved.recipe
-    repositories = RepositoryState(options, listener).open(recipe)
+    with Cache(options.cache).in_use():
+        repositories = RepositoryState(options, listener).open(recipe)
     stages = plan_stages(recipe, repositories)
     lock = make_lock(recipe, repositories, stages)
     found = [

@@ -24,10 +24,11 @@ from voidimg.pipeline.consistency import (
     lock_findings,
     now_epoch,
     report_findings,
-    repository_findings,
+    state_findings,
 )
 from voidimg.pipeline.fingerprint import artifact_key, digest, recipe_digest
 from voidimg.pipeline.options import BuildOptions
+from voidimg.pipeline.outputs import require_writable
 from voidimg.pipeline.planning import INSTALL_STAGES, InstallStage
 from voidimg.pipeline.repositories import state_digest
 from voidimg.pipeline.state import RepositoryState
@@ -40,7 +41,7 @@ from voidimg.pipeline.supply import (
     read_lock,
 )
 from voidimg.pipeline.work import WorkOrder, make_artifacts
-from voidimg.pipeline.workplace import workplace
+from voidimg.pipeline.workplace import remove_abandoned, workplace
 from voidimg.sandbox import namespace
 from voidimg.spec.compose import ResolvedRecipe
 from voidimg.spec.model import Recipe
@@ -92,17 +93,15 @@ def build_platforms(
 
     The packages of all are known before anything is made; see `build` for the rest.
     """
+    require_writable(options.out / str(date))
     with Cache(options.cache).in_use():
         state = RepositoryState(options, listener)
         builds = [_Build(one, date, options, state, listener) for one in resolved]
         for one in builds:
             one.prepare()
-        report_findings(
-            [*repository_findings(state.opened, options, now_epoch()),
-             *lock_findings(Lock.joined(one.lock for one in builds))],
-            options,
-            listener,
-        )  # fmt: skip
+        lock = Lock.joined(one.lock for one in builds)
+        findings = [*state_findings(state, now_epoch()), *lock_findings(lock)]
+        report_findings(findings, options, listener)
         return tuple(one.run() for one in builds)
 
 
@@ -151,6 +150,7 @@ class _Build:
             supply = self._supply or self._planned()
             self._make(supply, {kind: keys[kind] for kind in missing})
         else:
+            remove_abandoned(self._cache, self._listener)
             self._listener(StepFinished("build", 0.0, cached=True))
         if self._options.lock is None:
             self._cache.write_small(self.lock.encode(), *self._memory())

@@ -10,7 +10,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from voidimg.errors import storing
+
 _LINK = ".link"
+
+
+def require_writable(directory: Path) -> None:
+    """Ensure that files can be made in `directory`, or where it would be made; nothing is left.
+
+    Raises:
+        StoreError: they cannot.
+    """
+    with storing(directory, "write to"):
+        existing = directory
+        while not existing.exists():
+            existing = existing.parent
+        with tempfile.TemporaryFile(dir=existing):
+            pass
 
 
 def replace_by_file(target: Path, content: Path) -> None:

@@ -33,9 +33,16 @@ if TYPE_CHECKING:
     from voidimg.identity import ReleaseDate
     from voidimg.pipeline.artifacts import Artifact
     from voidimg.pipeline.build import BuildResult, build, build_platforms
+    from voidimg.pipeline.consistency import Finding, report_findings, spoken_age
     from voidimg.pipeline.forecast import Forecast, forecast_build
     from voidimg.pipeline.locking import Explanation, explain_package, lock_platforms
     from voidimg.pipeline.options import BuildOptions, Sources
+    from voidimg.pipeline.status import (
+        RepositoryStatus,
+        prometheus_text,
+        repository_status,
+        write_prometheus_file,
+    )
     from voidimg.pipeline.supply import read_lock, write_lock
     from voidimg.release.keys import (
         ReleaseKey,
@@ -92,6 +99,7 @@ _HOME = {
     "Event": "voidimg.events",
     "Explanation": "voidimg.pipeline.locking",
     "Filesystem": "voidimg.disk.inspect",
+    "Finding": "voidimg.pipeline.consistency",
     "Forecast": "voidimg.pipeline.forecast",
     "Inspection": "voidimg.disk.inspect",
     "Listener": "voidimg.events",
@@ -110,6 +118,7 @@ _HOME = {
     "ReleaseDate": "voidimg.identity",
     "ReleaseKey": "voidimg.release.keys",
     "Repodata": "voidimg.xbps.repodata",
+    "RepositoryStatus": "voidimg.pipeline.status",
     "ResolvedRecipe": "voidimg.spec.compose",
     "SignedSet": "voidimg.release.signing",
     "SmokeReport": "voidimg.smoke.verdict",
@@ -148,20 +157,25 @@ _HOME = {
     "parse_size": "voidimg.units",
     "planned_steps": "voidimg.spec.plan",
     "platform_of_image": "voidimg.smoke.boot",
+    "prometheus_text": "voidimg.pipeline.status",
     "read_lock": "voidimg.pipeline.supply",
     "read_package_directory": "voidimg.xbps.pkgdir",
     "read_public_key": "voidimg.release.keys",
     "read_repodata": "voidimg.xbps.repository",
+    "report_findings": "voidimg.pipeline.consistency",
+    "repository_status": "voidimg.pipeline.status",
     "sign_packages": "voidimg.xbps.repository",
     "sign_repository": "voidimg.xbps.repository",
     "sign_set": "voidimg.release.signing",
     "smoke_image": "voidimg.smoke.boot",
+    "spoken_age": "voidimg.pipeline.consistency",
     "verify_cache": "voidimg.fetch.upkeep",
     "verify_files": "voidimg.release.verify",
     "verify_set": "voidimg.release.verify",
     "write_key_file": "voidimg.xbps.repository",
     "write_lock": "voidimg.pipeline.supply",
     "write_package": "voidimg.xbps.pkgwriter",
+    "write_prometheus_file": "voidimg.pipeline.status",
     "write_report": "voidimg.smoke.verdict",
 }
 
@@ -182,6 +196,7 @@ __all__ = [
     "Event",
     "Explanation",
     "Filesystem",
+    "Finding",
     "Forecast",
     "Inspection",
     "Listener",
@@ -200,6 +215,7 @@ __all__ = [
     "ReleaseDate",
     "ReleaseKey",
     "Repodata",
+    "RepositoryStatus",
     "ResolvedRecipe",
     "SignedSet",
     "SmokeReport",
@@ -238,20 +254,25 @@ __all__ = [
     "parse_size",
     "planned_steps",
     "platform_of_image",
+    "prometheus_text",
     "read_lock",
     "read_package_directory",
     "read_public_key",
     "read_repodata",
+    "report_findings",
+    "repository_status",
     "sign_packages",
     "sign_repository",
     "sign_set",
     "smoke_image",
+    "spoken_age",
     "verify_cache",
     "verify_files",
     "verify_set",
     "write_key_file",
     "write_lock",
     "write_package",
+    "write_prometheus_file",
     "write_report",
 ]
 

@@ -161,8 +161,14 @@ class Indexes:
             sink=lambda _answer, body: received.extend(b"".join(body)),
             deadline=deadline,
         )
-        if answer.status == 304:
+        if answer.status == 304 and headers:
             return before, answer.modified_epoch or http_epoch(headers.get("If-Modified-Since"))
+        if answer.status != 200:
+            raise FetchError(
+                f"the server answered {answer.status} to a request for the whole file",
+                code="STATUS",
+                where=without_credentials(url),
+            )
         content = bytes(received)
         stamp.unlink(missing_ok=True)  # never a stamp beside content it does not belong to
         key = kept.parent.name

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from voidimg.errors import CollectedError, FetchError
 from voidimg.events import Listener, Message
 from voidimg.pipeline.options import Sources
-from voidimg.pipeline.repositories import OpenRepository
+from voidimg.pipeline.repositories import RepositoryTimes, read_times
+from voidimg.pipeline.state import RepositoryState
 from voidimg.xbps.lock import Lock
 
 _NAMED = 5
@@ -35,26 +36,57 @@ def now_epoch() -> int:
     return int(time.time())
 
 
-def repository_findings(
-    repositories: Iterable[OpenRepository], sources: Sources, now: int
-) -> list[Finding]:
-    """What is the matter with single repositories: staged packages, or old repodata."""
+def state_findings(state: RepositoryState, now: int) -> list[Finding]:
+    """What is the matter with the repositories that `state` has opened.
+
+    Mirrors are asked for their times only if somebody wants to know how old things may be.
+    """
+    sources = state.sources
     found = []
-    for one in repositories:
-        where = f"{one.locked.url} ({one.locked.arch})"
-        if one.repository.stage:
-            count = len(one.repository.stage)
-            what = f"{count} packages are staged: its packages are being rebuilt for new libraries"
-            found.append(Finding("STAGED", where, what))
+    for one in state.opened:
+        where, staged = f"{one.locked.url} ({one.locked.arch})", len(one.repository.stage)
         limit = sources.max_age_seconds
-        if limit is None:
-            continue
-        if one.modified_epoch is None:
-            found.append(Finding("AGE", where, "nobody says how old its repodata is"))
-        elif now - one.modified_epoch > limit:
-            age = spoken_age(now - one.modified_epoch)
-            what = f"its repodata is {age} old, more than {spoken_age(limit)}"
-            found.append(Finding("AGE", where, what))
+        found += index_findings(where, staged, one.modified_epoch, limit, now)
+    if sources.offline or not (sources.require_consistent or sources.max_age_seconds is not None):
+        return found
+    for location in {one.location.name: one.location for one in state.opened}.values():
+        times = read_times(state.fetcher, location)
+        found += time_findings(location.name, times, sources.max_age_seconds, now)
+    return found
+
+
+def index_findings(
+    where: str, staged: int, modified: int | None, max_age_seconds: int | None, now: int
+) -> list[Finding]:
+    """What is the matter with one index: staged packages, or too old."""
+    found = []
+    if staged:
+        what = f"staged packages: {staged}; what belongs together is still being rebuilt"
+        found.append(Finding("STAGED", where, what))
+    if max_age_seconds is None:
+        return found
+    if modified is None:
+        found.append(Finding("AGE", where, "nobody says how old its repodata is"))
+    elif now - modified > max_age_seconds:
+        what = f"its repodata is {spoken_age(now - modified)} old"
+        found.append(Finding("AGE", where, f"{what}, more than {spoken_age(max_age_seconds)}"))
+    return found
+
+
+def time_findings(
+    where: str, times: RepositoryTimes, max_age_seconds: int | None, now: int
+) -> list[Finding]:
+    """What the times of a mirror say: it is being copied to, or has not been for too long."""
+    found = []
+    start, end = times.sync_start, times.sync_end
+    if start is not None and end is not None and start > end:
+        what = f"its mirror began to copy {spoken_age(max(0, now - start))} ago and has not ended"
+        found.append(Finding("SYNCING", where, what))
+    behind = None if times.origin is None else now - times.origin
+    if behind is not None and max_age_seconds is not None and behind > max_age_seconds:
+        limit = spoken_age(max_age_seconds)
+        what = f"its mirror is {spoken_age(behind)} behind its origin, more than {limit}"
+        found.append(Finding("BEHIND", where, what))
     return found
 
 
@@ -67,7 +99,7 @@ def lock_findings(lock: Lock) -> list[Finding]:
     return out_of_step(versions)
 
 
-def out_of_step(versions: dict[tuple[str, str], dict[str, str]]) -> list[Finding]:
+def out_of_step(versions: Mapping[tuple[str, str], Mapping[str, str]]) -> list[Finding]:
     """Findings for packages whose versions differ between libcs.
 
     Args:
@@ -83,7 +115,7 @@ def out_of_step(versions: dict[tuple[str, str], dict[str, str]]) -> list[Finding
         Finding(
             "OUT-OF-STEP",
             f"{machine} and {machine}-musl",
-            f"{len(packages)} packages differ in version: {'; '.join(packages[:_NAMED])}"
+            f"packages of different versions: {len(packages)}; {'; '.join(packages[:_NAMED])}"
             + (f" and {len(packages) - _NAMED} more" if len(packages) > _NAMED else ""),
         )
         for machine, packages in odd.items()

@@ -13,7 +13,7 @@ from voidimg.pipeline.consistency import (
     lock_findings,
     now_epoch,
     report_findings,
-    repository_findings,
+    state_findings,
 )
 from voidimg.pipeline.options import Sources
 from voidimg.pipeline.planning import InstallStage, signed_package
@@ -52,7 +52,7 @@ def lock_platforms(
         state = RepositoryState(sources, listener)
         supplies = _planned(resolved, state, listener)
         lock = Lock.joined(one.lock for one in supplies)
-        findings = repository_findings(state.opened, sources, now_epoch())
+        findings = state_findings(state, now_epoch())
         report_findings([*findings, *lock_findings(lock)], sources, listener)
         if bundle is not None:
             _keep(bundle, lock, supplies, state)

@@ -76,3 +76,34 @@ def open_repository(file: RepodataFile, arch: str, trust: Trust) -> OpenReposito
         modified_epoch=file.modified_epoch,
         content=file.content,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryTimes:
+    """What a mirror says of itself, in seconds since 1970; None: it does not.
+
+    `origin` is written on the origin every minute (``otime``), so on a mirror it is the state that
+    was copied; `sync_start` and `sync_end` are written by the mirror when it copies
+    (``stime-start``, ``stime-end``). The files are those that Void's repository exporter reads.
+    """
+
+    origin: int | None = None
+    sync_start: int | None = None
+    sync_end: int | None = None
+
+
+def read_times(fetcher: Fetcher, location: Location) -> RepositoryTimes:
+    """The times of the repository at `location`; unreadable ones count as missing.
+
+    Raises:
+        FetchError: the server did not answer properly.
+    """
+    names = ("otime", "stime-start", "stime-end")
+    return RepositoryTimes(*(_epoch(fetcher.small_file(location, name)) for name in names))
+
+
+def _epoch(content: bytes | None) -> int | None:
+    try:
+        return None if content is None else int(float(content))
+    except (ValueError, OverflowError):
+        return None

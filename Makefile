@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check bench smoke clean system
+.PHONY: demo test check bench smoke fuzz clean system
 
 system:
 	@scripts/system-packages
@@ -20,7 +20,8 @@ check: $(STAMP)
 	$(BIN)/mypy
 
 test: system $(STAMP) check
-	$(BIN)/pytest -m "not smoke and not bench"
+	$(BIN)/pytest -n 2 tests/unit tests/fuzz
+	$(BIN)/pytest -m "not smoke and not bench" tests/integration tests/boot
 
 demo: system $(STAMP)
 	@$(BIN)/python -m tests.demo
@@ -30,6 +31,15 @@ bench: system $(STAMP)
 
 smoke: system $(STAMP)
 	$(BIN)/pytest -m smoke
+
+# Coverage-guided fuzzing of every parser of foreign bytes, FUZZ_SECONDS each.
+FUZZ_SECONDS ?= 30
+fuzz: $(VENV)/.fuzz
+	@nice $(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
+
+$(VENV)/.fuzz: $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	@touch $@
 
 clean:
 	rm -rf build dist out .mypy_cache .pytest_cache .ruff_cache *.egg-info

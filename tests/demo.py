@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.tables import table
 from tests.testrepo import provide
 
 PLATFORM = "rpi-aarch64"
@@ -34,14 +35,19 @@ class Stage:
     seconds: float
 
 
-def typed(stages: list[Stage], name: str, words: Sequence[str | Path]) -> None:
-    """Show a command, run it, and note its time."""
+def typed(stages: list[Stage], name: str, words: Sequence[str | Path]) -> str:
+    """Show a command, run it, note its time; returns what it printed."""
     text = [str(word) for word in words]
     print(f"\n$ voidimg {shlex.join(text)}", flush=True)
     started = time.monotonic()
     environment = {**os.environ, PASSPHRASE_VARIABLE: "only for this demonstration"}
-    subprocess.run([*VOIDIMG, *text], check=True, env=environment)
+    ended = subprocess.run(
+        [*VOIDIMG, *text], check=True, env=environment, stdout=subprocess.PIPE, text=True
+    )
     stages.append(Stage(name, time.monotonic() - started))
+    if "--json" not in text:
+        print(ended.stdout, end="")
+    return ended.stdout
 
 
 def build_stages(events: Path) -> list[Stage]:
@@ -52,15 +58,6 @@ def build_stages(events: Path) -> list[Stage]:
         for event in found
         if event["event"] == "StepFinished"
     ]
-
-
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """`rows` in columns."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
 
 
 def main() -> None:
@@ -78,8 +75,10 @@ def main() -> None:
     stages.append(Stage("repository", time.monotonic() - started))
 
     events = OUT / "build-events.jsonl"
-    sources = ["-r", repository.path, "--repo-key", repository.key_plist]
-    artifacts = [word for kind in ("rootfs", "platformfs", "image") for word in ("--artifact", kind)]
+    sources: list[str | Path] = ["-r", repository.path, "--repo-key", repository.key_plist]
+    artifacts = [
+        word for kind in ("rootfs", "platformfs", "image") for word in ("--artifact", kind)
+    ]
     typed(
         stages,
         "build",
@@ -90,30 +89,35 @@ def main() -> None:
     public = OUT / f"void-release-{DATE}.pub"
     secret = OUT / f"void-release-{DATE}.sec"
     passphrase = ["--passphrase-env", PASSPHRASE_VARIABLE]
-    typed(stages, "keygen", ["keygen", DATE, "--dir", OUT, *passphrase])
+    typed(stages, "keygen", ["keygen", DATE, "--directory", OUT, *passphrase])
     typed(stages, "sign", ["sign", set_directory, "--key", secret, *passphrase])
     typed(stages, "verify", ["verify", set_directory, "--key", public])
 
     image = next(set_directory.glob("*.img.xz"))
-    verdict = OUT / "smoke.json"
-    typed(
-        stages,
-        "boot on NVMe",
-        ["smoke", image, "--medium", "nvme", "--junit", OUT / "smoke.xml", "--report", verdict],
-    )
+    smoke: list[str | Path] = [
+        "smoke",
+        image,
+        "--medium",
+        "nvme",
+        "--junit",
+        OUT / "smoke.xml",
+        "--json",
+    ]
+    report = json.loads(typed(stages, "boot on NVMe", smoke))
 
-    sums = dict(
-        reversed(line.removeprefix("SHA256 (").split(") = ", 1))
-        for line in (set_directory / "sha256sum.txt").read_text().splitlines()
-    )
+    lines = (set_directory / "sha256sum.txt").read_text().splitlines()
+    sums = [line.removeprefix("SHA256 (").split(") = ", 1) for line in lines]
     print("\n" + table([
         ("artifact", "size", "sha256"),
         *((name, f"{(set_directory / name).stat().st_size:,}", sha256)
-          for sha256, name in sums.items()),
+          for name, sha256 in sums),
     ]))  # fmt: skip
     print("\n" + table([("stage", "seconds"), *((s.name, f"{s.seconds:.1f}") for s in stages)]))
-    boots = json.loads(verdict.read_text())
-    print("\n" + json.dumps(boots, indent=2))
+    print("\n" + table([
+        ("booted from", "statement", "verdict"),
+        *((boot["medium"], check["name"], check["status"])
+          for boot in report["boots"] for check in boot["checks"]),
+    ]))  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 Fault = Literal[
-    "drop", "drip", "flip", "forbidden", "html", "html-typed-binary", "ignore-range", "long",
-    "redirect-loop", "short-length", "stall", "status-503", "truncate",
+    "busy", "drop", "drip", "flip", "forbidden", "html", "html-typed-binary", "ignore-range",
+    "long", "redirect-loop", "short-length", "stall", "slow", "status-503", "truncate",
 ]  # fmt: skip
 
 
@@ -27,6 +29,7 @@ class Server:
         self.url = ""
         self.requests: list[tuple[str, dict[str, str]]] = []
         self.faults: dict[str, tuple[Fault, int]] = {}
+        self.retry_after = "7"
         self.released = threading.Event()
 
     def fault_for(self, path: str) -> Fault | None:
@@ -46,7 +49,7 @@ def serving(root: Path) -> Iterator[Server]:
     class Responder(_Responder):
         server_state = state
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Responder)
+    server = _Quiet(("127.0.0.1", 0), Responder)
     server.daemon_threads = True
     state.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
@@ -58,6 +61,15 @@ def serving(root: Path) -> Iterator[Server]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+class _Quiet(ThreadingHTTPServer):
+    """Takes it calmly when a client hangs up."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Show only what is wrong with the server itself."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Responder(BaseHTTPRequestHandler):
@@ -74,6 +86,8 @@ class _Responder(BaseHTTPRequestHandler):
         path = state.root / self.path.lstrip("/")
         if fault in ("status-503", "forbidden"):
             self._send(503 if fault == "status-503" else 403, b"no")
+        elif fault == "busy":
+            self._send(503, b"later", {"Retry-After": state.retry_after})
         elif fault == "redirect-loop":
             self.send_response(302)
             self.send_header("Location", self.path)
@@ -89,7 +103,7 @@ class _Responder(BaseHTTPRequestHandler):
         elif not path.is_file():
             self._send(404, b"not here")
         else:
-            self._send_file(path.read_bytes(), fault)
+            self._send_file(path.read_bytes(), int(path.stat().st_mtime), fault)
 
     def _send(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)
@@ -99,7 +113,7 @@ class _Responder(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def _send_file(self, content: bytes, fault: Fault | None) -> None:
+    def _send_file(self, content: bytes, modified: int, fault: Fault | None) -> None:
         etag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
         if fault == "flip":
             content = bytes([content[0] ^ 1]) + content[1:]
@@ -107,7 +121,11 @@ class _Responder(BaseHTTPRequestHandler):
             self.send_response(304)
             self.end_headers()
             return
-        start, status, headers = 0, 200, {"ETag": etag}
+        start, status, headers = (
+            0,
+            200,
+            {"ETag": etag, "Last-Modified": formatdate(modified, usegmt=True)},
+        )
         wanted = self.headers.get("Range")
         if wanted and fault != "ignore-range":
             start = int(wanted.removeprefix("bytes=").rstrip("-"))
@@ -116,7 +134,7 @@ class _Responder(BaseHTTPRequestHandler):
         body = content[start:]
         if fault == "long":
             body += b"and more"
-        if fault in ("truncate", "stall", "short-length", "drip"):
+        if fault in ("truncate", "stall", "short-length", "drip", "slow"):
             self._send_partly(status, headers, body, fault)
         else:
             self._send(status, body, headers)
@@ -131,6 +149,11 @@ class _Responder(BaseHTTPRequestHandler):
         if fault == "drip":
             for index in range(min(len(body), 100)):
                 self.wfile.write(body[index : index + 1])
+                if self.server_state.released.wait(0.05):
+                    break
+        elif fault == "slow":
+            for start in range(0, len(body), len(body) // 20 + 1):
+                self.wfile.write(body[start : start + len(body) // 20 + 1])
                 if self.server_state.released.wait(0.05):
                     break
         else:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from voidimg.disk.compress import Compression, parse_compression
     from voidimg.disk.inspect import Filesystem, Inspection, inspect
-    from voidimg.errors import CollectedError, SpecError, VoidimgError, exit_status_of
+    from voidimg.errors import CollectedError, SpecError, StoreError, VoidimgError, exit_status_of
     from voidimg.events import (
         Event,
         Listener,
@@ -22,10 +22,28 @@ if TYPE_CHECKING:
         StepStarted,
         event_as_json,
     )
+    from voidimg.fetch.cache import Cache
+    from voidimg.fetch.upkeep import (
+        CacheUse,
+        DamagedEntry,
+        clear_cache,
+        measure_cache,
+        verify_cache,
+    )
     from voidimg.identity import ReleaseDate
     from voidimg.pipeline.artifacts import Artifact
-    from voidimg.pipeline.build import BuildResult, build
-    from voidimg.pipeline.options import BuildOptions
+    from voidimg.pipeline.build import BuildResult, build, build_platforms
+    from voidimg.pipeline.consistency import Finding, report_findings, spoken_age
+    from voidimg.pipeline.forecast import Forecast, forecast_build
+    from voidimg.pipeline.locking import Explanation, explain_package, lock_platforms
+    from voidimg.pipeline.options import BuildOptions, Sources
+    from voidimg.pipeline.status import (
+        RepositoryStatus,
+        prometheus_text,
+        repository_status,
+        write_prometheus_file,
+    )
+    from voidimg.pipeline.supply import read_lock, write_lock
     from voidimg.release.keys import (
         ReleaseKey,
         TrustedKey,
@@ -43,10 +61,11 @@ if TYPE_CHECKING:
     from voidimg.spec.model import Recipe
     from voidimg.spec.plan import PlannedStep, planned_steps
     from voidimg.spec.tree import Origin
-    from voidimg.units import format_size
+    from voidimg.units import format_size, parse_size
     from voidimg.xbps.binpkg import BinaryPackage
     from voidimg.xbps.keys import PrivateKey, PublicKey, create_repository_key
-    from voidimg.xbps.lock import Lock
+    from voidimg.xbps.lock import Lock, LockedPackage
+    from voidimg.xbps.lock_difference import LockDifference, lock_difference
     from voidimg.xbps.pkgdir import read_package_directory
     from voidimg.xbps.pkgwriter import PackageMember, PackageMeta, write_package
     from voidimg.xbps.repodata import Repodata
@@ -69,16 +88,24 @@ _HOME = {
     "BootVerdict": "voidimg.smoke.verdict",
     "BuildOptions": "voidimg.pipeline.options",
     "BuildResult": "voidimg.pipeline.build",
+    "Cache": "voidimg.fetch.cache",
+    "CacheUse": "voidimg.fetch.upkeep",
     "Catalog": "voidimg.spec.catalog",
     "CatalogEntry": "voidimg.spec.catalog",
     "Check": "voidimg.smoke.verdict",
     "CollectedError": "voidimg.errors",
     "Compression": "voidimg.disk.compress",
+    "DamagedEntry": "voidimg.fetch.upkeep",
     "Event": "voidimg.events",
+    "Explanation": "voidimg.pipeline.locking",
     "Filesystem": "voidimg.disk.inspect",
+    "Finding": "voidimg.pipeline.consistency",
+    "Forecast": "voidimg.pipeline.forecast",
     "Inspection": "voidimg.disk.inspect",
     "Listener": "voidimg.events",
     "Lock": "voidimg.xbps.lock",
+    "LockDifference": "voidimg.xbps.lock_difference",
+    "LockedPackage": "voidimg.xbps.lock",
     "Message": "voidimg.events",
     "Origin": "voidimg.spec.tree",
     "PackageMember": "voidimg.xbps.pkgwriter",
@@ -91,12 +118,15 @@ _HOME = {
     "ReleaseDate": "voidimg.identity",
     "ReleaseKey": "voidimg.release.keys",
     "Repodata": "voidimg.xbps.repodata",
+    "RepositoryStatus": "voidimg.pipeline.status",
     "ResolvedRecipe": "voidimg.spec.compose",
     "SignedSet": "voidimg.release.signing",
     "SmokeReport": "voidimg.smoke.verdict",
+    "Sources": "voidimg.pipeline.options",
     "SpecError": "voidimg.errors",
     "StepFinished": "voidimg.events",
     "StepStarted": "voidimg.events",
+    "StoreError": "voidimg.errors",
     "TrustedKey": "voidimg.release.keys",
     "UnresolvedError": "voidimg.xbps.resolver_errors",
     "Verified": "voidimg.release.verify",
@@ -104,32 +134,48 @@ _HOME = {
     "VoidimgError": "voidimg.errors",
     "architectures": "voidimg.xbps.repository",
     "build": "voidimg.pipeline.build",
+    "build_platforms": "voidimg.pipeline.build",
+    "clear_cache": "voidimg.fetch.upkeep",
     "create_release_key": "voidimg.release.keys",
     "create_repository_key": "voidimg.xbps.keys",
     "date_of_name": "voidimg.release.signing",
     "date_of_set": "voidimg.release.signing",
     "event_as_json": "voidimg.events",
     "exit_status_of": "voidimg.errors",
+    "explain_package": "voidimg.pipeline.locking",
     "find_public_key": "voidimg.release.keys",
+    "forecast_build": "voidimg.pipeline.forecast",
     "format_size": "voidimg.units",
     "index_packages": "voidimg.xbps.repository",
     "inspect": "voidimg.disk.inspect",
+    "lock_difference": "voidimg.xbps.lock_difference",
+    "lock_platforms": "voidimg.pipeline.locking",
+    "measure_cache": "voidimg.fetch.upkeep",
     "needs_passphrase": "voidimg.release.keys",
     "packages_of": "voidimg.xbps.repository",
     "parse_compression": "voidimg.disk.compress",
+    "parse_size": "voidimg.units",
     "planned_steps": "voidimg.spec.plan",
     "platform_of_image": "voidimg.smoke.boot",
+    "prometheus_text": "voidimg.pipeline.status",
+    "read_lock": "voidimg.pipeline.supply",
     "read_package_directory": "voidimg.xbps.pkgdir",
     "read_public_key": "voidimg.release.keys",
     "read_repodata": "voidimg.xbps.repository",
+    "report_findings": "voidimg.pipeline.consistency",
+    "repository_status": "voidimg.pipeline.status",
     "sign_packages": "voidimg.xbps.repository",
     "sign_repository": "voidimg.xbps.repository",
     "sign_set": "voidimg.release.signing",
     "smoke_image": "voidimg.smoke.boot",
+    "spoken_age": "voidimg.pipeline.consistency",
+    "verify_cache": "voidimg.fetch.upkeep",
     "verify_files": "voidimg.release.verify",
     "verify_set": "voidimg.release.verify",
     "write_key_file": "voidimg.xbps.repository",
+    "write_lock": "voidimg.pipeline.supply",
     "write_package": "voidimg.xbps.pkgwriter",
+    "write_prometheus_file": "voidimg.pipeline.status",
     "write_report": "voidimg.smoke.verdict",
 }
 
@@ -139,16 +185,24 @@ __all__ = [
     "BootVerdict",
     "BuildOptions",
     "BuildResult",
+    "Cache",
+    "CacheUse",
     "Catalog",
     "CatalogEntry",
     "Check",
     "CollectedError",
     "Compression",
+    "DamagedEntry",
     "Event",
+    "Explanation",
     "Filesystem",
+    "Finding",
+    "Forecast",
     "Inspection",
     "Listener",
     "Lock",
+    "LockDifference",
+    "LockedPackage",
     "Message",
     "Origin",
     "PackageMember",
@@ -161,12 +215,15 @@ __all__ = [
     "ReleaseDate",
     "ReleaseKey",
     "Repodata",
+    "RepositoryStatus",
     "ResolvedRecipe",
     "SignedSet",
     "SmokeReport",
+    "Sources",
     "SpecError",
     "StepFinished",
     "StepStarted",
+    "StoreError",
     "TrustedKey",
     "UnresolvedError",
     "Verified",
@@ -174,32 +231,48 @@ __all__ = [
     "VoidimgError",
     "architectures",
     "build",
+    "build_platforms",
+    "clear_cache",
     "create_release_key",
     "create_repository_key",
     "date_of_name",
     "date_of_set",
     "event_as_json",
     "exit_status_of",
+    "explain_package",
     "find_public_key",
+    "forecast_build",
     "format_size",
     "index_packages",
     "inspect",
+    "lock_difference",
+    "lock_platforms",
+    "measure_cache",
     "needs_passphrase",
     "packages_of",
     "parse_compression",
+    "parse_size",
     "planned_steps",
     "platform_of_image",
+    "prometheus_text",
+    "read_lock",
     "read_package_directory",
     "read_public_key",
     "read_repodata",
+    "report_findings",
+    "repository_status",
     "sign_packages",
     "sign_repository",
     "sign_set",
     "smoke_image",
+    "spoken_age",
+    "verify_cache",
     "verify_files",
     "verify_set",
     "write_key_file",
+    "write_lock",
     "write_package",
+    "write_prometheus_file",
     "write_report",
 ]
 

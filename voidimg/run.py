@@ -17,7 +17,11 @@ from pathlib import Path
 from voidimg.errors import ToolError
 
 DEBIAN_PACKAGE_OF = {
+    "apt-config": "apt",
+    "apt-get": "apt",
+    "bsdtar": "libarchive-tools",
     "debugfs": "e2fsprogs",
+    "depmod": "kmod",
     "dtc": "device-tree-compiler",
     "dumpe2fs": "e2fsprogs",
     "e2fsck": "e2fsprogs",
@@ -29,6 +33,7 @@ DEBIAN_PACKAGE_OF = {
     "mke2fs": "e2fsprogs",
     "mkfs.vfat": "dosfstools",
     "mksquashfs": "squashfs-tools",
+    "mount": "util-linux",
     "mmd": "mtools",
     "mtype": "mtools",
     "newgidmap": "uidmap",
@@ -39,6 +44,7 @@ DEBIAN_PACKAGE_OF = {
     "qemu-system-aarch64": "qemu-system-arm",
     "resize2fs": "e2fsprogs",
     "unsquashfs": "squashfs-tools",
+    "unshare": "util-linux",
     "zstd": "zstd",
 }
 """Which Debian package holds a program we call, for the hint of a missing one."""

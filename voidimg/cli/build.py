@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from voidimg import BuildOptions, Catalog, ReleaseDate, build, format_size
+from voidimg import BuildOptions, Catalog, ReleaseDate, build_platforms, format_size
 from voidimg.cli.search import catalog_option
 from voidimg.cli.session import Session, json_option, pass_session
-from voidimg.cli.sources import repository_options
+from voidimg.cli.sources import consistency_options, repository_options
 
 
 @click.command()
@@ -31,7 +31,14 @@ from voidimg.cli.sources import repository_options
     metavar="xz|zstd|none",
     help="How artifacts are compressed; a level may follow, like xz:6.",
 )
+@click.option(
+    "--lock",
+    type=click.Path(path_type=Path, exists=True),
+    metavar="FILE",
+    help="Use exactly the packages of this lock or bundle.  [default: the newest]",
+)
 @repository_options
+@consistency_options
 @catalog_option
 @json_option
 @pass_session
@@ -46,6 +53,10 @@ def command(
     compression: str,
     repositories: tuple[str, ...],
     repo_keys: tuple[Path, ...],
+    lock: Path | None,
+    offline: bool,
+    require_consistent: bool,
+    max_age: str | None,
     as_json: bool,
 ) -> None:
     """Make ROOTFS, PLATFORMFS, disk images and live ISOs.
@@ -54,6 +65,9 @@ def command(
     every time stamp and identifier: the same packages and date give the same bytes. What was
     made before from the same inputs is not made again.
 
+    The lock written beside the artifacts names the packages used; --lock uses them again, or says
+    which cannot be had any more. A bundle (voidimg lock --bundle) has them all.
+
     \b
     Examples:
       voidimg build rpi-aarch64
@@ -61,6 +75,7 @@ def command(
       voidimg build rpi-aarch64 --artifact image --compression zstd:3
       voidimg build x86_64 --profile xfce --artifact iso
       voidimg build rpi-aarch64 -r ./repo --repo-key ./repo.plist
+      voidimg build rpi-aarch64 --lock kept/lock.json --offline
     """  # noqa: D301
     release_date = ReleaseDate.parse(date) if date else ReleaseDate.today()
     options = BuildOptions.parse(
@@ -68,16 +83,17 @@ def command(
         compression=compression,
         repositories=repositories,
         repo_keys=repo_keys,
+        lock=lock,
+        offline=offline,
+        require_consistent=require_consistent,
+        max_age=max_age,
         cache=session.cache,
         out=session.out,
         jobs=session.jobs,
     )
     recipes = [catalog.recipe(platform, profile) for platform in platforms]
-    made = [
-        artifact
-        for recipe in recipes
-        for artifact in build(recipe, release_date, options, listener=session.listener).artifacts
-    ]
+    results = build_platforms(recipes, release_date, options, listener=session.listener)
+    made = [artifact for result in results for artifact in result.artifacts]
     if as_json:
         click.echo(json.dumps([artifact.as_json() for artifact in made], indent=2, sort_keys=True))
         return

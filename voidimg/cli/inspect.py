@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from voidimg import Filesystem, Inspection, format_size, inspect
+from voidimg.cli.printable import printable
 from voidimg.cli.session import Session, json_option, pass_session
 
 
@@ -32,7 +33,7 @@ def command(session: Session, file: Path, packages: bool, as_json: bool) -> None
         click.echo(json.dumps(found.as_json(), indent=2, sort_keys=True, ensure_ascii=False))
         return
     for line in _lines(found, packages):
-        click.echo(line)
+        click.echo(printable(line))
 
 
 def _lines(found: Inspection, packages: bool) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from pathlib import Path
@@ -17,15 +18,18 @@ from voidimg.cli.session import Session
 
 VERBS = {
     "build": "Make the artifacts of a platform.",
+    "cache": "Measure, check and clear the cache.",
     "check": "Validate platform and profile files.",
     "inspect": "Look into an artifact without mounting it.",
     "keygen": "Make the signing key of one image set.",
     "list": "List platforms and profiles.",
+    "lock": "Pin the packages of platforms.",
     "repo": "Make a signed local XBPS repository.",
     "show": "Show the resolved recipe of a platform.",
     "sign": "Sign the checksums of an image set.",
     "smoke": "Boot an image under QEMU and judge it.",
     "verify": "Verify an image set or files of one.",
+    "why": "Say why a package is in an image.",
 }
 """Verb -> its line in `voidimg --help`; each lives in `voidimg.cli.<verb>` as `command`."""
 
@@ -53,6 +57,17 @@ def _default_cache() -> Path:
     return Path(base) / "voidimg"
 
 
+def _print_completion(ctx: click.Context, shell: str | None) -> None:
+    if shell is None or ctx.resilient_parsing:
+        return
+    from click.shell_completion import get_completion_class
+
+    found = get_completion_class(shell)
+    if found is not None:
+        click.echo(found(cli, {}, "voidimg", "_VOIDIMG_COMPLETE").source())
+    ctx.exit()
+
+
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--cache",
@@ -77,6 +92,14 @@ def _default_cache() -> Path:
 @click.option("--events", type=click.File("w"), help="Write every event as a JSON line to FILE.")
 @click.option("-v", "--verbose", count=True, help="Say more.")
 @click.option("-q", "--quiet", is_flag=True, help="Say only what is wrong.")
+@click.option(
+    "--completion",
+    type=click.Choice(["bash", "zsh", "fish"]),
+    is_eager=True,
+    expose_value=False,
+    callback=lambda ctx, _option, shell: _print_completion(ctx, shell),
+    help="Print the completion script of this shell, for example for `source <(...)`.",
+)
 @click.version_option(voidimg.__version__, prog_name="voidimg")
 @click.pass_context
 def cli(
@@ -108,6 +131,9 @@ def cli(
 
 def entry_point(argv: list[str] | None = None) -> None:
     """Run the command; every `VoidimgError` becomes a message and its documented exit status."""
+    # Names in packages and images need not be UTF-8; what cannot be written is escaped, as in JSON.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     status: Any
     try:
         status = cli.main(args=argv, prog_name="voidimg", standalone_mode=False)

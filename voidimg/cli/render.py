@@ -17,6 +17,7 @@ from voidimg import (
     VoidimgError,
     event_as_json,
 )
+from voidimg.cli.printable import printable
 
 
 def listener_for(*, verbose: int, quiet: bool, events: IO[str] | None) -> Listener:
@@ -44,12 +45,12 @@ def show_error(error: VoidimgError) -> None:
     """Write one error, or each of a group, to stderr in the form a person reads."""
     for single in getattr(error, "errors", (error,)):
         where = "" if single.where is None else f"{single.where}: "
-        sys.stderr.write(f"voidimg: {where}{single.what} [{single.code}]\n")
+        lines = [f"voidimg: {where}{single.what} [{single.code}]"]
         output = getattr(single, "output", "")
-        for line in output.strip().splitlines()[-20:]:
-            sys.stderr.write(f"    | {line}\n")
+        lines += [f"    | {line}" for line in output.strip().splitlines()[-20:]]
         if single.hint:
-            sys.stderr.write(f"    hint: {single.hint}\n")
+            lines.append(f"    hint: {single.hint}")
+        sys.stderr.writelines(printable(line) + "\n" for line in lines)
 
 
 class _Plain:
@@ -73,7 +74,7 @@ class _Plain:
                 pass
 
     def _write(self, text: str) -> None:
-        sys.stderr.write(text + "\n")
+        sys.stderr.write(printable(text) + "\n")
         sys.stderr.flush()
 
 
@@ -122,4 +123,4 @@ class _Bars(_Plain):
         if self._bar is None:
             super()._write(text)
         else:
-            self._bar.write(text, file=sys.stderr)
+            self._bar.write(printable(text), file=sys.stderr)

@@ -1,9 +1,10 @@
-"""`voidimg repo`: make signed local XBPS repositories."""
+"""`voidimg repo`: make signed local XBPS repositories, and watch any."""
 
 from __future__ import annotations
 
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import click
 
 from voidimg import (
     PrivateKey,
+    Sources,
     architectures,
     create_repository_key,
     format_size,
@@ -18,13 +20,18 @@ from voidimg import (
     packages_of,
     read_package_directory,
     read_repodata,
+    report_findings,
+    repository_status,
     sign_packages,
     sign_repository,
+    spoken_age,
     write_key_file,
     write_package,
+    write_prometheus_file,
 )
 from voidimg.cli.passphrase import passphrase_options, read_passphrase
-from voidimg.cli.session import json_option
+from voidimg.cli.session import Session, json_option, pass_session
+from voidimg.cli.sources import consistency_options
 
 _REPO = click.Path(path_type=Path, file_okay=False, exists=True)
 _NEW_REPO = click.Path(path_type=Path, file_okay=False)
@@ -47,6 +54,7 @@ def command() -> None:
       voidimg repo index repo --arch aarch64
       voidimg repo sign repo --key my-repo.pem --signed-by 'Me <me@example.org>'
       voidimg repo list repo
+      voidimg repo status repo
     """  # noqa: D301
 
 
@@ -212,6 +220,60 @@ def keygen(
     key = create_repository_key(file, bits, passphrase)
     click.echo(f"private key  {file}")
     click.echo(f"fingerprint  {key.public().fingerprint}")
+
+
+@command.command()
+@click.argument("locations", nargs=-1, required=True, metavar="URL|DIR...")
+@_arch_option
+@click.option("--prometheus", type=_NEW_FILE, metavar="FILE",
+              help="Write metrics for the textfile collector to FILE.")  # fmt: skip
+@consistency_options
+@json_option
+@pass_session
+def status(
+    session: Session,
+    locations: tuple[str, ...],
+    archs: tuple[str, ...],
+    *,
+    prometheus: Path | None,
+    offline: bool,
+    require_consistent: bool,
+    max_age: str | None,
+    as_json: bool,
+) -> None:
+    """Say how repositories are doing: age, packages, staged packages, signs of inconsistency.
+
+    A URL needs --arch. Several mirrors of a repository are one argument, separated by blanks:
+    those that lag are named. With --require-consistent any sign is an error.
+
+    \b
+    Examples:
+      voidimg repo status ./repo
+      voidimg repo status https://example.org/current/aarch64 --arch aarch64 --max-age 36h
+      voidimg repo status ./repo --prometheus /var/lib/node_exporter/repo.prom
+    """  # noqa: D301
+    sources = Sources.parse(
+        cache=session.cache,
+        jobs=session.jobs,
+        offline=offline,
+        require_consistent=require_consistent,
+        max_age=max_age,
+    )
+    found, findings = repository_status(locations, archs, sources, listener=session.listener)
+    if prometheus is not None:
+        write_prometheus_file(prometheus, found)
+    if as_json:
+        answer = {
+            "indexes": [one.as_json() for one in found],
+            "findings": [asdict(one) for one in findings],
+        }
+        click.echo(json.dumps(answer, indent=2, sort_keys=True))
+    else:
+        for one in found:
+            age = "?" if one.age_seconds is None else spoken_age(one.age_seconds)
+            counts = f"{one.packages} packages, {one.staged} staged"
+            click.echo(f"{one.url} ({one.arch}): {counts}, {age} old")
+    report_findings(findings, sources, session.listener)
 
 
 def _summary(entry: dict[str, Any]) -> dict[str, Any]:

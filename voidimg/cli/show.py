@@ -3,25 +3,43 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import click
 
-from voidimg import Catalog, PlannedStep, ResolvedRecipe, format_size, planned_steps
+from voidimg import (
+    BuildOptions,
+    Catalog,
+    Forecast,
+    PlannedStep,
+    ResolvedRecipe,
+    forecast_build,
+    format_size,
+    planned_steps,
+)
 from voidimg.cli.search import catalog_option
-from voidimg.cli.session import json_option
+from voidimg.cli.session import Session, json_option, pass_session
+from voidimg.cli.sources import repository_options
 
 
 @click.command()
 @click.argument("platform")
 @click.option("--profile", help="What goes into it.  [default: the platform's own]")
 @click.option("--origin", is_flag=True, help="Say the file, line and column of each value.")
-@click.option("--plan", is_flag=True, help="Say the steps of a build and the sizes known so far.")
+@click.option(
+    "--plan", is_flag=True, help="Say the steps of a build; with -r, predicted sizes too."
+)
+@repository_options
 @catalog_option
 @json_option
+@pass_session
 def command(
+    session: Session,
     catalog: Catalog,
     platform: str,
     *,
+    repositories: tuple[str, ...],
+    repo_keys: tuple[Path, ...],
     profile: str | None,
     origin: bool,
     plan: bool,
@@ -35,14 +53,17 @@ def command(
     Examples:
       voidimg show rpi-aarch64
       voidimg show rpi-aarch64-musl --origin
-      voidimg show ./my-board.toml --plan
+      voidimg show ./my-board.toml --plan -r https://repo-default.voidlinux.org/current/aarch64
       voidimg show rpi-aarch64 --json | jq .disk
     """  # noqa: D301
     if origin and plan:
         raise click.UsageError("--origin and --plan exclude each other")
     resolved = catalog.recipe(platform, profile)
+    if repositories and not plan:
+        raise click.UsageError("-r goes with --plan, which then predicts sizes")
     if plan:
-        _show_plan(planned_steps(resolved.recipe), as_json=as_json)
+        forecasts = _forecasts(session, resolved, repositories, repo_keys) if repositories else ()
+        _show_plan(planned_steps(resolved.recipe), forecasts, as_json=as_json)
     elif as_json:
         _show_json(resolved, origin=origin)
     else:
@@ -60,11 +81,42 @@ def _show_json(resolved: ResolvedRecipe, *, origin: bool) -> None:
     click.echo(json.dumps(shown, indent=2, sort_keys=True, ensure_ascii=False))
 
 
-def _show_plan(steps: tuple[PlannedStep, ...], *, as_json: bool) -> None:
+def _forecasts(
+    session: Session,
+    resolved: ResolvedRecipe,
+    repositories: tuple[str, ...],
+    repo_keys: tuple[Path, ...],
+) -> tuple[Forecast, ...]:
+    options = BuildOptions.parse(
+        cache=session.cache,
+        out=session.out,
+        repositories=repositories,
+        repo_keys=repo_keys,
+        jobs=session.jobs,
+    )
+    return forecast_build(resolved, options, listener=session.listener)
+
+
+def _show_plan(
+    steps: tuple[PlannedStep, ...], forecasts: tuple[Forecast, ...], *, as_json: bool
+) -> None:
     if as_json:
-        click.echo(json.dumps([step.as_json() for step in steps], indent=2, sort_keys=True))
+        shown = {
+            "steps": [step.as_json() for step in steps],
+            "forecast": [forecast.as_json() for forecast in forecasts],
+        }
+        click.echo(json.dumps(shown, indent=2, sort_keys=True))
         return
     for step in steps:
         size = "" if step.size is None else f" ({format_size(step.size)})"
         details = f": {', '.join(step.details)}" if step.details else ""
         click.echo(f"{step.stage:10}  {step.what}{size}{details}")
+    for forecast in forecasts:
+        if forecast.image_bytes is not None:
+            click.echo(f"{forecast.stage:10}  about {format_size(forecast.image_bytes)} on disk")
+        else:
+            click.echo(
+                f"{forecast.stage:10}  {forecast.packages} packages, "
+                f"{format_size(forecast.download_bytes)} to fetch, "
+                f"{format_size(forecast.installed_bytes)} installed"
+            )

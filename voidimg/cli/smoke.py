@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from voidimg import Catalog, SmokeReport, platform_of_image, smoke_image, write_report
+from voidimg.cli.search import catalog_option
 from voidimg.cli.session import Session, json_option, pass_session
 
 
@@ -40,11 +41,14 @@ from voidimg.cli.session import Session, json_option, pass_session
     show_default=True,
     help="Factor on every time limit, for slow or busy hosts.",
 )
+@catalog_option
 @json_option
 @pass_session
 def command(
     session: Session,
+    catalog: Catalog,
     image: Path,
+    *,
     media: tuple[str, ...],
     platform: str | None,
     profile: str | None,
@@ -63,7 +67,7 @@ def command(
       voidimg smoke out/20240314/void-rpi-aarch64-20240314.img.xz
       voidimg smoke my.img --platform rpi-aarch64 --medium nvme --junit verdict.xml
     """  # noqa: D301
-    recipe = Catalog().recipe(platform or platform_of_image(image)[0], profile).recipe
+    recipe = catalog.recipe(platform or platform_of_image(image)[0], profile).recipe
     report = smoke_image(
         image,
         recipe,

@@ -1,4 +1,4 @@
-"""The options `-r` and `--repo-key`, the same in every verb that resolves."""
+"""The options that say where packages come from, the same in every verb that resolves."""
 
 from __future__ import annotations
 
@@ -28,4 +28,21 @@ def repository_options(function: F) -> F:
         multiple=True,
         metavar="URL|DIR",
         help="Take packages from here, in this order, instead of Void's mirror.",
+    )(function)
+
+
+def consistency_options(function: F) -> F:
+    """Add `--offline`, `--require-consistent` and `--max-age` to a verb."""
+    function = click.option(
+        "--offline", is_flag=True, help="Ask no server: use the cache, directories and bundles."
+    )(function)
+    function = click.option(
+        "--max-age",
+        metavar="AGE",
+        help="Repodata older than this, like 36h or 7d, is worth a warning.",
+    )(function)
+    return click.option(
+        "--require-consistent",
+        is_flag=True,
+        help="Refuse repositories that are staged, too old, out of step or changing.",
     )(function)

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from voidimg.errors import storing
+
+PART = ".part"
+"""Ending of a block that is being written, or that a killed build left half written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +47,19 @@ class BlockCache:
             StoreError: it cannot be written.
         """
         path = self._path(settings, content)
-        # Two runs that make the same block write the same bytes: the later one wins harmlessly.
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
         with storing(path, "keep the compressed block"):
             path.parent.mkdir(parents=True, exist_ok=True)
+            # Two runs that make the same block write the same bytes: the later one wins
+            # harmlessly. Process ids do not tell them apart, each has its own pid namespace.
+            descriptor, part = tempfile.mkstemp(PART, dir=self.directory)
             try:
-                part.write_bytes(hashlib.sha256(compressed).digest() + compressed)
-                part.replace(path)
-            finally:
-                part.unlink(missing_ok=True)
+                os.fchmod(descriptor, 0o644)
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(hashlib.sha256(compressed).digest() + compressed)
+                os.replace(part, path)
+            except BaseException:
+                os.unlink(part)
+                raise
 
     def _path(self, settings: str, content: bytes) -> Path:
         digest = hashlib.sha256(settings.encode() + b"\0")

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Protocol
 
 from voidimg.disk.artifact import not_sound
-from voidimg.errors import ToolError
+from voidimg.errors import PackageError, ToolError
 from voidimg.run import run
 from voidimg.xbps.archive import open_archive
 
 _MAX_FILE_BYTES = 64 * 2**20
+_MAX_NAMES = 128 * 2**20
+"""Most characters in the names of a tar together; a full system has some 20 million."""
 _NOT_FOUND = re.compile(r"not found|not a directory", re.IGNORECASE)
 
 
@@ -77,9 +79,15 @@ class TarFiles:
         """
         files = cls()
         keep = frozenset(wanted)
+        left = _MAX_NAMES
         with not_sound(path), open_archive(path) as archive:
             for member in archive:
                 name = "/" + member.name.removeprefix("./").strip("/")
+                left -= len(name)
+                if left < 0:
+                    raise PackageError(
+                        "the names in it fill memory", code="ARCHIVE-SIZE", where=str(path)
+                    )
                 parent, _, own = name.rpartition("/")
                 files.directories.setdefault(parent or "/", set()).add(own)
                 if member.kind == "file" and name in keep and member.size <= _MAX_FILE_BYTES:

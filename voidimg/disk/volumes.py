@@ -7,7 +7,6 @@ FAT: the BIOS parameter block of sector 0 (Microsoft FAT specification 1.03). ex
 from __future__ import annotations
 
 import struct
-import sys
 import uuid
 from array import array
 from dataclasses import dataclass
@@ -16,6 +15,9 @@ from typing import BinaryIO, Literal
 from voidimg.disk.table import SECTOR_BYTES
 
 EXT4_MAGIC = 0xEF53
+_FAT12_BYTES = 8192
+"""More than the table of a FAT12 volume takes: 4086 entries of 12 bits."""
+_PIECE_BYTES = 2**20
 _EXT4_FEATURES = {
     0x5C: {  # s_feature_compat
         0x4: "has_journal",
@@ -143,7 +145,6 @@ def read_fat(image: BinaryIO, offset_bytes: int, size_bytes: int) -> FatVolume |
     bits = fat_bits(clusters)
     serial_at = 67 if bits == 32 else 39
     serial = struct.unpack_from("<I", boot, serial_at)[0]
-    table = _at(image, offset_bytes + reserved * SECTOR_BYTES, fat_sectors * SECTOR_BYTES)
     return FatVolume(
         bits=bits,
         serial=fat_serial(serial),
@@ -153,7 +154,13 @@ def read_fat(image: BinaryIO, offset_bytes: int, size_bytes: int) -> FatVolume |
         reserved_sectors=reserved,
         fat_sectors=fat_sectors,
         clusters=clusters,
-        free_clusters=_free_clusters(table, bits, clusters),
+        free_clusters=_free_clusters(
+            image,
+            offset_bytes + reserved * SECTOR_BYTES,
+            fat_sectors * SECTOR_BYTES,
+            bits,
+            clusters,
+        ),
         hidden_sectors=hidden,
     )
 
@@ -170,18 +177,30 @@ def fat_serial(number: int) -> str:
     return f"{number >> 16:04X}-{number & 0xFFFF:04X}"
 
 
-def _free_clusters(table: bytes, bits: int, clusters: int) -> int:
-    entries: array[int]
+def _free_clusters(
+    image: BinaryIO, table_bytes: int, size_bytes: int, bits: int, clusters: int
+) -> int:
+    """How many entries of the file allocation table at `table_bytes` are 0; two are no clusters.
+
+    Read in pieces: the table of a volume that only pretends to be large can be larger than memory.
+    """
     if bits == 12:
-        pairs = (
-            table[i] | table[i + 1] << 8 | table[i + 2] << 16 for i in range(0, len(table) - 2, 3)
-        )
-        entries = array("I", (half for pair in pairs for half in (pair & 0xFFF, pair >> 12)))
-    else:
+        return _free_in_fat12(_at(image, table_bytes, min(size_bytes, _FAT12_BYTES)), clusters)
+    width = bits // 8
+    left = min(size_bytes - 2 * width, clusters * width)
+    image.seek(table_bytes + 2 * width)
+    free = 0
+    while left > 0 and (piece := image.read(min(left, _PIECE_BYTES))):
         entries = array("H" if bits == 16 else "I")
-        entries.frombytes(table[: len(table) // entries.itemsize * entries.itemsize])
-        if sys.byteorder == "big":
-            entries.byteswap()
+        entries.frombytes(piece[: len(piece) // width * width])
+        free += entries.count(0)
+        left -= len(piece)
+    return free
+
+
+def _free_in_fat12(table: bytes, clusters: int) -> int:
+    pairs = (table[i] | table[i + 1] << 8 | table[i + 2] << 16 for i in range(0, len(table) - 2, 3))
+    entries = [half for pair in pairs for half in (pair & 0xFFF, pair >> 12)]
     return entries[2 : clusters + 2].count(0)
 
 

@@ -7,18 +7,23 @@ On disk (all names below the cache directory)::
     incoming/*.new          a file being copied in; left behind only by a crash
     repodata/<key>/         the last repodata of a repository, for conditional requests
     signatures/<sha256>     the .sig2 that came with the package of that SHA-256
+    keys/<fingerprint>      public keys of repositories, as key plists
+    users/*                 one file for each build under way, locked by it
+    gate                    held shared by who looks a file up, exclusively by who removes some
 
-Files appear by rename only, so a crash at any moment leaves either the whole file or none.
+Files appear by rename only, so a crash at any moment leaves either the whole file or none. What
+is used gets the present time as its modification time, and files used since the oldest build
+under way began are not removed: see `voidimg.fetch.upkeep`.
 """
 
 from __future__ import annotations
 
-import hashlib
+import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -51,13 +56,59 @@ class Cache:
             raise UsageError(f"{sha256!r} is not a SHA-256", code="SHA256", where="cache")
         return self.part("objects", sha256[:2], sha256[2:])
 
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """While the block runs, nothing is removed from the cache that it has used."""
+        directory = self.part("users", "x").parent
+        with self.gate(exclusive=True), storing(directory, "write"):
+            self.users_since()
+            descriptor, text = tempfile.mkstemp(dir=directory)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            Path(text).unlink(missing_ok=True)
+            os.close(descriptor)
+
+    def users_since(self) -> int | None:
+        """When the oldest build under way began (nanoseconds since 1970); hold the gate.
+
+        What killed builds left of themselves is removed.
+        """
+        began = []
+        for path in sorted(self.part("users", "x").parent.iterdir()):
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+            except BlockingIOError:
+                began.append(os.fstat(descriptor).st_mtime_ns)
+            finally:
+                os.close(descriptor)
+        return min(began, default=None)
+
+    @contextmanager
+    def gate(self, *, exclusive: bool) -> Iterator[None]:
+        """Hold the gate between those who look files up and those who remove them; be quick."""
+        path = self.part("gate")
+        with storing(path, "open"):
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
+            yield
+        finally:
+            os.close(descriptor)
+
     def find(self, sha256: str, size: int) -> Path | None:
         """The cached file, or None. A file of another size is damaged: it is removed."""
         path = self.object_path(sha256)
-        try:
-            found = path.stat().st_size
-        except FileNotFoundError:
-            return None
+        with self.gate(exclusive=False):
+            try:
+                found = path.stat().st_size
+                with suppress(PermissionError):  # a cache that another user filled
+                    os.utime(path)
+            except FileNotFoundError:
+                return None
         if found == size:
             return path
         with storing(path, "remove the damaged file"):
@@ -71,23 +122,6 @@ class Cache:
             part.chmod(0o444)
             part.replace(path)
         return path
-
-    def add_stream(self, stream: IO[bytes], sha256: str, size: int) -> tuple[str, int]:
-        """Copy `stream` in if it is exactly `size` bytes with this SHA-256.
-
-        Returns the SHA-256 and size that were read; at most one byte more than `size` is.
-        """
-        digest = hashlib.sha256()
-        copied = 0
-        with self.new_file(sha256) as (file, path):
-            while copied <= size and (chunk := stream.read(min(1 << 20, size + 1 - copied))):
-                digest.update(chunk)
-                copied += len(chunk)
-                file.write(chunk)
-            file.flush()
-            if (digest.hexdigest(), copied) == (sha256, size):
-                self.adopt(path, sha256)
-        return digest.hexdigest(), copied
 
     @contextmanager
     def new_file(self, name: str) -> Iterator[tuple[IO[bytes], Path]]:

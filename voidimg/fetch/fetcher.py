@@ -1,44 +1,44 @@
-"""Brings repodata and packages into the cache: mirrors in turn, retries, resume, verification."""
+"""Brings packages and their signatures into the cache: resumed where possible, always verified."""
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO
 
-from voidimg.errors import FetchError, VerifyError, VoidimgError, storing
+from voidimg.errors import CollectedError, FetchError, VerifyError, VoidimgError, storing
 from voidimg.events import Listener, Message, Progress, ignore, step
 from voidimg.fetch.cache import Cache
 from voidimg.fetch.http import STALL_SECONDS, Answer, Client
 from voidimg.fetch.location import Location
-
-REPODATA_LIMIT = 256 * 2**20
-"""Void's largest repodata is about 2 MiB; what is larger than this is not one."""
+from voidimg.fetch.mirrors import TOTAL_SECONDS, Mirrors, is_remote
+from voidimg.fetch.repodata import Indexes, RepodataFile
 
 SIGNATURE_LIMIT = 4096
 """An RSA signature of 16384 bits has 2048 bytes."""
 
-ATTEMPTS = 3
-"""How often one mirror is tried before the next one is."""
+_TOLD_TOGETHER = ("E-FETCH-NOT-FOUND", "E-FETCH-OFFLINE", "E-FETCH-LENGTH", "E-VERIFY-SHA256")
+"""Failures of single files; the others are asked for all the same, so that all can be named."""
 
-_FINAL = ("E-FETCH-NOT-FOUND", "E-FETCH-FORBIDDEN", "E-FETCH-HTML", "E-FETCH-LENGTH", "E-FETCH-DNS")
-"""Answers that trying again does not change."""
-
-T = TypeVar("T")
+_CHUNK = 1 << 18
+_PROGRESS_STEPS = 200
+"""Progress is told about so many times in a download, within big files too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A file of known size (bytes) and SHA-256, and where it may be had, best first."""
+    """A file of known size (bytes) and SHA-256, and where it may be had, best first.
+
+    `urls` are URLs, or paths of local files.
+    """
 
     name: str
     urls: tuple[str, ...]
@@ -46,17 +46,8 @@ class Wanted:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
-class RepodataFile:
-    """The repodata of `location` as it was fetched: its bytes and their SHA-256."""
-
-    location: Location
-    content: bytes
-    sha256: str
-
-
 class Fetcher:
-    """Fetches into `cache` with at most `jobs` transfers at once."""
+    """Fetches into `cache` with at most `jobs` transfers at once; `offline` asks no server."""
 
     def __init__(
         self,
@@ -66,88 +57,41 @@ class Fetcher:
         listener: Listener = ignore,
         pause: Callable[[float], None] = time.sleep,
         stall_seconds: float = STALL_SECONDS,
+        total_seconds: float = TOTAL_SECONDS,
+        offline: bool = False,
     ):
         self._cache = cache
         self._jobs = jobs
-        self._pause = pause
         self._client = Client(jobs, stall_seconds)
         self._lock = threading.Lock()
         self._unlocked_listener = listener
+        self._mirrors = Mirrors(
+            self._listen, pause=pause, total_seconds=total_seconds, offline=offline
+        )
+        self._indexes = Indexes(cache, self._client, self._mirrors, self._listen)
 
     def _listen(self, event: Message | Progress) -> None:
         with self._lock:
             self._unlocked_listener(event)
 
-    # --- repodata ---
-
     def repodata(self, location: Location, arch: str) -> RepodataFile | None:
         """The repository's ``<arch>-repodata``; None when it has none for this architecture.
 
-        A remote copy is asked for conditionally and kept for the next time.
+        A remote copy is asked for conditionally and kept for the next time. Of several mirrors
+        those that serve an older one than another are named in a warning and left.
 
         Raises:
             FetchError: no mirror gave it, or the directory does not exist.
         """
-        name = f"{arch}-repodata"
-        if not location.remote:
-            return self._local_repodata(location, name)
-        try:
-            content = self._over_mirrors(location.file(name), self._remote_repodata)
-        except FetchError as error:
-            if error.code == "E-FETCH-NOT-FOUND":
-                return None
-            raise
-        return RepodataFile(location, content, hashlib.sha256(content).hexdigest())
+        return self._indexes.read(location, arch)
 
-    def _local_repodata(self, location: Location, name: str) -> RepodataFile | None:
-        directory = Path(location.urls[0])
-        if not directory.is_dir():
-            raise FetchError(
-                "the repository directory does not exist",
-                code="NO-DIRECTORY",
-                where=str(directory),
-                hint="check the path given with -r",
-            )
-        try:
-            with (directory / name).open("rb") as file:
-                content = file.read(REPODATA_LIMIT + 1)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise FetchError(
-                f"cannot read the repodata: {error.strerror}",
-                code="LOCAL",
-                where=str(directory / name),
-            ) from error
-        if len(content) > REPODATA_LIMIT:
-            raise FetchError(
-                f"the repodata is larger than {REPODATA_LIMIT} bytes",
-                code="LENGTH",
-                where=str(directory / name),
-            )
-        return RepodataFile(location, content, hashlib.sha256(content).hexdigest())
+    def small_file(self, location: Location, name: str) -> bytes | None:
+        """A file of a line that the repository may have beside its packages; None without it.
 
-    def _remote_repodata(self, url: str) -> bytes:
-        key = hashlib.sha256(url.encode()).hexdigest()
-        kept = self._cache.part("repodata", key, "content")
-        stamp = self._cache.part("repodata", key, "stamp.json")
-        headers = _conditional_headers(stamp, kept)
-        received = bytearray()
-        answer = self._client.get(
-            url,
-            headers=headers,
-            limit=REPODATA_LIMIT,
-            sink=lambda _answer, body: received.extend(b"".join(body)),
-        )
-        if answer.status == 304:
-            return kept.read_bytes()
-        content = bytes(received)
-        stamp.unlink(missing_ok=True)  # never a stamp beside content it does not belong to
-        self._cache.write_small(content, "repodata", key, "content")
-        self._cache.write_small(_stamp(answer, content), "repodata", key, "stamp.json")
-        return content
-
-    # --- packages and signatures ---
+        Raises:
+            FetchError: no mirror answered properly.
+        """
+        return self._indexes.small(location, name)
 
     def fetch(self, wanted: Sequence[Wanted], step_name: str = "fetch") -> dict[str, Path]:
         """Bring all of `wanted` into the cache; returns SHA-256 -> verified file.
@@ -156,18 +100,17 @@ class Fetcher:
             DiskFullError: foreseen before the first transfer.
             FetchError: no mirror gave a file whole.
             VerifyError: every mirror gave a file with another SHA-256.
+            CollectedError: several files are missing or have another SHA-256.
         """
         missing = [item for item in wanted if self._cache.find(item.sha256, item.size) is None]
         total = sum(item.size for item in missing)
         self._cache.require_room(total, "downloading packages")
-        done = 0
+        tally = _Tally(step_name, total, self._listen)
+        deadline = self._mirrors.deadline()
         with step(self._unlocked_listener, step_name), ThreadPoolExecutor(self._jobs) as pool:
-            running = [pool.submit(self._fetch_one, item) for item in missing]
+            running = [pool.submit(self._fetch_one, item, tally, deadline) for item in missing]
             try:
-                for item, future in zip(missing, running, strict=True):
-                    future.result()
-                    done += item.size
-                    self._listen(Progress(step_name, done, total, "bytes"))
+                _raise_failures(running)
             except BaseException:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
@@ -182,8 +125,11 @@ class Fetcher:
         kept = self._cache.part("signatures", sha256)
         if kept.exists():
             return kept.read_bytes()
-        content = self._over_mirrors(
-            tuple(url + ".sig2" for url in package_urls), self._read_signature
+        deadline = self._mirrors.deadline()
+        content = self._mirrors.first(
+            tuple(url + ".sig2" for url in package_urls),
+            lambda url: self._read_signature(url, deadline),
+            deadline,
         )
         self._cache.write_small(content, "signatures", sha256)
         return content
@@ -198,99 +144,160 @@ class Fetcher:
         """Drop a kept signature that did not verify, so that the next run asks again."""
         self._cache.part("signatures", sha256).unlink(missing_ok=True)
 
-    def _read_signature(self, url: str) -> bytes:
-        if not _is_remote(url):
+    def _read_signature(self, url: str, deadline: float) -> bytes:
+        if not is_remote(url):
             with _reading(url), open(url, "rb") as file:
                 return file.read(SIGNATURE_LIMIT)
         received = bytearray()
-        self._client.get(
-            url, limit=SIGNATURE_LIMIT, sink=lambda _answer, body: received.extend(b"".join(body))
-        )
+
+        def sink(_answer: Answer, body: Iterator[bytes]) -> None:
+            received.clear()
+            received.extend(b"".join(body))
+
+        self._client.get(url, limit=SIGNATURE_LIMIT, sink=sink, deadline=deadline)
         return bytes(received)
 
-    def _fetch_one(self, item: Wanted) -> Path:
-        if not _is_remote(item.urls[0]):
-            return self._copy_local(item)
+    def _fetch_one(self, item: Wanted, tally: _Tally, deadline: float) -> Path:
         part = self._cache.part("incoming", f"{item.sha256}.part")
         with _locked(part) as file:
             found = self._cache.find(item.sha256, item.size)
             if found is None:
-                self._over_mirrors(item.urls, lambda url: self._transfer(url, item, file))
+                download = _Download(item, file, self._client, tally, deadline)
+                try:
+                    self._mirrors.first(item.urls, download.bring, deadline)
+                except BaseException:
+                    if os.fstat(file.fileno()).st_size == 0:
+                        part.unlink(missing_ok=True)
+                    raise
                 found = self._cache.adopt(part, item.sha256)
+            else:
+                part.unlink(missing_ok=True)
+            tally.reached(item.sha256, item.size)
         return found
 
-    def _copy_local(self, item: Wanted) -> Path:
-        with _reading(item.urls[0]), open(item.urls[0], "rb") as stream:
-            sha256, size = self._cache.add_stream(stream, item.sha256, item.size)
-        if (sha256, size) != (item.sha256, item.size):
-            raise _wrong_content(item, item.urls[0], sha256, size)
-        return self._cache.object_path(item.sha256)
 
-    def _transfer(self, url: str, item: Wanted, file: IO[bytes]) -> None:
-        """Bring `file` to exactly the wanted content, going on where an earlier try ended."""
-        have = os.fstat(file.fileno()).st_size
-        if have >= item.size:
+class _Tally:
+    """How much of a download is there, told in steps."""
+
+    def __init__(self, step_name: str, total: int, listen: Callable[[Progress], None]):
+        self._step_name = step_name
+        self._total = total
+        self._listen = listen
+        self._lock = threading.Lock()
+        self._done: dict[str, int] = {}
+        self._sum = 0
+        self._told = 0
+
+    def reached(self, sha256: str, size: int) -> None:
+        """`size` bytes of this file are there."""
+        with self._lock:
+            self._sum += size - self._done.get(sha256, 0)
+            self._done[sha256] = size
+            done = self._sum
+            is_step = done - self._told >= self._total // _PROGRESS_STEPS or done == self._total
+            if not is_step or done == self._told:
+                return
+            self._told = done
+        self._listen(Progress(self._step_name, done, self._total, "bytes"))
+
+
+class _Download:
+    """One file on its way: `file` is its part in the cache, held by us alone."""
+
+    def __init__(
+        self, item: Wanted, file: IO[bytes], client: Client, tally: _Tally, deadline: float
+    ):
+        self._item = item
+        self._file = file
+        self._client = client
+        self._tally = tally
+        self._deadline = deadline
+
+    def bring(self, url: str) -> None:
+        """Bring the file to exactly the wanted content, from a server or a local file.
+
+        Raises:
+            FetchError: it cannot be had from there.
+            VerifyError: what is there is something else.
+        """
+        if is_remote(url):
+            self._transfer(url)
+        else:
+            self._copy(url)
+
+    def _copy(self, path: str) -> None:
+        digest = hashlib.sha256()
+        with _reading(path), open(path, "rb") as stream:
+            # one byte more than wanted is enough to know that there is too much
+            self._store(iter(lambda: stream.read(_CHUNK), b""), 0, digest, self._item.size + 1)
+        self._judge(path, digest.hexdigest())
+
+    def _transfer(self, url: str) -> None:
+        """Download, going on where an earlier try ended."""
+        have = os.fstat(self._file.fileno()).st_size
+        if have >= self._item.size:
             have = 0
         digest = hashlib.sha256()
 
         def sink(answer: Answer, body: Iterator[bytes]) -> None:
             start = have if answer.status == 206 and _starts_at(answer, have) else 0
-            file.seek(0)
-            digest.update(file.read(start))
-            file.truncate(start)
-            file.seek(start)
-            with storing(Path(item.name), "write the download of"):
-                for chunk in body:
-                    file.write(chunk)
-                    digest.update(chunk)
-                file.flush()
+            self._file.seek(0)
+            digest.update(self._file.read(start))
+            self._store(body, start, digest, self._item.size)
 
         headers = {"Range": f"bytes={have}-"} if have else {}
-        answer = self._client.get(url, headers=headers, limit=item.size, sink=sink)
-        size = os.fstat(file.fileno()).st_size
-        if answer.status == 416 or size != item.size:
-            file.truncate(0)
-            raise FetchError(
-                f"the server sent {size} of {item.size} bytes", code="TRUNCATED", where=url
-            )
-        if digest.hexdigest() != item.sha256:
-            file.truncate(0)
-            if have:  # the bytes of an earlier try may be the wrong ones, not this mirror's
-                self._transfer(url, item, file)
-                return
-            raise _wrong_content(item, url, digest.hexdigest(), size)
-
-    # --- mirrors and retries ---
-
-    def _over_mirrors(self, urls: Sequence[str], transfer: Callable[[str], T]) -> T:
-        """The result of the first mirror that works; each is retried, each failure is named."""
-        failures: list[VoidimgError] = []
-        for url in urls:
-            for attempt in range(ATTEMPTS):
-                try:
-                    return transfer(url)
-                except (FetchError, VerifyError) as error:
-                    last = error
-                if isinstance(last, VerifyError) or last.code in _FINAL or not _is_remote(url):
-                    break
-                if attempt + 1 < ATTEMPTS:
-                    self._pause(0.5 * 2**attempt)
-            failures.append(last)
-            if len(urls) > 1:
-                self._listen(Message("warning", f"mirror left: {last}"))
-        if len(failures) == 1:
-            raise failures[0]
-        raise FetchError(
-            "no mirror gave the file: " + "; ".join(str(failure) for failure in failures),
-            code="ALL-MIRRORS"
-            if any(failure.code != "E-FETCH-NOT-FOUND" for failure in failures)
-            else "NOT-FOUND",
-            where=urls[0],
+        answer = self._client.get(
+            url, headers=headers, limit=self._item.size, sink=sink, deadline=self._deadline
         )
+        size = os.fstat(self._file.fileno()).st_size
+        if answer.status == 416 or size != self._item.size:
+            self._file.truncate(0)
+            raise FetchError(
+                f"the server sent {size} of {self._item.size} bytes", code="TRUNCATED", where=url
+            )
+        if have and digest.hexdigest() != self._item.sha256:
+            # the bytes of an earlier try may be the wrong ones, not this mirror's
+            self._file.truncate(0)
+            self._transfer(url)
+            return
+        self._judge(url, digest.hexdigest())
+
+    def _store(
+        self, chunks: Iterator[bytes], start: int, digest: hashlib._Hash, limit: int
+    ) -> None:
+        self._file.truncate(start)
+        self._file.seek(start)
+        size = start
+        for chunk in chunks:
+            with storing(Path(self._item.name), "write the download of"):
+                self._file.write(chunk)
+            digest.update(chunk)
+            size += len(chunk)
+            if size >= limit and size > self._item.size:
+                return
+            self._tally.reached(self._item.sha256, min(size, self._item.size))
+
+    def _judge(self, url: str, sha256: str) -> None:
+        size = os.fstat(self._file.fileno()).st_size
+        if (sha256, size) != (self._item.sha256, self._item.size):
+            self._file.truncate(0)
+            raise _wrong_content(self._item, url, sha256, size)
 
 
-def _is_remote(url: str) -> bool:
-    return url.startswith(("http://", "https://"))
+def _raise_failures(running: Sequence[Future[Path]]) -> None:
+    """Wait for all; raise what ends the download at once, the rest together in the end."""
+    failures: list[VoidimgError] = []
+    for future in running:
+        try:
+            future.result()
+        except (FetchError, VerifyError) as error:
+            if error.code not in _TOLD_TOGETHER:
+                raise
+            failures.append(error)
+    if len(failures) == 1:
+        raise failures[0]
+    if failures:
+        raise CollectedError(f"{len(failures)} files cannot be had", failures)
 
 
 def _starts_at(answer: Answer, have: int) -> bool:
@@ -308,27 +315,6 @@ def _wrong_content(item: Wanted, url: str, sha256: str, size: int) -> VerifyErro
     )
 
 
-def _conditional_headers(stamp: Path, kept: Path) -> dict[str, str]:
-    """Headers that let the server answer 304, if the kept copy is still what the stamp says."""
-    try:
-        known = json.loads(stamp.read_text())
-        if hashlib.sha256(kept.read_bytes()).hexdigest() != known["sha256"]:
-            return {}
-        headers = {"If-None-Match": known["etag"], "If-Modified-Since": known["last_modified"]}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-    return {key: value for key, value in headers.items() if isinstance(value, str)}
-
-
-def _stamp(answer: Answer, content: bytes) -> bytes:
-    known = {
-        "etag": answer.etag,
-        "last_modified": answer.last_modified,
-        "sha256": hashlib.sha256(content).hexdigest(),
-    }
-    return json.dumps(known, sort_keys=True).encode()
-
-
 @contextmanager
 def _locked(part: Path) -> Iterator[IO[bytes]]:
     """Open the partial file for reading and writing, exclusively among processes and threads."""
@@ -338,9 +324,16 @@ def _locked(part: Path) -> Iterator[IO[bytes]]:
         with os.fdopen(descriptor, "r+b", buffering=0) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             # whoever held the lock before may have renamed the file away: then open it anew
-            if part.exists() and os.path.samestat(os.fstat(descriptor), part.stat()):
+            if _is_same(descriptor, part):
                 yield file
                 return
+
+
+def _is_same(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager

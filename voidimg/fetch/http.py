@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from http.client import responses
 from typing import TYPE_CHECKING, Any
 from urllib.request import getproxies, proxy_bypass
@@ -25,8 +27,19 @@ SLOWEST_BYTES_PER_SECOND = 4096
 """A transfer slower than this on average (after `STALL_SECONDS`) is given up: a mirror that
 drips one byte at a time would hold a build for ever."""
 
+LONGEST_PAUSE_SECONDS = 60.0
+"""A server may ask for a pause (``Retry-After``, RFC 9110 10.2.3); longer ones are cut to this."""
+
 _CHUNK = 1 << 18
 _USER_AGENT = "voidimg"
+
+
+class BusyError(FetchError):
+    """The server wants to be left alone for `pause_seconds` (already bounded)."""
+
+    def __init__(self, what: str, *, code: str, where: str, pause_seconds: float):
+        super().__init__(what, code=code, where=where)
+        self.pause_seconds = pause_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +51,12 @@ class Answer:
     last_modified: str | None
     content_length: int | None
     content_range: str | None
+    retry_after: str | None = None
+
+    @property
+    def modified_epoch(self) -> int | None:
+        """When the file was last changed, if the server says so."""
+        return http_epoch(self.last_modified)
 
 
 class Client:
@@ -74,6 +93,7 @@ class Client:
         sink: Callable[[Answer, Iterator[bytes]], None],
         headers: Mapping[str, str] | None = None,
         limit: int,
+        deadline: float = math.inf,
     ) -> Answer:
         """GET `url` and hand head and body to `sink`.
 
@@ -82,6 +102,7 @@ class Client:
             sink: called once with the head and the body in chunks; not for 304 and 416.
             headers: conditional or range headers.
             limit: the body may have at most so many bytes.
+            deadline: when to give up, as `time.monotonic` counts.
 
         Raises:
             FetchError: anything that is not a 200, 206, 304 or 416 whose body came whole.
@@ -103,7 +124,7 @@ class Client:
                 answer = _head(response)
                 if answer.status in (200, 206):
                     _refuse_page(response, shown)
-                    sink(answer, _body(response, shown, limit, self._stall_seconds))
+                    sink(answer, _body(response, shown, limit, self._stall_seconds, deadline))
                 elif answer.status not in (304, 416):
                     raise _status_error(answer, shown)
             finally:
@@ -121,6 +142,7 @@ def _head(response: BaseHTTPResponse) -> Answer:
         last_modified=headers.get("Last-Modified"),
         content_length=int(length) if length and length.isdigit() else None,
         content_range=headers.get("Content-Range"),
+        retry_after=headers.get("Retry-After"),
     )
 
 
@@ -139,7 +161,7 @@ def _read(response: BaseHTTPResponse) -> bytes:
 
 
 def _body(
-    response: BaseHTTPResponse, shown: str, limit: int, stall_seconds: float
+    response: BaseHTTPResponse, shown: str, limit: int, stall_seconds: float, deadline: float
 ) -> Iterator[bytes]:
     started = time.monotonic()
     size = 0
@@ -158,6 +180,8 @@ def _body(
                 f"the server sends more than the {limit} bytes expected", code="LENGTH", where=shown
             )
         yield chunk
+        if time.monotonic() > deadline:
+            raise time_is_up(shown)
         seconds = time.monotonic() - started
         if seconds > stall_seconds and size < seconds * SLOWEST_BYTES_PER_SECOND:
             raise FetchError(
@@ -170,11 +194,46 @@ def _status_error(answer: Answer, shown: str) -> FetchError:
     code = {404: "NOT-FOUND", 410: "NOT-FOUND", 401: "FORBIDDEN", 403: "FORBIDDEN"}.get(
         answer.status, "STATUS"
     )
+    if answer.status in (429, 503) and answer.retry_after is not None:
+        return BusyError(
+            f"the server answered {answer.status} {reason}",
+            code=code,
+            where=shown,
+            pause_seconds=_pause_seconds(answer.retry_after),
+        )
     return FetchError(
         f"the server answered {answer.status} {reason}",
         code=code,
         where=shown,
         hint="check the repository URL" if code == "NOT-FOUND" else None,
+    )
+
+
+def _pause_seconds(retry_after: str) -> float:
+    """What ``Retry-After`` asks for: seconds, or the date until which to wait; bounded."""
+    until = http_epoch(retry_after)
+    if retry_after.strip().isdecimal():
+        seconds = float(retry_after[:9])
+    else:
+        seconds = 0.0 if until is None else until - time.time()
+    return min(max(seconds, 0.0), LONGEST_PAUSE_SECONDS)
+
+
+def http_epoch(date: str | None) -> int | None:
+    """A date of an HTTP header in seconds since 1970; None for what is no date."""
+    try:
+        return None if date is None else int(parsedate_to_datetime(date).timestamp())
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def time_is_up(where: str) -> FetchError:
+    """The error of a download that has used up all its time."""
+    return FetchError(
+        "the time for downloads is used up",
+        code="TIME-LIMIT",
+        where=where,
+        hint="what was downloaded is kept; run it again",
     )
 
 

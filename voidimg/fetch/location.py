@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -13,11 +14,13 @@ from voidimg.errors import UsageError
 class Location:
     """One repository: `urls` are the same content in order of preference (mirrors).
 
-    A local directory is one URL-less absolute path.
+    A local directory is one URL-less absolute path. `title` is the name it keeps whichever of its
+    mirrors are used.
     """
 
     urls: tuple[str, ...]
     remote: bool
+    title: str = ""
 
     @classmethod
     def parse(cls, text: str) -> Location:
@@ -44,7 +47,13 @@ class Location:
     @property
     def name(self) -> str:
         """The repository in messages and locks: its first URL without user name and password."""
+        if self.title:
+            return self.title
         return without_credentials(self.urls[0]) if self.remote else self.urls[0]
+
+    def served_by(self, urls: Sequence[str]) -> Location:
+        """The same repository from these of its mirrors only, in this order."""
+        return replace(self, urls=tuple(urls), title=self.name)
 
     def file(self, name: str) -> tuple[str, ...]:
         """The URLs (or the path) of the file `name` of the repository, one per mirror."""

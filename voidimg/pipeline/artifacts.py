@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from voidimg.errors import storing
+from voidimg.errors import UsageError, storing
 from voidimg.fetch import Cache
 from voidimg.identity import ReleaseDate
+from voidimg.pipeline.outputs import replace_by_bytes, replace_by_file
 from voidimg.spec.model import Recipe
 
 Kind = Literal["rootfs", "platformfs", "image", "iso"]
@@ -42,6 +42,39 @@ def lock_name(recipe: Recipe, date: ReleaseDate, kinds: Collection[Kind] = ()) -
     if set(kinds) == {"iso"}:
         return f"void-live-{recipe.arch}-{date}-{recipe.profile}.lock.json"
     return f"void-{recipe.platform}-{date}.lock.json"
+
+
+def kinds_of(recipe: Recipe, asked: Sequence[Kind] = ()) -> tuple[Kind, ...]:
+    """The artifacts to make of `recipe`: those `asked` for, else all that it has.
+
+    Raises:
+        UsageError: an artifact is asked for that the recipe has not.
+    """
+    for kind in asked:
+        reason = _why_not(kind, recipe)
+        if reason is not None:
+            raise UsageError(
+                f"{recipe.platform} with {recipe.profile} has no {kind}: {reason}",
+                code="ARTIFACT",
+                where=f"--artifact {kind}",
+            )
+    if asked:
+        return tuple(asked)
+    # What a live platform is for is the ISO; nobody unpacks its PLATFORMFS on a board.
+    live_only = recipe.live is not None and recipe.disk is None
+    return tuple(
+        kind
+        for kind in KINDS
+        if _why_not(kind, recipe) is None and not (live_only and kind == "platformfs")
+    )
+
+
+def _why_not(kind: Kind, recipe: Recipe) -> str | None:
+    if kind == "image" and recipe.disk is None:
+        return "the platform file has no [disk]"
+    if kind == "iso" and recipe.live is None:
+        return "its platform or profile file has no [live]"
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +135,15 @@ class ArtifactStore:
         return record
 
     def find(self, key: str) -> Record | None:
-        """The record of `key` if the stored file is still the one recorded."""
+        """The record of `key` if the stored file is still the one recorded; marks it as used."""
         content = self.content_path(key)
+        stamp = content.with_name("record.json")
         try:
-            record = Record(**json.loads(content.with_name("record.json").read_text()))
-            found = content.stat()
+            with self._cache.gate(exclusive=False):
+                record = Record(**json.loads(stamp.read_text()))
+                found = content.stat()
+                with suppress(PermissionError):  # a cache that another user filled
+                    os.utime(stamp)
         except (OSError, ValueError, TypeError):
             return None
         if (found.st_size, found.st_mtime_ns) == (record.size, record.mtime_ns):
@@ -128,37 +165,15 @@ class ArtifactStore:
         with storing(target, "write"):
             target.parent.mkdir(parents=True, exist_ok=True)
             if not (target.exists() and target.samefile(content)):
-                _replace_by(target, content)
+                replace_by_file(target, content)
         return Artifact(kind, target.name, target, record.size, record.sha256, cached)
-
-
-def _replace_by(target: Path, content: Path) -> None:
-    directory = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
-        new = directory / target.name
-        try:
-            os.link(content, new)
-        except OSError:
-            shutil.copyfile(content, new)
-            new.chmod(0o644)
-        new.replace(target)
-    finally:
-        shutil.rmtree(directory)
 
 
 def write_atomically(target: Path, content: bytes) -> None:
     """Write a small output (a lock) by rename, mode 0644."""
     with storing(target, "write"):
         target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, new = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-            os.chmod(new, 0o644)
-            os.replace(new, target)
-        except BaseException:
-            os.unlink(new)
-            raise
+        replace_by_bytes(target, content)
 
 
 def _sha256(path: Path) -> str:

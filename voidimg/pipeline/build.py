@@ -2,49 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from voidimg.disk.compress import Compression
-from voidimg.errors import UsageError
 from voidimg.events import Listener, StepFinished, ignore, step
-from voidimg.fetch import Cache, Fetcher, Location, RepodataFile, require_room
+from voidimg.fetch import Cache, require_room
 from voidimg.identity import ReleaseDate
 from voidimg.pipeline.artifacts import (
-    KINDS,
     Artifact,
     ArtifactStore,
     Kind,
     artifact_name,
+    kinds_of,
     lock_name,
     write_atomically,
+)
+from voidimg.pipeline.consistency import (
+    lock_findings,
+    now_epoch,
+    report_findings,
+    state_findings,
 )
 from voidimg.pipeline.fingerprint import artifact_key, digest, recipe_digest
 from voidimg.pipeline.live import probe_live
 from voidimg.pipeline.options import BuildOptions
 from voidimg.pipeline.order import WorkOrder
-from voidimg.pipeline.planning import (
-    StagePlan,
-    make_lock,
-    plan_stages,
-    signed_package,
-    stages_of,
+from voidimg.pipeline.outputs import require_writable
+from voidimg.pipeline.planning import stages_of
+from voidimg.pipeline.repositories import state_digest
+from voidimg.pipeline.state import RepositoryState
+from voidimg.pipeline.supply import (
+    LockedSupply,
+    PlannedSupply,
+    Supply,
+    lock_for,
+    plan_supply,
+    read_lock,
 )
-from voidimg.pipeline.repositories import (
-    OpenRepository,
-    fetch_repodata,
-    open_repositories,
-    state_digest,
-)
-from voidimg.pipeline.trust import Trust, fetch_verified
 from voidimg.pipeline.work import make_artifacts
-from voidimg.pipeline.workplace import workplace
+from voidimg.pipeline.workplace import remove_abandoned, workplace
 from voidimg.sandbox import namespace
 from voidimg.spec.compose import ResolvedRecipe
-from voidimg.spec.model import Recipe
 from voidimg.xbps.installer import VerifiedPackage
 from voidimg.xbps.lock import Lock
+from voidimg.xbps.lock_file import Stage
+from voidimg.xbps.plan import Step
 
 _TREE_FACTOR = 1.15
 """A tree on disk against the sizes packages state: block rounding, directories, caches."""
@@ -76,7 +80,30 @@ def build(
         DiskFullError: there is not enough room, foreseen or met.
         SandboxError, ScriptError, LayoutError, StoreError, ToolError: from the packages on.
     """
-    return _Build(resolved, date, options, listener).run()
+    return build_platforms([resolved], date, options, listener=listener)[0]
+
+
+def build_platforms(
+    resolved: Sequence[ResolvedRecipe],
+    date: ReleaseDate,
+    options: BuildOptions,
+    *,
+    listener: Listener = ignore,
+) -> tuple[BuildResult, ...]:
+    """Make the artifacts of several platforms, all from one state of the repositories.
+
+    The packages of all are known before anything is made; see `build` for the rest.
+    """
+    require_writable(options.out / str(date))
+    with Cache(options.cache).in_use():
+        state = RepositoryState(options, listener)
+        builds = [_Build(one, date, options, state, listener) for one in resolved]
+        for one in builds:
+            one.prepare()
+        lock = Lock.joined(one.lock for one in builds)
+        findings = [*state_findings(state, now_epoch()), *lock_findings(lock)]
+        report_findings(findings, options, listener)
+        return tuple(one.run() for one in builds)
 
 
 class _Build:
@@ -87,67 +114,74 @@ class _Build:
         resolved: ResolvedRecipe,
         date: ReleaseDate,
         options: BuildOptions,
+        state: RepositoryState,
         listener: Listener,
     ):
         self._resolved = resolved
         self._recipe = resolved.recipe
         self._date = date
         self._options = options
+        self._state = state
         self._listener = listener
         self._cache = Cache(options.cache)
         self._store = ArtifactStore(self._cache)
-        self._fetcher = Fetcher(self._cache, jobs=max(4, options.jobs), listener=listener)
-        self._kinds = _kinds(self._recipe, options)
+        self._kinds = kinds_of(self._recipe, options.artifacts)
         self._stages = stages_of(self._kinds)
+        self._supply: Supply | None = None
+        self.lock = Lock((), ())
 
-    def run(self) -> BuildResult:
+    def prepare(self) -> None:
+        """Find out which packages there will be."""
         if "iso" in self._kinds:
             probe_live(self._recipe)
+        if self._options.lock is not None:
+            lock, file = read_lock(self._options.lock)
+            self.lock = lock_for(self._recipe, lock, file, self._stages)
+            self._supply = LockedSupply(self._recipe, self.lock, self._state, file)
+            return
         with step(self._listener, "repositories"):
-            trust = Trust.of(self._options.repo_keys, self._recipe.keys)
-            files = fetch_repodata(self._fetcher, self._locations(), self._recipe.arch)
-        plan, lock = None, self._known_lock(files, trust)
-        if lock is None:
-            plan = self._plan(files, trust)
-            lock = plan.lock
-        keys = {kind: self._key(kind, lock) for kind in self._kinds}
+            self._state.files(self._recipe)
+        # staged packages and ages show in what is read for a plan, not in a remembered lock
+        looks = self._options.require_consistent or self._options.max_age_seconds is not None
+        known = None if looks else self._known_lock()
+        self.lock = known or self._planned().lock
+
+    def run(self) -> BuildResult:
+        """Make what is not there yet, and publish all."""
+        keys = {kind: self._key(kind, self.lock) for kind in self._kinds}
         missing = [kind for kind in self._kinds if self._store.find(keys[kind]) is None]
         if missing:
-            self._make(plan or self._plan(files, trust), {kind: keys[kind] for kind in missing})
+            supply = self._supply or self._planned()
+            self._make(supply, {kind: keys[kind] for kind in missing})
         else:
+            remove_abandoned(self._cache, self._listener)
             self._listener(StepFinished("build", 0.0, cached=True))
-        self._remember(files, trust, lock)
-        return self._publish(lock, keys, set(missing))
-
-    def _locations(self) -> tuple[Location, ...]:
-        own = tuple(Location.parse(text) for text in self._recipe.repositories)
-        return self._options.repositories or own
+        if self._options.lock is None:
+            self._cache.write_small(self.lock.encode(), *self._memory())
+        return self._publish(self.lock, keys, set(missing))
 
     # --- what is known from an earlier build ---
 
-    def _memory(self, files: tuple[RepodataFile, ...], trust: Trust) -> tuple[str, ...]:
+    def _memory(self) -> tuple[str, ...]:
         inputs = [
-            state_digest(files),
+            state_digest(self._state.files(self._recipe)),
             recipe_digest(self._resolved),
-            sorted(trust.fingerprints),
+            sorted(self._state.trust(self._recipe).fingerprints),
             self._stages,
         ]
         return ("plans", digest(inputs))
 
-    def _known_lock(self, files: tuple[RepodataFile, ...], trust: Trust) -> Lock | None:
-        path = self._cache.part(*self._memory(files, trust))
+    def _known_lock(self) -> Lock | None:
+        path = self._cache.part(*self._memory())
         return Lock.decode(path.read_bytes(), where=str(path)) if path.exists() else None
-
-    def _remember(self, files: tuple[RepodataFile, ...], trust: Trust, lock: Lock) -> None:
-        self._cache.write_small(lock.encode(), *self._memory(files, trust))
 
     # --- plan and make ---
 
-    def _plan(self, files: tuple[RepodataFile, ...], trust: Trust) -> _Plan:
-        with step(self._listener, "resolve"):
-            repositories = open_repositories(files, self._recipe.arch, trust)
-            stages = plan_stages(self._recipe, repositories, self._stages)
-            return _Plan(repositories, stages, make_lock(repositories, stages))
+    def _planned(self) -> PlannedSupply:
+        if not isinstance(self._supply, PlannedSupply):
+            with step(self._listener, "resolve"):
+                self._supply = plan_supply(self._recipe, self._state, self._stages)
+        return self._supply
 
     def _key(self, kind: Kind, lock: Lock) -> str:
         return artifact_key(
@@ -162,26 +196,26 @@ class _Build:
             keys=sorted({one.key for one in lock.repositories if one.key is not None}),
         )
 
-    def _make(self, plan: _Plan, targets: Mapping[Kind, str]) -> None:
-        self._require_room(plan, targets)
-        signed = [signed_package(one, plan.repositories) for one in plan.lock.packages]
-        files = fetch_verified(self._fetcher, signed, self._options.jobs)
+    def _make(self, supply: Supply, targets: Mapping[Kind, str]) -> None:
+        if isinstance(supply, PlannedSupply):  # known before anything is fetched
+            self._require_room(supply.steps({}), targets)
+        files = supply.fetch()
+        steps = supply.steps(files)
+        self._require_room(steps, targets)
         with workplace(self._cache, self._listener) as work:
             order = WorkOrder(
                 recipe=self._recipe,
                 date=self._date,
                 templates=self._resolved.templates,
-                keys={one.key.fingerprint: one.key.plist() for one in plan.repositories},
+                keys={key.fingerprint: key.plist() for key in supply.keys},
                 packages={
-                    stage.stage: tuple(
+                    stage: tuple(
                         VerifiedPackage(files[one.sha256], planned)
                         for planned, one in zip(
-                            stage.transaction.steps,
-                            plan.lock.of_stage(stage.stage),
-                            strict=True,
+                            steps[stage], supply.lock.of_stage(stage), strict=True
                         )
                     )
-                    for stage in plan.stages
+                    for stage in self._stages
                 },
                 targets=targets,
                 compression=self._options.compression,
@@ -191,9 +225,12 @@ class _Build:
             )
             namespace.call(make_artifacts, order, listener=self._listener)
 
-    def _require_room(self, plan: _Plan, targets: Mapping[Kind, str]) -> None:
+    def _require_room(
+        self, steps: Mapping[Stage, Sequence[Step]], targets: Mapping[Kind, str]
+    ) -> None:
         """Refuse before work starts what cannot fit: the tree, and the artifacts beside it."""
-        tree = int(sum(stage.installed_bytes for stage in plan.stages) * _TREE_FACTOR)
+        sizes = (one.entry.get("installed_size") for stage in steps.values() for one in stage)
+        tree = int(sum(size for size in sizes if isinstance(size, int)) * _TREE_FACTOR)
         copies = 1 + sum(_share(kind, self._options.compression) for kind in targets)
         require_room(self._options.cache, int(tree * copies), f"building {self._recipe.platform}")
 
@@ -211,42 +248,6 @@ class _Build:
             )
         write_atomically(lock_file, lock.encode())
         return BuildResult(tuple(artifacts), lock_file)
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    repositories: tuple[OpenRepository, ...]
-    stages: tuple[StagePlan, ...]
-    lock: Lock
-
-
-def _kinds(recipe: Recipe, options: BuildOptions) -> tuple[Kind, ...]:
-    """The artifacts to make: those asked for, else all that the platform has."""
-    for kind in options.artifacts:
-        reason = _why_not(kind, recipe)
-        if reason is not None:
-            raise UsageError(
-                f"{recipe.platform} with {recipe.profile} has no {kind}: {reason}",
-                code="ARTIFACT",
-                where=f"--artifact {kind}",
-            )
-    if options.artifacts:
-        return options.artifacts
-    # What a live platform is for is the ISO; nobody unpacks its PLATFORMFS on a board.
-    live_only = recipe.live is not None and recipe.disk is None
-    return tuple(
-        kind
-        for kind in KINDS
-        if _why_not(kind, recipe) is None and not (live_only and kind == "platformfs")
-    )
-
-
-def _why_not(kind: Kind, recipe: Recipe) -> str | None:
-    if kind == "image" and recipe.disk is None:
-        return "the platform file has no [disk]"
-    if kind == "iso" and recipe.live is None:
-        return "its platform or profile file has no [live]"
-    return None
 
 
 def _share(kind: Kind, compression: Compression) -> float:

@@ -12,12 +12,10 @@ from voidimg.pipeline.repositories import OpenRepository
 from voidimg.pipeline.trust import SignedPackage
 from voidimg.spec.model import Live, Recipe
 from voidimg.spec.problems import raise_all
-from voidimg.xbps.lock import Lock, LockedPackage, Stage, locked
+from voidimg.xbps.lock import Lock, LockedPackage, LockedPlatform, LockedStage, locked
+from voidimg.xbps.lock_file import TREES, Stage
 from voidimg.xbps.plist import PlistDict
 from voidimg.xbps.resolver import Options, Transaction, resolve
-
-TREES: tuple[tuple[Stage, ...], ...] = (("rootfs", "platformfs"), ("live", "live-build"))
-"""Tree -> the stages that install packages into it, in their order."""
 
 _DEFAULT_KERNEL = "linux"
 _BASE_OF_KERNELS = "linux-base"
@@ -59,7 +57,7 @@ def plan_stages(
         for stage in tree:
             if stage not in stages:
                 continue
-            requests, options = _requests(recipe, stage)
+            requests, options = stage_requests(recipe, stage), stage_options(recipe, stage)
             found = resolve(requests, [one.repository for one in repositories], installed, options)
             plans.append(StagePlan(stage, found))
             for step in found.steps:
@@ -69,22 +67,32 @@ def plan_stages(
     return tuple(plans)
 
 
-def _requests(recipe: Recipe, stage: Stage) -> tuple[tuple[str, ...], Options]:
-    """The packages that `stage` asks for, and how they are to be resolved."""
-    options = Options(arch=recipe.arch)
-    if stage in ("rootfs", "platformfs"):
-        return getattr(recipe, stage).packages, options
+def stage_requests(recipe: Recipe, stage: Stage) -> tuple[str, ...]:
+    """The packages that `stage` asks for."""
+    if stage == "rootfs":
+        return recipe.rootfs.packages
+    if stage == "platformfs":
+        return recipe.platformfs.packages
+    live, kernel = _live_kernel(recipe)
+    if stage == "live-build":
+        return (*live.build_packages, live.initramfs)
+    kernels = (kernel,) if kernel == _DEFAULT_KERNEL else (kernel, _BASE_OF_KERNELS)
+    return (*live.packages, *kernels)
+
+
+def stage_options(recipe: Recipe, stage: Stage) -> Options:
+    """How the packages of `stage` are to be resolved."""
+    if stage not in ("live", "live-build") or _live_kernel(recipe)[1] == _DEFAULT_KERNEL:
+        return Options(arch=recipe.arch)
+    # base-system asks for the default kernel, and only one can be there.
+    return Options(arch=recipe.arch, ignorepkg=frozenset({_DEFAULT_KERNEL}))
+
+
+def _live_kernel(recipe: Recipe) -> tuple[Live, str]:
     live = recipe.live
     if live is None or live.kernel is None:  # checked with the recipe
         raise AssertionError(f"{recipe.platform} with {recipe.profile} is no live system")
-    kernels: tuple[str, ...] = (live.kernel,)
-    if live.kernel != _DEFAULT_KERNEL:
-        # base-system asks for the default kernel, and only one can be there.
-        options = Options(arch=recipe.arch, ignorepkg=frozenset({_DEFAULT_KERNEL}))
-        kernels = (live.kernel, _BASE_OF_KERNELS)
-    if stage == "live":
-        return (*live.packages, *kernels), options
-    return (*live.build_packages, live.initramfs), options
+    return live, live.kernel
 
 
 def _require_services(live: Live, packages: Collection[str]) -> None:
@@ -103,17 +111,27 @@ def _require_services(live: Live, packages: Collection[str]) -> None:
     )
 
 
-def make_lock(repositories: Sequence[OpenRepository], stages: Sequence[StagePlan]) -> Lock:
-    """The lock of `stages`: every package, with what selects and verifies its file.
+def make_lock(
+    recipe: Recipe, repositories: Sequence[OpenRepository], stages: Sequence[StagePlan]
+) -> Lock:
+    """The lock of a recipe's `stages`: every package, with what selects and verifies its file.
 
     Raises:
         PackageError: an index entry lacks the architecture, size or SHA-256 of its file.
     """
     known = tuple(one.locked for one in repositories)
     packages = [
-        locked(step, known, stage.stage) for stage in stages for step in stage.transaction.steps
+        locked(step, known, stage.stage, group)
+        for group, stage in enumerate(stages)
+        for step in stage.transaction.steps
     ]
-    return Lock(known, tuple(packages))
+    platform = LockedPlatform(recipe.platform, recipe.profile, recipe.arch).with_stages(
+        {
+            stage.stage: LockedStage(group, stage.transaction.requests)
+            for group, stage in enumerate(stages)
+        }
+    )
+    return Lock(known, tuple(packages), (platform,))
 
 
 def signed_package(package: LockedPackage, repositories: Sequence[OpenRepository]) -> SignedPackage:

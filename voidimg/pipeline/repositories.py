@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from voidimg.errors import FetchError
 from voidimg.fetch import Fetcher, Location, RepodataFile
@@ -18,12 +18,17 @@ from voidimg.xbps.resolver import Repository
 
 @dataclass(frozen=True, slots=True)
 class OpenRepository:
-    """A repository as it was at one moment: its index, its key, and what a lock says of it."""
+    """A repository as it was at one moment: its index, its key, and what a lock says of it.
+
+    `modified_epoch` is when its repodata was last changed, `content` the bytes of that file.
+    """
 
     location: Location
     locked: LockedRepository
     key: PublicKey
     repository: Repository
+    modified_epoch: int | None
+    content: bytes = field(repr=False)
 
 
 def fetch_repodata(
@@ -53,19 +58,13 @@ def state_digest(files: Sequence[RepodataFile]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def open_repositories(
-    files: Sequence[RepodataFile], arch: str, trust: Trust
-) -> tuple[OpenRepository, ...]:
-    """Decode `files`, the repodata for `arch`, and require that each names a trusted key.
+def open_repository(file: RepodataFile, arch: str, trust: Trust) -> OpenRepository:
+    """Decode `file`, the repodata for `arch`, and require that it names a trusted key.
 
     Raises:
-        PackageError: an index is malformed.
-        VerifyError: a repository is unsigned or its key is not trusted.
+        PackageError: the index is malformed.
+        VerifyError: the repository is unsigned or its key is not trusted.
     """
-    return tuple(_open(file, arch, trust) for file in files)
-
-
-def _open(file: RepodataFile, arch: str, trust: Trust) -> OpenRepository:
     name = file.location.name
     repodata = Repodata.decode(file.content, name)
     key = trust.require(None if repodata.meta is None else repodata.meta.key, name)
@@ -74,4 +73,37 @@ def _open(file: RepodataFile, arch: str, trust: Trust) -> OpenRepository:
         locked=LockedRepository(name, arch, file.sha256, key.fingerprint),
         key=key,
         repository=Repository(name, repodata.index, repodata.stage, remote=file.location.remote),
+        modified_epoch=file.modified_epoch,
+        content=file.content,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryTimes:
+    """What a mirror says of itself, in seconds since 1970; None: it does not.
+
+    `origin` is written on the origin every minute (``otime``), so on a mirror it is the state that
+    was copied; `sync_start` and `sync_end` are written by the mirror when it copies
+    (``stime-start``, ``stime-end``). The files are those that Void's repository exporter reads.
+    """
+
+    origin: int | None = None
+    sync_start: int | None = None
+    sync_end: int | None = None
+
+
+def read_times(fetcher: Fetcher, location: Location) -> RepositoryTimes:
+    """The times of the repository at `location`; unreadable ones count as missing.
+
+    Raises:
+        FetchError: the server did not answer properly.
+    """
+    names = ("otime", "stime-start", "stime-end")
+    return RepositoryTimes(*(_epoch(fetcher.small_file(location, name)) for name in names))
+
+
+def _epoch(content: bytes | None) -> int | None:
+    try:
+        return None if content is None else int(float(content))
+    except (ValueError, OverflowError):
+        return None

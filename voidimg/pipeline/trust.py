@@ -6,9 +6,9 @@ be signed by that very key. The index itself is unsigned: it merely names the ke
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from voidimg.errors import StoreError, VerifyError
@@ -18,9 +18,10 @@ from voidimg.xbps.keys import PublicKey
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """The fingerprints that are trusted."""
+    """The fingerprints that are trusted, and those of the keys that are at hand."""
 
     fingerprints: frozenset[str]
+    keys: Mapping[str, PublicKey] = field(default_factory=dict)
 
     @classmethod
     def of(cls, key_files: Sequence[Path], fingerprints: Sequence[str]) -> Trust:
@@ -32,7 +33,8 @@ class Trust:
         """
         if not key_files:
             return cls(frozenset(fingerprints))
-        return cls(frozenset(_read_key(path).fingerprint for path in key_files))
+        keys = {key.fingerprint: key for key in map(read_key, key_files)}
+        return cls(frozenset(keys), keys)
 
     def require(self, key: PublicKey | None, repository: str) -> PublicKey:
         """The repository's `key`, if it is trusted.
@@ -47,15 +49,23 @@ class Trust:
                 where=repository,
                 hint="sign it: voidimg repo sign DIR --key KEY",
             )
-        if key.fingerprint not in self.fingerprints:
+        self.require_fingerprint(key.fingerprint, repository, key.signed_by)
+        return key
+
+    def require_fingerprint(self, fingerprint: str, repository: str, signed_by: str = "") -> None:
+        """Ensure that the key is trusted.
+
+        Raises:
+            VerifyError: nobody vouched for it.
+        """
+        if fingerprint not in self.fingerprints:
+            by = f" by {signed_by!r}" if signed_by else ""
             raise VerifyError(
-                f"the repository is signed by {key.signed_by!r} with the key {key.fingerprint}, "
-                "which is not trusted",
+                f"the repository is signed{by} with the key {fingerprint}, which is not trusted",
                 code="UNTRUSTED-KEY",
                 where=repository,
                 hint="if it is yours, give its key file with --repo-key",
             )
-        return key
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +105,13 @@ def fetch_verified(
     return files
 
 
-def _read_key(path: Path) -> PublicKey:
+def read_key(path: Path) -> PublicKey:
+    """The key in the key plist `path`.
+
+    Raises:
+        VerifyError: it is not a key plist.
+        StoreError: it cannot be read.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:

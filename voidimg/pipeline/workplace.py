@@ -6,7 +6,7 @@ import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from voidimg.errors import storing
@@ -23,34 +23,62 @@ def workplace(cache: Cache, listener: Listener) -> Iterator[Path]:
     What is in it may belong to subordinate ids, so it is emptied inside the namespace. A build
     that was killed leaves its directory without the lock: the next build removes it first.
     """
-    base = cache.part("work", LOCK_FILE).parent
-    _remove_abandoned(base, listener)
-    with storing(base, "make a work directory in"):
+    remove_abandoned(cache, listener)
+    base = _base(cache)
+    with storing(base, "make a work directory in"), _alone(base):
         directory = Path(tempfile.mkdtemp(dir=base))
         lock = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
         fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
         yield directory
     finally:
         _remove(directory)
         os.close(lock)
 
 
-def _remove_abandoned(base: Path, listener: Listener) -> None:
-    for directory in sorted(base.iterdir()):
-        try:
-            lock = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            continue  # being made or removed at this moment
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            continue
-        else:
+def remove_abandoned(cache: Cache, listener: Listener) -> None:
+    """Remove the work directories of builds that were killed, and nobody else's."""
+    base = _base(cache)
+    if not any(base.iterdir()):
+        return
+    with storing(base, "clear"), _alone(base):
+        for directory in sorted(base.iterdir()):
+            _remove_if_abandoned(directory, listener)
+
+
+def _base(cache: Cache) -> Path:
+    return cache.part("work", LOCK_FILE).parent
+
+
+@contextmanager
+def _alone(base: Path) -> Iterator[None]:
+    """While the block runs, nobody else makes, locks or clears work directories below `base`."""
+    descriptor = os.open(base, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _remove_if_abandoned(directory: Path, listener: Listener) -> None:
+    try:
+        lock = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        # Made or removed only in part; if its build is alive, it is about to remove it itself.
+        with suppress(OSError):
+            directory.rmdir()
+        return
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pass
+    else:
+        if (directory / LOCK_FILE).exists():  # else its build has just ended
             listener(Message("note", f"removing what an interrupted build left in {directory}"))
             _remove(directory)
-        finally:
-            os.close(lock)
+    finally:
+        os.close(lock)
 
 
 def _remove(directory: Path) -> None:
@@ -58,4 +86,5 @@ def _remove(directory: Path) -> None:
         if any(entry.name != LOCK_FILE for entry in directory.iterdir()):
             namespace.call(clear, directory)
         (directory / LOCK_FILE).unlink()
-        directory.rmdir()
+        with suppress(FileNotFoundError):  # another build saw it without its lock
+            directory.rmdir()

@@ -191,7 +191,10 @@ def read_public_key(source: str | Path) -> TrustedKey:
             signature, a key of another program.
     """
     if _BASE64_KEY.fullmatch(str(source)):
-        key = minisign.PublicKey.from_base64(str(source))
+        try:
+            key = minisign.PublicKey.from_base64(str(source))
+        except minisign.ParseError as error:
+            raise _not_a_public_key(Kind.TEXT, Path(source)) from error
         return TrustedKey(key, str(source), key_id_of(key), None, signify=False)
     path = Path(source)
     try:
@@ -211,6 +214,8 @@ def read_public_key(source: str | Path) -> TrustedKey:
             # The comment is for people and may hold anything; the library wants plain ASCII.
             key = minisign.PublicKey.from_base64(content.splitlines()[1].strip())
     except (IndexError, minisign.ParseError) as error:
+        if kind in (Kind.PUBLIC_KEY, Kind.BARE_KEY):  # it only looks like one
+            kind = Kind.TEXT
         raise _not_a_public_key(kind, path) from error
     if kind not in (Kind.PUBLIC_KEY, Kind.BARE_KEY):
         raise _not_a_public_key(kind, path)

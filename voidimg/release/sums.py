@@ -20,7 +20,7 @@ from voidimg.release.recognise import Kind, kind_of
 SUMS_NAME = "sha256sum.txt"
 SIGNATURE_NAME = "sha256sum.sig"
 
-_LINE = re.compile(r"SHA256 \(([^/\x00]+)\) = ([0-9a-f]{64})")
+_LINE = re.compile(r"SHA256 \((?!\.{1,2}\) )([^/\x00-\x1f\x7f]+)\) = ([0-9a-f]{64})")
 _GNU_LINE = re.compile(r"[0-9a-fA-F]{64} [ *]\S")
 _MAX_SUMS_BYTES = 4 * 2**20
 _CHUNK_BYTES = 2**20

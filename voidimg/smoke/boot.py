@@ -27,7 +27,7 @@ from voidimg.smoke.emulator import (
     path_of,
     started,
 )
-from voidimg.smoke.firmware import load
+from voidimg.smoke.firmware import load, require_root
 from voidimg.smoke.shell import Shell, wait_for_login
 from voidimg.smoke.statements import Expectation, fill_in, judge
 from voidimg.smoke.verdict import BootVerdict, Check, GuestError, SmokeReport
@@ -59,7 +59,7 @@ def platform_of_image(path: Path) -> tuple[str, str]:
 
 
 def choose_machines(recipe: Recipe, media: Sequence[str]) -> tuple[Machine, ...]:
-    """The platform's machines that boot from one of `media`; all of them without `media`.
+    """The platform's machines that boot from `media`, in their order; all without `media`.
 
     Raises:
         UsageError: there is none for one of `media`, or none at all.
@@ -75,7 +75,8 @@ def choose_machines(recipe: Recipe, media: Sequence[str]) -> tuple[Machine, ...]
             where=recipe.platform,
             hint=f"it has: {', '.join(offered)}" if offered else "see [smoke] of its file",
         )
-    return tuple(machine for machine in stated if not media or machine.medium in media)
+    wanted = dict.fromkeys(media or (machine.medium for machine in stated))
+    return tuple(machine for medium in wanted for machine in stated if machine.medium == medium)
 
 
 def smoke_image(
@@ -204,6 +205,7 @@ class _Subject:
         overlay = files.enter_context(NamelessFile(self.scratch)).path
         make_overlay(self.base, medium_bytes(self.base.stat().st_size), overlay)
         loaded = load(open_boot_files(self.base), machine, self.recipe.arch)
+        require_root(loaded.cmdline, read_table(self.base))
         dtb = nameless(loaded.dtb)
         if dtb is not None:
             edit_dtb(dtb, machine.dtb_edits)

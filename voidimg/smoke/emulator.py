@@ -87,12 +87,12 @@ def make_overlay(base: Path, size_bytes: int, overlay: Path) -> None:
 
 
 def medium_bytes(image_bytes: int) -> int:
-    """The size of the medium for an image: the next power of two above it.
+    """The size of the medium for an image: the next power of two above it and a quarter of it.
 
     The controllers of SD cards want a power of two, and a root filesystem that grows is only seen
-    to grow on a medium larger than the image.
+    to grow on a medium that is clearly larger than the image.
     """
-    return int(1 << image_bytes.bit_length())
+    return int(1 << (image_bytes + image_bytes // 4).bit_length())
 
 
 def edit_dtb(dtb: Path, edits: Sequence[DtbEdit]) -> None:

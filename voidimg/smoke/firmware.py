@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from voidimg.disk.boot_files import BootFiles
+from voidimg.disk.table import PartitionTable
 from voidimg.errors import LayoutError
 from voidimg.smoke.verdict import GuestError
 from voidimg.spec.model import Machine
@@ -93,6 +94,27 @@ def load(files: BootFiles, machine: Machine, arch: str) -> Loaded:
         dtb=_read(files, machine.dtb, "the device tree") if machine.dtb else None,
         cmdline=" ".join((*cmdline.split(), *machine.append.split())),
     )
+
+
+def require_root(cmdline: str, table: PartitionTable) -> None:
+    """Return when the partition of ``root=PARTUUID=`` in `cmdline` exists, or none is named so.
+
+    Without it the kernel would wait for its root for ever, since `rootwait` tells it to.
+
+    Raises:
+        GuestError: `table` has no such partition.
+    """
+    roots = [word for word in cmdline.split() if word.startswith("root=PARTUUID=")]
+    if not roots or "/" in roots[-1]:
+        return
+    wanted = roots[-1].removeprefix("root=PARTUUID=")
+    there = [partition.partuuid for partition in table.partitions]
+    if wanted.lower() not in (partuuid.lower() for partuuid in there):
+        raise GuestError(
+            f"the command line of the image has {roots[-1]}, and no partition is called so",
+            code="ROOT",
+            hint=f"the image has {', '.join(there)}",
+        )
 
 
 def _read(files: BootFiles, name: str, what: str) -> bytes:

@@ -16,6 +16,13 @@ from voidimg.smoke.verdict import GuestError
 
 _LOGIN = re.compile(rb"(?<!Last )login: ")
 _PASSWORD = re.compile(rb"(?i)password: ?|(?<!Last )login: ")
+_START_ENDED = re.compile(
+    rb"(?<!Last )(?P<login>login: )"
+    rb"|(?i:(?:starting|entering) emergency (?:shell|mode)|give root password for maintenance)"
+)
+"""The prompt, or what stage 1 of Void's runit, dracut and sulogin say when they give up."""
+
+_AFTER_EMERGENCY_SECONDS = 1.0
 _PROMPT_PAUSE_SECONDS = 0.3
 """Some gettys throw away what is typed before they have set up the line."""
 
@@ -84,7 +91,9 @@ class Shell:
             self._number += 1
             marker = f"VOIDIMG-READY-{self._number}"
             pattern = re.compile(marker.encode() + rb"\r*\n|" + _REFUSED, re.IGNORECASE)
-            self._console.send(f"printf '%s-%s\\n' VOIDIMG READY-{self._number}\n", until)
+            # A login that flushes its input may leave any end of the line: no quote must be in it
+            # that would be left open. Its echo has a backslash that its output has not.
+            self._console.send(f"echo VOIDIMG-\\READY-{self._number}\n", until)
             match = self._console.wait_for(pattern, min(until, time.monotonic() + wait_seconds))
             wait_seconds = min(2 * wait_seconds, _LAST_PROBE_SECONDS)
             if match is None:
@@ -140,11 +149,19 @@ def wait_for_login(console: Console, until: float) -> None:
     """Wait for the login prompt.
 
     Raises:
-        GuestError: none appeared, or the kernel panicked.
+        GuestError: none appeared, stage 1 gave up, or the kernel panicked.
         ConsoleClosedError: the guest ended.
     """
-    if console.wait_for(_LOGIN, until) is not None:
+    match = console.wait_for(_START_ENDED, until)
+    if match is not None and match["login"]:
         return
+    if match is not None:
+        console.listen(time.monotonic() + _AFTER_EMERGENCY_SECONDS)
+        raise GuestError(
+            "the guest stopped in an emergency shell",
+            code="EMERGENCY",
+            hint="why stands above it on the console: a filesystem that is not there or is damaged",
+        )
     if console.received_bytes == 0:
         raise GuestError(
             "the guest said nothing at all",

@@ -39,6 +39,10 @@ class Origin:
 
 DEFAULT = Origin("default")
 
+_DEEP_KEY = re.compile(
+    r"""(?<![\w-])(?:(?:[A-Za-z0-9_-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){200}"""
+)
+
 Content = object
 """A TOML scalar, or `dict[str, Node]`, or `tuple[Node, ...]`; always narrowed before use."""
 
@@ -145,6 +149,11 @@ def parse_document(text: str, file: str) -> Node:
     Raises:
         SpecError: it is not TOML 1.0; `where` is the place.
     """
+    if deep := _DEEP_KEY.search(text):
+        # tomllib and everything after it would take time and memory by the square of the depth.
+        line = text.count("\n", 0, deep.start()) + 1
+        what = "a key of hundreds of parts is nested too deep"
+        raise SpecError(f"not to be read: {what}", code="LIMIT", where=f"{file}:{line}")
     try:
         content = tomllib.loads(text)
         places = find_places(text)
@@ -189,6 +198,12 @@ def _build(
     content: Content = value
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         raise ValueError("TOML's integers have 64 bits")
+    if isinstance(value, str) and "\0" in value:
+        raise SpecError(
+            "a text holds the character NUL, which no file, name or path can hold",
+            code="NUL",
+            where=str(origin),
+        )
     if isinstance(value, dict):
         content = {name: child(name, inner) for name, inner in value.items()}
     elif isinstance(value, list):

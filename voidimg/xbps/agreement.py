@@ -42,6 +42,12 @@ def require_agreement(entry: PlistDict, props: PlistDict, *, where: str) -> None
             )
 
 
+def entry_of_props(props: PlistDict, *, size: int, sha256: str) -> PlistDict:
+    """What an index says of the package with these `props`, whose file has `size` bytes."""
+    kept = {key: value for key, value in props.items() if key not in _ONLY_IN_PROPS}
+    return {**kept, "filename-sha256": sha256, "filename-size": size}
+
+
 def require_identity(props: PlistDict, arch: str, *, where: str) -> Pkgver:
     """Ensure that a package's own names fit each other and that it is for `arch`.
 

@@ -42,6 +42,7 @@ _ZEROS = bytes(_BLOCK)
 _MAX_EXTENDED_BYTES = 2**20
 _MAX_TRAILING_BYTES = 2**20
 _USTAR_SIZE_LIMIT = 8**11
+_OWNER_LIMIT = 2**32 - 1
 _FIELDS = struct.Struct("100s8s8s8s12s12s8s1s100s8s32s32s16x155s12x")
 _KINDS: dict[bytes, Kind] = {
     b"0": "file",
@@ -241,14 +242,21 @@ class TarReader:
             _decoded(path),
             kind,
             self._number(mode, "mode") & 0o7777,
-            self._number(uid, "uid") if extended.uid is None else extended.uid,
-            self._number(gid, "gid") if extended.gid is None else extended.gid,
+            self._owner(uid, extended.uid),
+            self._owner(gid, extended.gid),
             _decoded(_text(uname) if extended.uname is None else extended.uname),
             _decoded(_text(gname) if extended.gname is None else extended.gname),
             seconds * 10**9 if extended.mtime_ns is None else extended.mtime_ns,
             length,
             _decoded(target) if kind in ("symlink", "hardlink") else "",
         )
+
+    def _owner(self, field: bytes, extended: int | None) -> int:
+        """A uid or gid, which must be one that Linux has; its last means "leave it" to chown."""
+        number = self._number(field, "uid or gid") if extended is None else extended
+        if number >= _OWNER_LIMIT:
+            raise self._malformed(f"the owner {number}, which no file can have")
+        return number
 
     def _size(self, field: bytes, extended: int | None) -> int:
         """The size of the content; an extended one may only say what the field cannot."""

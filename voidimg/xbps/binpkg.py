@@ -26,6 +26,8 @@ MAX_PROPS_BYTES = 8 * 2**20
 MAX_FILES_BYTES = plist.MAX_BYTES
 MAX_NAME_BYTES = 4095
 """Longest path inside a package: PATH_MAX without its NUL (Linux, limits.h)."""
+MAX_DEPTH = 128
+"""Most directories on the way to a file; no package of Void comes near."""
 MAX_PARENTS = 128 * 2**20
 """Most characters in the names of all directories of a package: each is remembered whole."""
 PAYLOAD_SLACK_BYTES = 2**20
@@ -221,12 +223,13 @@ class _Shapes:
             raise self._hostile(
                 f"{name!r} is a hard link to {member.target!r}, which is no file before it", "LINK"
             )
-        elif not member.target:
-            raise self._hostile(f"{name!r} is a symlink to nothing", "LINK")
+        elif not 0 < len(member.target) <= MAX_NAME_BYTES:
+            raise self._hostile(f"{name!r} is a symlink to nothing, or to no path", "LINK")
 
     def _check_name(self, name: str) -> None:
         if (
             _NAME.fullmatch(name) is None
+            or name.count("/") > MAX_DEPTH
             or len(name.encode("utf-8", "surrogateescape")) > MAX_NAME_BYTES
         ):
             raise self._hostile(f"{name[:200]!r} is not a path below the root", "NAME")

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from voidimg.errors import PackageError
 from voidimg.xbps.pattern import glob_matches
 
 KEYS = (
@@ -34,7 +35,6 @@ KEYS = (
 DIRECTORIES = ("/etc/xbps.d", "/usr/share/xbps.d")
 """Where configuration lies in a tree; a file name in the first masks the same in the second."""
 
-_LINE = re.compile(r"[ \t]*(?P<key>[^ \t=]*)[ \t]*=[ \t]*(?P<value>.*?)[ \t]*", re.DOTALL)
 _BLANKS = " \t"
 
 
@@ -82,9 +82,10 @@ def parse_line(line: str) -> Setting | None:
     """
     if not line.strip(_BLANKS) or line.lstrip(_BLANKS).startswith("#"):
         return None
-    match = _LINE.fullmatch(line)
-    key = None if match is None else _known_key(match["key"])
-    return None if match is None or key is None else Setting(key, match["value"])
+    word, equals, value = line.partition("=")
+    word = word.strip(_BLANKS)
+    key = _known_key(word) if equals and not any(blank in word for blank in _BLANKS) else None
+    return None if key is None else Setting(key, value.strip(_BLANKS))
 
 
 def _known_key(text: str) -> str | None:
@@ -124,18 +125,16 @@ def combine(settings: Iterable[Setting]) -> Configuration:
     last: dict[str, Setting] = {}
     providers: dict[str, str] = {}
     for setting in settings:
-        if setting.key == "repository":
-            if setting.value not in lists["repository"]:
-                lists["repository"].append(setting.value)
-        elif setting.key in lists:
-            lists[setting.key] += [setting.value] if setting.value else []
+        if setting.key in lists:
+            if setting.value or setting.key == "repository":
+                lists[setting.key].append(setting.value)
         elif setting.key == "virtualpkg":
             providers.update([setting.provider] if setting.provider else [])
         else:
             last[setting.key] = setting
     architecture = last.get("architecture")
     return Configuration(
-        repositories=tuple(lists["repository"]),
+        repositories=tuple(dict.fromkeys(lists["repository"])),
         ignorepkg=tuple(lists["ignorepkg"]),
         virtualpkg=providers,
         noextract=tuple(lists["noextract"]),
@@ -201,10 +200,20 @@ def remote_directory(url: str) -> str:
     Scheme, host, port and path, with ``.``, ``/`` and ``:`` replaced; user and password are left
     out.
 
+    Raises:
+        PackageError: `url` is malformed.
+
     >>> remote_directory("https://repo-default.voidlinux.org/current/musl")
     'https___repo-default_voidlinux_org_current_musl'
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise PackageError(
+            f"{url!r} is not a URL: {error}",
+            code="REPOSITORY-URL",
+            hint="it stands behind repository= in a file of xbps.d",
+        ) from error
     host = parts.netloc.rpartition("@")[2].replace("[", "").replace("]", "")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return re.sub(r"[./:]", "_", f"{parts.scheme}://{host}{path}")

@@ -13,6 +13,7 @@ from voidimg.xbps.plist import PlistDict, PlistValue
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MAX_PATH = 4095
 """PATH_MAX without its NUL (Linux, limits.h)."""
+_MAX_DEPTH = 129
 
 
 class Kind(enum.Enum):
@@ -104,6 +105,7 @@ def _path(value: PlistValue | None, where: str) -> str:
         or len(parts) < 2
         or not {"", ".", ".."}.isdisjoint(parts[1:])
         or len(value) > _MAX_PATH
+        or len(parts) > _MAX_DEPTH
     ):
         raise PackageError(
             f"the file list names {value[:_MAX_PATH]!r}, which is no clean absolute path",

@@ -1,43 +1,48 @@
 """The lock: which packages, from which state of which repositories, an image set is made of.
 
-The file is JSON, ``schema`` 1, written canonically with one repository or package a line, so that
-a line-wise diff of two locks reads as the change of packages. Equal locks have equal bytes::
+The file is JSON, ``schema`` 1, written canonically with one repository, platform or package a
+line, so that a line-wise diff of two locks reads as the change of packages. Equal locks have equal
+bytes::
 
     {"schema": 1,
      "repositories": [
       {"url": ..., "arch": ..., "repodata_sha256": ..., "key": fingerprint or null},
      ...
+     "platforms": [
+      {"platform": ..., "profile": ..., "arch": ...,
+       "rootfs": {"group": number, "requests": [...]}, "platformfs": the same, ...},
+     ...
      "packages": [
-      {"pkgver": ..., "arch": ..., "repository": index, "size": bytes, "sha256": ...,
-       "stage": ..., "automatic": ...},
+      {"group": number, "pkgver": ..., "arch": ..., "repository": index, "size": bytes,
+       "sha256": ..., "stage": ..., "automatic": ...},
      ...
 
-The order of packages is that of their installation. Sizes are bytes of the package file.
+One lock serves all platforms of a set. A platform has the stages of what is made of it: for a live
+ISO ``live`` and ``live-build``. Packages of a group are in the order of their installation;
+platforms that install the same packages in the same order share the group, so that an upgrade is
+one changed line. Sizes are bytes of the package file.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Literal, get_args
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 
-from voidimg.errors import CollectedError, PackageError, SpecError
+from voidimg.errors import PackageError, ResolveError, SpecError
+from voidimg.xbps.lock_file import (
+    PACKAGE,
+    SCHEMA,
+    STAGES,
+    TREES,
+    Row,
+    Stage,
+    raise_all,
+    read_tables,
+    wrong,
+)
 from voidimg.xbps.names import Pkgver, file_name, split_pkgver
 from voidimg.xbps.plan import Step
-from voidimg.xbps.version import compare
-
-SCHEMA = 1
-"""The only version of the format so far."""
-
-Stage = Literal["rootfs", "platformfs", "live", "live-build"]
-"""Where a package comes in: with the ROOTFS, or with the PLATFORMFS on top of it; with the tree of
-a live system, or only while it is made."""
-
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_ARCH = re.compile(r"[A-Za-z0-9_-]+")
-_KEY = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){15}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,10 @@ class LockedRepository:
 
 @dataclass(frozen=True, slots=True)
 class LockedPackage:
-    """A package: `repository` is an index into the lock's, `size` is in bytes."""
+    """A package: `repository` is an index into the lock's, `size` is in bytes.
+
+    Platforms name the `group` they install, so that several can share it.
+    """
 
     pkgver: str
     arch: str
@@ -64,6 +72,7 @@ class LockedPackage:
     sha256: str
     stage: Stage
     automatic: bool
+    group: int = 0
 
     @property
     def name(self) -> str:
@@ -77,21 +86,62 @@ class LockedPackage:
 
 
 @dataclass(frozen=True, slots=True)
+class LockedStage:
+    """What a stage of a platform asked for, and the group of packages that it got."""
+
+    group: int
+    requests: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LockedPlatform:
+    """A platform with a profile, and its packages; `arch` is that of XBPS (``aarch64-musl``)."""
+
+    platform: str
+    profile: str
+    arch: str
+    rootfs: LockedStage | None = None
+    platformfs: LockedStage | None = None
+    live: LockedStage | None = None
+    live_build: LockedStage | None = None
+
+    @property
+    def title(self) -> str:
+        """The platform in messages."""
+        return f"{self.platform} ({self.profile})"
+
+    @property
+    def stages(self) -> dict[Stage, LockedStage]:
+        """The stages that it has, in their order."""
+        known = {name: getattr(self, _attribute(name)) for name in STAGES}
+        return {name: stage for name, stage in known.items() if stage is not None}
+
+    def with_stages(self, stages: Mapping[Stage, LockedStage]) -> LockedPlatform:
+        """The platform with these stages and no others."""
+        values = {_attribute(name): stages.get(name) for name in STAGES}
+        return LockedPlatform(self.platform, self.profile, self.arch, **values)
+
+
+@dataclass(frozen=True, slots=True)
 class Lock:
-    """One repository state and the packages of it, in the order of installation."""
+    """One state of repositories, and the packages of it that platforms install, in order."""
 
     repositories: tuple[LockedRepository, ...]
     packages: tuple[LockedPackage, ...]
+    platforms: tuple[LockedPlatform, ...] = ()
 
     def encode(self) -> bytes:
         """The bytes of the lock file, ASCII with a newline at the end."""
-        repositories = ",\n  ".join(_line(asdict(one)) for one in self.repositories)
-        packages = ",\n  ".join(_line(asdict(one)) for one in self.packages)
-        text = (
-            f'{{\n "schema": {SCHEMA},\n "repositories": [\n  {repositories}\n ],\n'
-            f' "packages": [\n  {packages}\n ]\n}}\n'
+        tables = {
+            "repositories": [asdict(one) for one in self.repositories],
+            "platforms": [_platform_row(one) for one in self.platforms],
+            "packages": [_package_row(one) for one in self.packages],
+        }
+        text = ",\n".join(
+            f' "{name}": [\n  ' + ",\n  ".join(map(_line, rows)) + "\n ]"
+            for name, rows in tables.items()
         )
-        return text.encode()
+        return f'{{\n "schema": {SCHEMA},\n{text}\n}}\n'.encode()
 
     @classmethod
     def decode(cls, data: bytes, where: str) -> Lock:
@@ -101,15 +151,62 @@ class Lock:
             SpecError: no JSON, an unknown schema, missing or unknown keys, wrong types or values;
                 several in a CollectedError.
         """
-        document = _document(data, where)
-        repositories = _rows(document, "repositories", _REPOSITORY, where)
-        packages = _rows(document, "packages", _PACKAGE, where)
+        tables = read_tables(data, where)
         lock = cls(
-            tuple(LockedRepository(**row) for row in repositories),  # type: ignore[arg-type]
-            tuple(LockedPackage(**row) for row in packages),  # type: ignore[arg-type]
+            tuple(LockedRepository(**row) for row in tables["repositories"]),
+            tuple(LockedPackage(**row) for row in tables["packages"]),
+            tuple(_platform(row) for row in tables["platforms"]),
         )
-        _check_references(lock, where)
+        raise_all([*_wrong_packages(lock, where), *_wrong_platforms(lock, where)], where)
         return lock
+
+    @classmethod
+    def joined(cls, locks: Iterable[Lock]) -> Lock:
+        """One lock of all `locks`; equal repositories and equal groups are there once."""
+        joining = _Joining()
+        for lock in locks:
+            joining.add(lock)
+        return cls(tuple(joining.repositories), tuple(joining.packages), tuple(joining.platforms))
+
+    def of_platform(self, platform: str, profile: str) -> Lock:
+        """What the lock says of one platform, as a lock of its own.
+
+        Raises:
+            ResolveError: the lock is for other platforms.
+        """
+        for one in self.platforms:
+            if (one.platform, one.profile) == (platform, profile):
+                return self._only(one)
+        known = ", ".join(one.title for one in self.platforms)
+        raise ResolveError(
+            f"the lock has no packages for {platform} ({profile})",
+            code="LOCK-PLATFORM",
+            where=platform,
+            hint=f"it is for {known}; make one with: voidimg lock {platform}",
+        )
+
+    def _only(self, one: LockedPlatform) -> Lock:
+        kept = [i for i, repository in enumerate(self.repositories) if repository.arch == one.arch]
+        groups = {stage.group: number for number, stage in enumerate(one.stages.values())}
+        packages = [
+            replace(package, group=groups[number], repository=kept.index(package.repository))
+            for number in groups
+            for package in self.packages
+            if package.group == number
+        ]
+        platform = one.with_stages(
+            {name: replace(stage, group=groups[stage.group]) for name, stage in one.stages.items()}
+        )
+        return Lock(tuple(self.repositories[i] for i in kept), tuple(packages), (platform,))
+
+    def of_stages(self, stages: Collection[Stage]) -> Lock:
+        """The lock without the packages and requests of other stages than `stages`."""
+        platforms = tuple(
+            one.with_stages({name: one.stages[name] for name in one.stages if name in stages})
+            for one in self.platforms
+        )
+        packages = tuple(package for package in self.packages if package.stage in stages)
+        return Lock.joined([replace(self, packages=packages, platforms=platforms)])
 
     def package(self, name: str) -> LockedPackage | None:
         """The package called `name`."""
@@ -124,7 +221,9 @@ class Lock:
         return self.repositories[package.repository].url
 
 
-def locked(step: Step, repositories: Sequence[LockedRepository], stage: Stage) -> LockedPackage:
+def locked(
+    step: Step, repositories: Sequence[LockedRepository], stage: Stage, group: int = 0
+) -> LockedPackage:
     """What the lock says of an installation that the resolver planned.
 
     Raises:
@@ -140,8 +239,9 @@ def locked(step: Step, repositories: Sequence[LockedRepository], stage: Stage) -
         "sha256": step.entry.get("filename-sha256"),
         "stage": stage,
         "automatic": step.automatic,
+        "group": group,
     }
-    for key, check in _PACKAGE.items():
+    for key, check in PACKAGE.items():
         if (complaint := check(values[key])) is not None:
             raise PackageError(
                 f"{step.pkgver} cannot be locked: its {key} {complaint}",
@@ -152,61 +252,110 @@ def locked(step: Step, repositories: Sequence[LockedRepository], stage: Stage) -
     return LockedPackage(**values)  # type: ignore[arg-type]
 
 
-@dataclass(frozen=True, slots=True)
-class Upgrade:
-    """A package of both locks whose version or content differs."""
+class _Joining:
+    """Locks being joined."""
 
-    old: LockedPackage
-    new: LockedPackage
+    def __init__(self) -> None:
+        self.repositories: list[LockedRepository] = []
+        self.packages: list[LockedPackage] = []
+        self.platforms: list[LockedPlatform] = []
+        self._groups: dict[tuple[LockedPackage, ...], int] = {}
 
-    @property
-    def is_downgrade(self) -> bool:
-        """Whether the new version is the lower one."""
-        return compare(self.new.pkgver, self.old.pkgver) < 0
+    def add(self, lock: Lock) -> None:
+        """Join `lock` to the earlier ones."""
+        for repository in lock.repositories:
+            if repository not in self.repositories:
+                self.repositories.append(repository)
+        for one in lock.platforms:
+            before = sum(len(other.stages) for other in self.platforms)
+            stages = {
+                name: replace(stage, group=self._group(lock, stage.group, before + index))
+                for index, (name, stage) in enumerate(one.stages.items())
+            }
+            self.platforms.append(one.with_stages(stages))
 
-    @property
-    def is_rebuild(self) -> bool:
-        """Whether the version is the same and only the file differs."""
-        return self.new.pkgver == self.old.pkgver
+    def _group(self, lock: Lock, group: int, number: int) -> int:
+        """The number in the joined lock of the `group` of `lock`; `number` if it is a new one."""
+        packages = tuple(
+            replace(
+                package,
+                group=0,
+                repository=self.repositories.index(lock.repositories[package.repository]),
+            )
+            for package in lock.packages
+            if package.group == group
+        )
+        # Without packages there is nothing to share, and nothing that says of which stage it is.
+        known = self._groups.get(packages) if packages else None
+        if known is None:
+            known = number
+            self._groups[packages] = known
+            self.packages += [replace(package, group=known) for package in packages]
+        return known
 
 
-@dataclass(frozen=True, slots=True)
-class LockDifference:
-    """What changes from one lock to another; packages by name, sizes in bytes of package files."""
-
-    added: tuple[LockedPackage, ...]
-    removed: tuple[LockedPackage, ...]
-    upgraded: tuple[Upgrade, ...]
-    old_bytes: int
-    new_bytes: int
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether the same packages come in."""
-        return not (self.added or self.removed or self.upgraded)
-
-    @property
-    def download_bytes(self) -> int:
-        """What has to be fetched by who has the packages of the old lock."""
-        return sum(one.size for one in (*self.added, *(pair.new for pair in self.upgraded)))
+def _package_row(package: LockedPackage) -> dict[str, object]:
+    row = asdict(package)
+    return {"group": row.pop("group"), **row}
 
 
-def difference(old: Lock, new: Lock) -> LockDifference:
-    """What changes from `old` to `new`. Order, stage and repository of a package do not count."""
-    before = {package.name: package for package in old.packages}
-    after = {package.name: package for package in new.packages}
-    return LockDifference(
-        added=tuple(after[name] for name in sorted(after.keys() - before.keys())),
-        removed=tuple(before[name] for name in sorted(before.keys() - after.keys())),
-        upgraded=tuple(
-            Upgrade(before[name], after[name])
-            for name in sorted(before.keys() & after.keys())
-            if (before[name].pkgver, before[name].sha256)
-            != (after[name].pkgver, after[name].sha256)
-        ),
-        old_bytes=sum(package.size for package in old.packages),
-        new_bytes=sum(package.size for package in new.packages),
-    )
+def _platform(row: Row) -> LockedPlatform:
+    stages = {
+        name: LockedStage(row[name]["group"], tuple(row[name]["requests"]))
+        for name in STAGES
+        if name in row
+    }
+    return LockedPlatform(row["platform"], row["profile"], row["arch"]).with_stages(stages)
+
+
+def _platform_row(one: LockedPlatform) -> dict[str, object]:
+    row: dict[str, object] = {"platform": one.platform, "profile": one.profile, "arch": one.arch}
+    return row | {name: asdict(stage) for name, stage in one.stages.items()}
+
+
+def _attribute(stage: Stage) -> str:
+    return stage.replace("-", "_")
+
+
+def _wrong_packages(lock: Lock, where: str) -> Iterator[SpecError]:
+    seen: set[tuple[int, str]] = set()
+    for index, package in enumerate(lock.packages):
+        at = f"{where}: packages[{index}]"
+        if package.repository >= len(lock.repositories):
+            what = f"{package.pkgver} names repository {package.repository}, which is not listed"
+            yield wrong("LOCK-REFERENCE", what, at)
+        if (package.group, package.name) in seen:
+            yield wrong("LOCK-TWICE", f"{package.name} is listed twice", at)
+        seen.add((package.group, package.name))
+
+
+def _wrong_platforms(lock: Lock, where: str) -> Iterator[SpecError]:
+    titles: set[str] = set()
+    for index, one in enumerate(lock.platforms):
+        at = f"{where}: platforms[{index}]"
+        if one.title in titles:
+            yield wrong("LOCK-TWICE", f"{one.title} is listed twice", at)
+        titles.add(one.title)
+        names: dict[Stage, set[str]] = {stage: set() for stage in STAGES}
+        for stage, package in (
+            (stage, package)
+            for stage, own in one.stages.items()
+            for package in lock.packages
+            if package.group == own.group
+        ):
+            names[stage].add(package.name)
+            if package.stage != stage:
+                what = (
+                    f"{package.pkgver} is of the stage {package.stage}, but {stage} has its group"
+                )
+                yield wrong("LOCK-REFERENCE", what, at)
+            known = lock.repositories[package.repository : package.repository + 1]
+            if known and known[0].arch != one.arch:
+                what = f"{package.pkgver} comes from a repository for {known[0].arch}"
+                yield wrong("LOCK-REFERENCE", what, at)
+        for first, second in TREES:
+            for name in sorted(names[first] & names[second]):
+                yield wrong("LOCK-TWICE", f"{name} is in both stages", at)
 
 
 def _line(row: Mapping[str, object]) -> str:
@@ -218,144 +367,3 @@ def _split(pkgver: str) -> Pkgver:
     if split is None:
         raise ValueError(f"{pkgver!r} is not a pkgver")
     return split
-
-
-# Reading. Each check returns what is wrong with a value, or None.
-
-Check = Callable[[object], str | None]
-
-
-def _text(value: object) -> str | None:
-    return None if isinstance(value, str) and value else "is not a text"
-
-
-def _of_form(form: re.Pattern[str], what: str) -> Check:
-    def check(value: object) -> str | None:
-        fits = isinstance(value, str) and form.fullmatch(value) is not None
-        return None if fits else f"is not {what}"
-
-    return check
-
-
-def _number(value: object) -> str | None:
-    # bool is an int to Python, not to JSON.
-    fits = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-    return None if fits else "is not a whole number from 0 up"
-
-
-def _is_pkgver(value: object) -> str | None:
-    return None if isinstance(value, str) and split_pkgver(value) else "is not a pkgver"
-
-
-def _boolean(value: object) -> str | None:
-    return None if isinstance(value, bool) else "is not true or false"
-
-
-def _stage(value: object) -> str | None:
-    known = get_args(Stage)
-    return None if value in known else f"is not one of {', '.join(known)}"
-
-
-def _or_null(check: Check) -> Check:
-    return lambda value: None if value is None else check(value)
-
-
-_ARCHITECTURE = _of_form(_ARCH, "an architecture")
-_DIGEST = _of_form(_SHA256, "a SHA-256 of 64 small hexadecimal digits")
-_REPOSITORY: Mapping[str, Check] = {
-    "url": _text,
-    "arch": _ARCHITECTURE,
-    "repodata_sha256": _DIGEST,
-    "key": _or_null(_of_form(_KEY, "a fingerprint")),
-}
-_PACKAGE: Mapping[str, Check] = {
-    "pkgver": _is_pkgver,
-    "arch": _ARCHITECTURE,
-    "repository": _number,
-    "size": _number,
-    "sha256": _DIGEST,
-    "stage": _stage,
-    "automatic": _boolean,
-}
-_KEYS = {"schema", "repositories", "packages"}
-
-
-def _document(data: bytes, where: str) -> dict[str, object]:
-    try:
-        document = json.loads(data)
-    except json.JSONDecodeError as error:
-        at = f"{where}:{error.lineno}:{error.colno}"
-        raise _wrong("LOCK-SYNTAX", f"this is no JSON: {error.msg}", at) from error
-    except UnicodeDecodeError as error:
-        raise _wrong("LOCK-SYNTAX", "this is not UTF-8", where) from error
-    except ValueError as error:  # a number of thousands of digits
-        raise _wrong("LOCK-SYNTAX", str(error), where) from error
-    except RecursionError as error:
-        raise _wrong("LOCK-SYNTAX", "this is nested too deeply for a lock", where) from error
-    if not isinstance(document, dict):
-        raise _wrong("LOCK-SYNTAX", "a lock is a JSON object", where)
-    schema = document.get("schema")
-    if schema != SCHEMA or isinstance(schema, bool):
-        raise _wrong(
-            "LOCK-SCHEMA",
-            f"schema {schema!r} of the lock is not known; this voidimg reads {SCHEMA}",
-            where,
-        )
-    odd = sorted(_KEYS ^ document.keys())
-    if odd:
-        raise _wrong("LOCK-KEY", f"missing or unknown keys: {', '.join(odd)}", where)
-    return document
-
-
-def _rows(
-    document: Mapping[str, object], table: str, checks: Mapping[str, Check], where: str
-) -> list[dict[str, object]]:
-    rows = document[table]
-    if not isinstance(rows, list):
-        raise _wrong("LOCK-TYPE", f"{table} is not a list", where)
-    _raise(
-        [
-            _wrong("LOCK-TYPE", complaint, f"{where}: {table}[{index}]")
-            for index, row in enumerate(rows)
-            for complaint in _complaints(row, checks)
-        ],
-        where,
-    )
-    return rows
-
-
-def _complaints(row: object, checks: Mapping[str, Check]) -> Iterable[str]:
-    if not isinstance(row, dict):
-        yield "is not an object"
-        return
-    for key in sorted(checks.keys() ^ row.keys()):
-        yield f"{key} is {'missing' if key in checks else 'not known'}"
-    for key in checks.keys() & row.keys():
-        complaint = checks[key](row[key])
-        if complaint is not None:
-            yield f"{key} {complaint}"
-
-
-def _check_references(lock: Lock, where: str) -> None:
-    problems: list[SpecError] = []
-    seen: set[str] = set()
-    for index, package in enumerate(lock.packages):
-        at = f"{where}: packages[{index}]"
-        if package.repository >= len(lock.repositories):
-            what = f"{package.pkgver} names repository {package.repository}, which is not listed"
-            problems.append(_wrong("LOCK-REFERENCE", what, at))
-        if package.name in seen:
-            problems.append(_wrong("LOCK-TWICE", f"{package.name} is listed twice", at))
-        seen.add(package.name)
-    _raise(problems, where)
-
-
-def _wrong(code: str, what: str, where: str) -> SpecError:
-    return SpecError(what, code=code, where=where, hint="write it anew with 'voidimg lock'")
-
-
-def _raise(problems: Sequence[SpecError], where: str) -> None:
-    if len(problems) == 1:
-        raise problems[0]
-    if problems:
-        raise CollectedError(f"{where}: {len(problems)} errors", problems)

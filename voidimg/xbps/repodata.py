@@ -124,6 +124,8 @@ def _entries(data: bytes, where: str) -> dict[str, PlistDict]:
         pkgver = entry.get("pkgver") if isinstance(entry, dict) else None
         if not isinstance(entry, dict) or not isinstance(pkgver, str):
             raise _unusable(f"the entry {name!r} has no pkgver", where)
+        if "/" in pkgver or "/" in str(entry.get("architecture", "")):
+            raise _unusable(f"{pkgver!r} cannot be part of a file name", where)
         if pkgver.rpartition("-")[0] != name:
             raise _unusable(f"the entry {name!r} is for {pkgver!r}", where)
         entries[name] = entry

@@ -11,6 +11,7 @@ import errno
 import hashlib
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -136,6 +137,7 @@ class _Payload:
         self.rules = rules
         self.installed = installed
         self.expected = {one.path: one for one in listed if one.kind is not Kind.DIRECTORY}
+        self.hashes = Counter(one.sha256 for one in self.expected.values() if one.is_regular)
         self.met: dict[str, Listed] = {}
         self.beside: list[str] = []
         self.carriers: list[str] = []
@@ -165,6 +167,7 @@ class _Payload:
         if listed is None:
             raise self._error(f"the payload holds {path}, which is not listed", "UNLISTED")
         self.met[path] = listed
+        self.hashes[listed.sha256] -= 1
         raw = path[1:].encode("utf-8", "surrogateescape")
         parent, _, base = raw.rpartition(b"/")
         extracted = not is_excluded(path, self.rules.noextract)
@@ -186,9 +189,7 @@ class _Payload:
 
     def _may_carry(self, listed: Listed) -> bool:
         """Whether a later hard link may need this file although it is not to be extracted."""
-        return listed.is_regular and any(
-            other.sha256 == listed.sha256 for other in self.expected.values()
-        )
+        return listed.is_regular and self.hashes[listed.sha256] > 0
 
     # Regular files
 

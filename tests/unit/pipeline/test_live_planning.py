@@ -12,12 +12,13 @@ from voidimg.identity import ReleaseDate
 from voidimg.pipeline.artifacts import artifact_name, lock_name
 from voidimg.pipeline.build import build
 from voidimg.pipeline.options import BuildOptions
-from voidimg.pipeline.planning import plan_stages, stages_of
+from voidimg.pipeline.planning import make_lock, plan_stages, stages_of
 from voidimg.pipeline.repositories import OpenRepository
+from voidimg.pipeline.supply import lock_for
 from voidimg.spec.catalog import Catalog
 from voidimg.spec.model import Recipe
 from voidimg.xbps.keys import PrivateKey, create_repository_key
-from voidimg.xbps.lock import LockedRepository
+from voidimg.xbps.lock import Lock, LockedRepository
 from voidimg.xbps.plist import PlistDict
 from voidimg.xbps.resolver import Repository
 
@@ -54,6 +55,8 @@ def repository(tmp_path: Path, *left_out: str) -> OpenRepository:
         locked=LockedRepository("r", "x86_64", "0" * 64, key.fingerprint),
         key=key,
         repository=Repository("r", index, {}, remote=False),
+        modified_epoch=None,
+        content=b"",
     )
 
 
@@ -120,3 +123,46 @@ def test_a_platform_without_live_systems_has_no_iso(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="rpi-aarch64 with base has no iso") as caught:
         build(Catalog().recipe("rpi-aarch64"), DATE, options)
     assert caught.value.code == "E-USAGE-ARTIFACT"
+
+
+def test_a_lock_for_the_iso_only(tmp_path: Path) -> None:
+    """It has the live stages and no others, is read back as it was, and refused for a ROOTFS."""
+    stages = stages_of(["iso"])
+    repositories = [repository(tmp_path)]
+    made = make_lock(BASE, repositories, plan_stages(BASE, repositories, stages))
+    lock = Lock.decode(made.encode(), "lock")
+    assert lock == made == Lock.joined([made])
+    assert tuple(lock.platforms[0].stages) == stages
+    assert lock_for(BASE, lock, tmp_path, stages) == lock
+    with pytest.raises(ResolveError, match=r"no packages of x86_64 \(base\) for rootfs") as caught:
+        lock_for(BASE, lock, tmp_path, stages_of(["rootfs"]))
+    assert caught.value.code == "E-RESOLVE-LOCK-STAGE"
+
+
+def test_a_lock_for_all_serves_the_iso_alone(tmp_path: Path) -> None:
+    """Only the packages of the live stages are taken from it."""
+    recipe = BASE.model_copy(
+        update={
+            "rootfs": BASE.rootfs.model_copy(update={"packages": ("base-system",)}),
+            "platformfs": BASE.platformfs.model_copy(update={"packages": ()}),
+        }
+    )
+    repositories = [repository(tmp_path)]
+    whole = make_lock(
+        recipe, repositories, plan_stages(recipe, repositories, stages_of(["rootfs", "iso"]))
+    )
+    assert {package.stage for package in whole.packages} == {"rootfs", "live", "live-build"}
+    own = lock_for(recipe, whole, tmp_path, stages_of(["iso"]))
+    assert {package.stage for package in own.packages} == {"live", "live-build"}
+    assert tuple(own.platforms[0].stages) == ("live", "live-build")
+    assert {one.group for one in own.packages} == {0, 1}
+
+
+def test_a_lock_of_another_kernel_is_refused(tmp_path: Path) -> None:
+    """The kernel is one of the requests."""
+    stages = stages_of(["iso"])
+    repositories = [repository(tmp_path)]
+    lock = make_lock(BASE, repositories, plan_stages(BASE, repositories, stages))
+    with pytest.raises(ResolveError, match=r"\+linux-mainline") as caught:
+        lock_for(with_live(kernel="linux-mainline"), lock, tmp_path, stages)
+    assert caught.value.code == "E-RESOLVE-LOCK-REQUESTS"

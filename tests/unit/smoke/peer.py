@@ -19,6 +19,10 @@ print("[    0.000000] Booting Linux", flush=True)
 if behaviour == "panic":
     print("[    1.0] Kernel panic - not syncing: VFS: Unable to mount root fs", flush=True)
     time.sleep(30)
+if behaviour == "emergency":
+    print("Cannot continue due to errors above, starting emergency shell.", flush=True)
+    print("When ready type exit to continue booting.", flush=True)
+    time.sleep(30)
 if behaviour == "quiet":
     time.sleep(30)
 if behaviour == "end":
@@ -35,6 +39,9 @@ while True:
         break
     print("Login incorrect", flush=True)
 print("Last login: Thu Mar 14 00:00:00 on console", flush=True)
+if behaviour == "flushes":
+    time.sleep(1.0)
+    os.read(0, 12)
 os.environ.update(PS1="root@void-live # ", HOME="/", ENV="", PATH="/usr/sbin:/usr/bin:/sbin:/bin")
 os.execvp(shell.split()[0], shell.split())
 """

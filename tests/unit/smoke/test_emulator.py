@@ -46,10 +46,11 @@ def test_the_machine_becomes_arguments() -> None:
 
 
 @pytest.mark.parametrize(
-    ("image_bytes", "size"), [(1, 2), (900 << 20, 1 << 30), (1 << 30, 2 << 30)]
+    ("image_bytes", "size"),
+    [(1, 2), (503 << 20, 1 << 30), (768 << 20, 1 << 30), (900 << 20, 2 << 30), (1 << 30, 2 << 30)],
 )
-def test_the_medium_is_the_next_power_of_two(image_bytes: int, size: int) -> None:
-    """Always larger than the image, so that growth is to be seen."""
+def test_the_medium_is_a_larger_power_of_two(image_bytes: int, size: int) -> None:
+    """Larger by so much that a root filesystem that did not grow is told from one that did."""
     assert size == medium_bytes(image_bytes)
 
 

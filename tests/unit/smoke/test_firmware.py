@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from voidimg.disk.boot_files import BootFiles
-from voidimg.smoke.firmware import Config, load, parse_config
+from voidimg.disk.table import PartitionEntry, PartitionTable
+from voidimg.smoke.firmware import Config, load, parse_config, require_root
 from voidimg.smoke.verdict import GuestError
 from voidimg.spec.model import Machine
 
@@ -66,3 +67,37 @@ def test_a_missing_file_is_named(tmp_path: Path, missing: str) -> None:
     with pytest.raises(GuestError, match=missing) as caught:
         load(_boot_partition(tmp_path, files), PI3, "aarch64")
     assert caught.value.code == "E-BOOT-BOOT-FILE"
+
+
+TABLE = PartitionTable(
+    "mbr",
+    "5a1e0001",
+    tuple(
+        PartitionEntry(number, number * 2048, 2048, "0x83", False, "", f"5a1e0001-{number:02x}")
+        for number in (1, 2)
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    "cmdline",
+    [
+        "root=PARTUUID=5a1e0001-02 rw",
+        "root=PARTUUID=5A1E0001-02 rw",
+        "root=PARTUUID=00000000-01 rw root=PARTUUID=5a1e0001-02",
+        "root=PARTUUID=00000000-01/PARTNROFF=1",
+        "root=/dev/mmcblk0p2 rw",
+        "",
+    ],
+)
+def test_a_root_that_can_be_found(cmdline: str) -> None:
+    """In either case of letters; the last root= counts; other forms are the guest's business."""
+    require_root(cmdline, TABLE)
+
+
+def test_a_root_that_is_nowhere_is_named_beside_what_is_there() -> None:
+    """The kernel would wait for it for ever."""
+    with pytest.raises(GuestError, match="deadbeef-02") as caught:
+        require_root("root=PARTUUID=deadbeef-02 rw rootwait", TABLE)
+    assert caught.value.code == "E-BOOT-ROOT"
+    assert caught.value.hint == "the image has 5a1e0001-01, 5a1e0001-02"

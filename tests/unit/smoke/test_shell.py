@@ -97,6 +97,15 @@ def test_a_getty_that_loses_the_name_is_asked_again() -> None:
         assert shell.run("true", soon()) is not None
 
 
+@pytest.mark.parametrize("shell", ["dash -i", "bash --norc -i"])
+def test_a_login_that_flushes_its_input_may_leave_half_a_line(shell: str) -> None:
+    """The shell then reads the rest of one, which must not open a quote."""
+    with _logged_in(shell, behaviour="flushes") as logged_in:
+        answer = logged_in.run("echo here", soon())
+        assert answer is not None
+        assert answer.output == "here\n"
+
+
 def test_a_wrong_password_is_told_as_such() -> None:
     """And not as a time that ran out."""
     with guest() as descriptor, Console(descriptor, io.BytesIO()) as console:
@@ -106,9 +115,12 @@ def test_a_wrong_password_is_told_as_such() -> None:
     assert caught.value.code == "E-BOOT-LOGIN-REFUSED"
 
 
-@pytest.mark.parametrize(("behaviour", "code"), [("panic", "PANIC"), ("quiet", "NO-LOGIN")])
+@pytest.mark.parametrize(
+    ("behaviour", "code"),
+    [("panic", "PANIC"), ("emergency", "EMERGENCY"), ("quiet", "NO-LOGIN")],
+)
 def test_a_guest_that_does_not_get_there(behaviour: str, code: str) -> None:
-    """A panic ends the wait at once; its line is in the message."""
+    """A panic and an emergency shell end the wait at once; a panic's line is in the message."""
     started = time.monotonic()
     with guest(behaviour=behaviour) as descriptor, Console(descriptor, io.BytesIO()) as console:
         with pytest.raises(GuestError) as caught:

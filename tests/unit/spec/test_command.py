@@ -82,7 +82,7 @@ def test_show_plan(voidimg: Command) -> None:
     """The steps, with the sizes that are known."""
     text = voidimg("show", "rpi-aarch64", "--plan")
     assert "fill partition boot (256 MiB): from /boot, FAT32\n" in text
-    steps = json.loads(voidimg("show", "rpi-aarch64", "--plan", "--json"))
+    steps = json.loads(voidimg("show", "rpi-aarch64", "--plan", "--json"))["steps"]
     assert steps[0]["stage"] == "lock"
     voidimg("show", "rpi-aarch64", "--plan", "--origin", status=2)
 

@@ -10,8 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voidimg.errors import CollectedError, PackageError, SpecError
-from voidimg.xbps.lock import Lock, LockedPackage, LockedRepository, difference, locked
+from voidimg.errors import CollectedError, PackageError, ResolveError, SpecError
+from voidimg.xbps.lock import (
+    Lock,
+    LockedPackage,
+    LockedPlatform,
+    LockedRepository,
+    LockedStage,
+    locked,
+)
+from voidimg.xbps.lock_difference import lock_difference as difference
 from voidimg.xbps.plan import Step
 from voidimg.xbps.plist import PlistDict
 
@@ -19,8 +27,11 @@ SHA = "ab" * 32
 KEY = ":".join(["60"] * 16)
 REPOSITORY = LockedRepository("https://example.org/current", "aarch64", SHA, KEY)
 A = LockedPackage("a-1.0_1", "aarch64", 0, 100, SHA, "rootfs", automatic=False)
-B = LockedPackage("b-2.0_1", "noarch", 0, 50, SHA, "platformfs", automatic=True)
-LOCK = Lock((REPOSITORY,), (A, B))
+B = LockedPackage("b-2.0_1", "noarch", 0, 50, SHA, "platformfs", automatic=True, group=1)
+BOARD = LockedPlatform(
+    "board", "base", "aarch64", LockedStage(0, ("a",)), LockedStage(1, ("b>=2",))
+)
+LOCK = Lock((REPOSITORY,), (A, B), (BOARD,))
 
 
 def document() -> dict[str, Any]:
@@ -40,10 +51,14 @@ def test_a_lock_has_one_package_a_line() -> None:
         '{\n "schema": 1,\n "repositories": [\n'
         '  {"url": "https://example.org/current", "arch": "aarch64", '
         f'"repodata_sha256": "{SHA}", "key": "{KEY}"}}\n'
+        ' ],\n "platforms": [\n'
+        '  {"platform": "board", "profile": "base", "arch": "aarch64", '
+        '"rootfs": {"group": 0, "requests": ["a"]}, '
+        '"platformfs": {"group": 1, "requests": ["b>=2"]}}\n'
         ' ],\n "packages": [\n'
-        '  {"pkgver": "a-1.0_1", "arch": "aarch64", "repository": 0, "size": 100, '
+        '  {"group": 0, "pkgver": "a-1.0_1", "arch": "aarch64", "repository": 0, "size": 100, '
         f'"sha256": "{SHA}", "stage": "rootfs", "automatic": false}},\n'
-        '  {"pkgver": "b-2.0_1", "arch": "noarch", "repository": 0, "size": 50, '
+        '  {"group": 1, "pkgver": "b-2.0_1", "arch": "noarch", "repository": 0, "size": 50, '
         f'"sha256": "{SHA}", "stage": "platformfs", "automatic": true}}\n'
         " ]\n}\n"
     )
@@ -84,6 +99,12 @@ def test_what_is_written_is_read_back(packages: list[LockedPackage]) -> None:
         ("packages", "stage", "image", "stage is not one of rootfs, platformfs"),
         ("packages", "automatic", 1, "automatic is not true or false"),
         ("packages", "extra", 1, "extra is not known"),
+        ("packages", "group", "0", "group is not a whole number"),
+        ("platforms", "profile", "", "profile is not a text"),
+        ("platforms", "rootfs", {"group": 0}, "rootfs is not a group with its requests"),
+        ("platforms", "rootfs", {"group": 0, "requests": [1]}, "is not a group with its requests"),
+        ("platforms", "rootfs", {"group": 1, "requests": []}, "b-2.0_1 is of the stage platformfs"),
+        ("platforms", "arch", "aarch64-musl", "a-1.0_1 comes from a repository for aarch64"),
         ("repositories", "url", None, "url is not a text"),
         ("repositories", "key", "x", "key is not a fingerprint"),
     ],
@@ -94,9 +115,10 @@ def test_wrong_values_are_refused_with_their_place(
     """Which row, which key, what is wrong."""
     spoilt = document()
     spoilt[table][0][key] = value
-    with pytest.raises(SpecError, match=said) as caught:
+    with pytest.raises((SpecError, CollectedError), match=said) as caught:
         decode(spoilt)
-    assert caught.value.where == f"x.lock.json: {table}[0]"
+    first = caught.value.errors[0] if isinstance(caught.value, CollectedError) else caught.value
+    assert first.where == f"x.lock.json: {table}[0]"
 
 
 def test_all_wrong_values_are_told_at_once() -> None:
@@ -129,11 +151,44 @@ def test_missing_tables_and_repeated_packages_are_refused() -> None:
     with pytest.raises(SpecError, match="packages"):
         decode({"schema": 1, "repositories": []})
     with pytest.raises(SpecError, match="is not a list"):
-        decode({"schema": 1, "repositories": {}, "packages": []})
+        decode({"schema": 1, "repositories": {}, "platforms": [], "packages": []})
     twice = document()
     twice["packages"].append(twice["packages"][0])
     with pytest.raises(SpecError, match="a is listed twice"):
         decode(twice)
+
+
+def platform(name: str, arch: str, *packages: LockedPackage, requests: str = "a") -> Lock:
+    """The lock of one platform that has all its packages in the ROOTFS."""
+    repository = replace(REPOSITORY, arch=arch)
+    one = LockedPlatform(name, "base", arch, LockedStage(0, (requests,)), LockedStage(1, ()))
+    return Lock((repository,), packages, (one,))
+
+
+def test_platforms_that_install_the_same_share_its_lines() -> None:
+    """An upgrade is one line in the lock of a set; another architecture has lines of its own."""
+    glibc = [platform(name, "aarch64", A) for name in ("one", "two")]
+    musl = platform("one-musl", "aarch64-musl", replace(A, sha256="cd" * 32))
+    lock = Lock.joined([*glibc, musl])
+    assert len(lock.packages) == len(lock.repositories) == 2
+    assert Lock.decode(lock.encode(), "x") == lock
+    assert lock.of_platform("two", "base") == glibc[1]
+    assert lock.of_platform("one-musl", "base") == musl
+    with pytest.raises(ResolveError, match=r"has no packages for three \(base\)") as caught:
+        lock.of_platform("three", "base")
+    assert caught.value.code == "E-RESOLVE-LOCK-PLATFORM"
+    newer = [platform(name, "aarch64", replace(A, pkgver="a-1.1_1")) for name in ("one", "two")]
+    change = difference(lock, Lock.joined([*newer, musl]))
+    assert [(one.old.pkgver, one.new.pkgver) for one in change.upgraded] == [("a-1.0_1", "a-1.1_1")]
+
+
+def test_a_lock_joined_of_one_is_that_lock() -> None:
+    """Numbers of groups do not depend on what else is in a set."""
+    assert Lock.joined([LOCK]) == LOCK
+    assert Lock.joined([LOCK]).of_platform("board", "base") == LOCK
+    more = Lock.joined([LOCK, platform("two", "aarch64")])
+    assert more.packages == LOCK.packages
+    assert more.platforms[0] == BOARD
 
 
 def test_difference_of_locks() -> None:

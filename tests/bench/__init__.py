@@ -1,0 +1,1 @@
+"""Measurements, run by `make bench`; ratios against a peer measured in the same run."""

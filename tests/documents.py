@@ -1,0 +1,88 @@
+"""Makes the pages of `docs/` that follow from the code: `python -m tests.documents` writes them."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import voidimg.errors
+from voidimg.errors import VoidimgError
+from voidimg.xbps.differences import DIFFERENCES
+
+PROJECT = Path(__file__).resolve().parent.parent
+DOCS = PROJECT / "docs"
+
+
+def differences_page() -> str:
+    """Where the package engine is deliberately stricter than xbps."""
+    lines = [
+        "# Where voidimg differs from xbps",
+        "",
+        "The package engine behaves as xbps 0.60.7 does, recorded in `tests/vectors/xbps`, but for",
+        "these differences. Each is tested against the recordings: what is listed differs, and",
+        "nothing else does. This page is made from `voidimg/xbps/differences.py`.",
+        "",
+        "| difference | xbps | voidimg | why |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| `{one.name}` | {_cell(one.tool)} | {_cell(one.ours)} | {_cell(one.why)} |"
+        for one in DIFFERENCES
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def errors_page() -> str:
+    """Every code that an error of the library can have."""
+    lines = [
+        "# Error codes",
+        "",
+        "An error has a stable code, and its class an exit status. `…` stands for what the error",
+        "is about. This page is made from the code.",
+        "",
+        "| code | exit status | what is wrong |",
+        "|---|---|---|",
+    ]
+    found: dict[str, tuple[int, set[str]]] = {}
+    for path in sorted((PROJECT / "voidimg").rglob("*.py")):
+        for code, status, what in _errors_of(ast.parse(path.read_text())):
+            found.setdefault(code, (status, set()))[1].add(what)
+    for code, (status, texts) in sorted(found.items(), key=lambda item: (item[1][0], item[0])):
+        lines.append(f"| `{code}` | {status} | {_cell('; '.join(sorted(texts)))} |")
+    return "\n".join(lines) + "\n"
+
+
+def _errors_of(module: ast.Module) -> Iterator[tuple[str, int, str]]:
+    """Code, exit status and text of each error that is made with a literal code."""
+    for node in ast.walk(module):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args):
+            continue
+        made = getattr(voidimg.errors, node.func.id, None)
+        if not (isinstance(made, type) and issubclass(made, VoidimgError)):
+            continue
+        for keyword in node.keywords:
+            if keyword.arg == "code" and isinstance(keyword.value, ast.Constant):
+                code = _text(keyword.value)
+                yield f"{made.family}-{code}", made.exit_status, _text(node.args[0])
+
+
+def _text(node: ast.expr) -> str:
+    if isinstance(node, ast.Constant):
+        return node.value if isinstance(node.value, str) else repr(node.value)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_text(part) for part in node.values)
+    if isinstance(node, ast.BinOp):
+        return _text(node.left) + _text(node.right)
+    return "…"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+PAGES = {"differences.md": differences_page, "errors.md": errors_page}
+
+if __name__ == "__main__":
+    for name, page in PAGES.items():
+        (DOCS / name).write_text(page())

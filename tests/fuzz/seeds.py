@@ -1,0 +1,220 @@
+"""Makes the inputs that fuzzing starts from: the recorded vectors, and small ones of each form."""
+
+from __future__ import annotations
+
+import base64
+import bz2
+import contextlib
+import gzip
+import hashlib
+import io
+import json
+import lzma
+import struct
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from voidimg.disk.table import SECTOR_BYTES
+from voidimg.errors import VoidimgError
+from voidimg.spec.catalog import Catalog
+from voidimg.xbps.compression import open_stream
+from voidimg.xbps.lock import Lock, LockedPackage, LockedPlatform, LockedRepository, LockedStage
+
+VECTORS = Path(__file__).parent.parent / "vectors" / "xbps"
+_MAX_SEED_BYTES = 64 * 1024
+
+
+def write_seeds(name: str, directory: Path) -> None:
+    """Write the seeds of the target `name` into `directory`, named by their content."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for seed in _SEEDS[name]():
+        if len(seed) <= _MAX_SEED_BYTES:
+            (directory / hashlib.sha1(seed, usedforsecurity=False).hexdigest()).write_bytes(seed)
+
+
+def _strings(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for one in value.values():
+            yield from _strings(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _strings(one)
+
+
+def _table(name: str) -> Iterator[list[str]]:
+    """The strings of each row of a recorded table."""
+    content = json.loads((VECTORS / "tables" / f"{name}.json").read_text())
+    for row in content if isinstance(content, list) else content.get("rows", content.values()):
+        yield list(_strings(row))
+
+
+def _plain(pattern: str) -> Iterator[bytes]:
+    """The archives that match `pattern`, decompressed."""
+    for path in sorted(VECTORS.glob(pattern)):
+        with contextlib.suppress(VoidimgError):
+            stream = open_stream(path)
+            content = stream.read(2 * _MAX_SEED_BYTES)
+            stream.close()
+            yield content
+
+
+def _raw(pattern: str) -> Iterator[bytes]:
+    return (path.read_bytes() for path in sorted(VECTORS.glob(pattern)))
+
+
+def _plists() -> Iterator[bytes]:
+    for strings in _table("plist"):
+        for text in strings:
+            yield text.encode("utf-8", "surrogateescape")
+            try:
+                yield base64.b64decode(text, validate=True)
+            except ValueError:
+                continue
+
+
+def _members(pattern: str, member: str) -> Iterator[bytes]:
+    """The member `member` of every archive that matches `pattern`."""
+    for plain in _plain(pattern):
+        try:
+            with tarfile.open(fileobj=io.BytesIO(plain)) as archive:
+                found = archive.extractfile(member)
+                yield b"" if found is None else found.read()
+        except (tarfile.TarError, KeyError):
+            continue
+
+
+def _packages() -> Iterator[bytes]:
+    yield from _plain("repos/evil/*.xbps")
+    yield from _plain("repos/main/*.xbps")
+
+
+def _payloads() -> Iterator[bytes]:
+    """Packages without their metadata, so that the target can list them truly."""
+    for plain in _packages():
+        try:
+            with tarfile.open(fileobj=io.BytesIO(plain)) as archive:
+                infos = archive.getmembers()
+        except tarfile.TarError:
+            continue
+        named = [info for info in infos if info.name.endswith("files.plist")]
+        if named:
+            last = named[0]
+            yield plain[last.offset_data + -(-last.size // 512) * 512 :]
+
+
+def _compressed() -> Iterator[bytes]:
+    yield from _raw("repos/compression/*.xbps")
+    yield from _raw("repos/compression-index/*/*repodata")
+    for content in (b"", b"void" * 40):
+        yield from (gzip.compress(content, mtime=0), bz2.compress(content), lzma.compress(content))
+
+
+def _names() -> Iterator[bytes]:
+    for table in ("cmpver", "pkgmatch", "names"):
+        for strings in _table(table):
+            yield "\n".join(strings).encode("utf-8", "surrogateescape")
+
+
+def _config() -> Iterator[bytes]:
+    yield b"# a comment\nrepository=https://example.org/current\nvirtualpkg=a:b\ninclude=*.conf\n"
+    yield b"noextract=/usr/share/*\nnoextract=!/usr/share/man/*\npreserve=/etc/*\nstaging=true\n"
+    for table in ("conf-lines", "noextract", "remote-dirnames"):
+        if (VECTORS / "tables" / f"{table}.json").exists():
+            for strings in _table(table):
+                yield "\n".join(strings).encode("utf-8", "surrogateescape")
+
+
+def _locks() -> Iterator[bytes]:
+    repository = LockedRepository("https://example.org", "x86_64", "0" * 64, None)
+    package = LockedPackage("a-1.0_1", "x86_64", 0, 1, "1" * 64, "rootfs", automatic=False)
+    boot = LockedPackage("b-1.0_1", "x86_64", 0, 1, "2" * 64, "platformfs", True, group=1)
+    stages = (LockedStage(0, ("a>=0",)), LockedStage(1, ()))
+    platform = LockedPlatform("pc", "base", "x86_64", *stages)
+    yield Lock((repository,), (package, boot), (platform,)).encode()
+    yield Lock((), ()).encode()
+
+
+def _disks() -> Iterator[bytes]:
+    boot = bytearray(SECTOR_BYTES)
+    boot[510:] = b"\x55\xaa"
+    fat = bytearray(boot)
+    fat[0] = 0xEB
+    struct.pack_into("<HBHBHH", fat, 11, SECTOR_BYTES, 1, 1, 2, 16, 64)
+    struct.pack_into("<H", fat, 22, 1)
+    for kind in (12, 32):  # the volume is the whole disk, or the first partition
+        fat32 = bytearray(fat)
+        if kind == 32:
+            struct.pack_into("<HII", fat32, 22, 0, 0, 64)
+            struct.pack_into("<I", fat32, 36, 2)
+        mbr = bytearray(boot)
+        struct.pack_into("<B3xB3xII", mbr, 446, 0x80, 0x0C, 4, 64)
+        yield bytes(fat32)
+        yield bytes(mbr) + bytes(3 * SECTOR_BYTES) + bytes(fat32) + bytes(SECTOR_BYTES)
+    ext4 = bytearray(1024)
+    struct.pack_into("<H", ext4, 0x38, 0xEF53)
+    yield bytes(1024) + bytes(ext4)
+    mbr = bytearray(boot)
+    struct.pack_into("<B3xB3xII", mbr, 446, 0, 0xEE, 1, 64)
+    header = bytearray(SECTOR_BYTES)
+    header[:8] = b"EFI PART"
+    struct.pack_into("<I", header, 12, 92)
+    struct.pack_into("<QII", header, 72, 2, 4, 128)
+    entry = bytes(range(1, 33)) + struct.pack("<QQQ", 34, 40, 4) + "RootFS".encode("utf-16-le")
+    yield bytes(mbr) + bytes(header) + entry.ljust(SECTOR_BYTES, b"\0")
+
+
+def _documents() -> Iterator[bytes]:
+    yield from (path.read_bytes() for path in Catalog().files())
+    yield b'schema = 1\nkind = "profile"\nextends = "base"\nsummary = "x"\n'
+    yield b'schema = 1\nkind = "profile"\nsummary = "x"\n[[users]]\nname = "a"\n[rootfs]\n'
+
+
+def _release_files() -> Iterator[bytes]:
+    raw = base64.b64encode
+    signature = raw(b"ED" + bytes(72)) + b"\ntrusted comment: x\n" + raw(bytes(64)) + b"\n"
+    yield b"untrusted comment: minisign public key 0\n" + raw(b"Ed" + bytes(40)) + b"\n"
+    yield b"untrusted comment: x\n" + signature
+    yield raw(b"Ed" + bytes(40))
+    yield b"SHA256 (void.tar.xz) = " + b"0" * 64 + b"\n"
+    yield b"<!DOCTYPE html>"
+    yield bz2.compress(b"")
+    yield b"\x28\xb5\x2f\xfd\x24\x00\x01\x00\x00\x99\xe9\xd8\x51"
+
+
+def _keys() -> Iterator[bytes]:
+    yield from _raw("keys/*.plist")
+    yield from _raw("keys/*.pem")
+    yield from (gzip.compress(one, mtime=0) for one in _raw("keys/*.plist"))
+
+
+def _indexes() -> Iterator[bytes]:
+    yield from _members("repos/*/x86_64-repodata", "index.plist")
+    yield from _members("repos/evil-index/*/x86_64-repodata", "index.plist")
+
+
+def _entries() -> Iterator[bytes]:
+    yield from _members("repos/*/*.xbps", "./files.plist")
+    yield from _members("repos/main/*.xbps", "./props.plist")
+    yield from _raw("scenarios/*/**/pkgdb-0.38.plist")
+
+
+_SEEDS = {
+    "plist": _plists,
+    "entries": _entries,
+    "repodata": lambda: (*_plain("repos/evil-index/*/*repodata"), *_plain("repos/*/*repodata")),
+    "resolve": _indexes,
+    "compression": _compressed,
+    "tar": _packages,
+    "package": _packages,
+    "unpack": _payloads,
+    "key": _keys,
+    "names": _names,
+    "config": _config,
+    "lock": _locks,
+    "disk": _disks,
+    "spec": _documents,
+    "release": _release_files,
+}

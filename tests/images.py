@@ -1,0 +1,29 @@
+"""Images that boots, measurements and other tests share: made once, and again when inputs change.
+
+What an image is made of decides whether it is made: the product's own cache knows that.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.command import PROJECT, voidimg_json
+from tests.testrepo import provide
+
+DATE = "20240314"
+PLACE = PROJECT / "build" / "images"
+
+
+def built_image(platform: str = "rpi-aarch64", *, compression: str = "zstd:1") -> Path:
+    """The image of `platform` from the test repository; only to be read.
+
+    Another run may put a newer one in its place: copy it where it has to stay the same for long.
+    """
+    repository = provide()
+    artifacts = voidimg_json(
+        *("--quiet", "--cache", PLACE / "cache", "--out", PLACE / "out"),
+        *("build", platform, "--date", DATE, "--compression", compression, "--json"),
+        *("-r", repository.path, "--repo-key", repository.key_plist),
+    )
+    (path,) = [Path(artifact["path"]) for artifact in artifacts if artifact["kind"] == "image"]
+    return path

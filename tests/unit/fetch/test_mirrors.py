@@ -1,0 +1,188 @@
+"""Mirrors that lag behind, servers that ask for patience, and downloads that take too long."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from email.utils import formatdate
+from pathlib import Path
+
+import pytest
+
+from tests.http_server import Server, serving
+from voidimg.errors import CollectedError, FetchError
+from voidimg.events import Event, Message, Progress
+from voidimg.fetch import Cache, Fetcher, Location, Wanted
+
+CONTENT = bytes(range(256)) * 4000
+MONDAY = 1_700_000_000
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    root = tmp_path / "served"
+    for mirror, epoch in (("old", MONDAY), ("new", MONDAY + 86400)):
+        (root / mirror).mkdir(parents=True)
+        repodata = root / mirror / "x86_64-repodata"
+        repodata.write_bytes(mirror.encode())
+        os.utime(repodata, (epoch, epoch))
+        (root / mirror / "a.xbps").write_bytes(CONTENT)
+    with serving(root) as running:
+        yield running
+
+
+class Watched:
+    """A fetcher that does not sleep, with what it told and how long it would have slept."""
+
+    def __init__(self, cache: Path, total_seconds: float = 60, *, offline: bool = False):
+        self.events: list[Event] = []
+        self.pauses: list[float] = []
+        self.fetcher = Fetcher(
+            Cache(cache),
+            listener=self.events.append,
+            pause=self.pauses.append,
+            stall_seconds=5,
+            total_seconds=total_seconds,
+            offline=offline,
+        )
+
+    def warnings(self) -> list[str]:
+        return [e.text for e in self.events if isinstance(e, Message) and e.level == "warning"]
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Watched:
+    return Watched(tmp_path / "cache")
+
+
+def location(server: Server, *mirrors: str) -> Location:
+    return Location.parse(" ".join(f"{server.url}/{mirror}" for mirror in mirrors))
+
+
+def wanted(server: Server, name: str = "old/a.xbps") -> Wanted:
+    sha256 = hashlib.sha256(CONTENT).hexdigest()
+    return Wanted("a.xbps", (f"{server.url}/{name}",), len(CONTENT), sha256)
+
+
+def test_a_mirror_that_lags_is_named_and_left(server: Server, watched: Watched) -> None:
+    """The newer index is taken, packages come from its mirror, the repository keeps its name."""
+    found = watched.fetcher.repodata(location(server, "old", "new"), "x86_64")
+    assert found is not None
+    assert found.content == b"new"
+    assert found.location.urls == (f"{server.url}/new",)
+    assert found.location.name == f"{server.url}/old"
+    assert found.modified_epoch == MONDAY + 86400
+    assert len(watched.warnings()) == 1
+    assert f"mirror left: {server.url}/old/x86_64-repodata serves" in watched.warnings()[0]
+
+
+def test_mirrors_of_one_state_are_all_kept(server: Server, watched: Watched) -> None:
+    """In the order in which they were given; a dead one comes last."""
+    os.utime(server.root / "old" / "x86_64-repodata", (MONDAY + 86400, MONDAY + 86400))
+    server.faults["old/x86_64-repodata"] = ("drop", 1)
+    found = watched.fetcher.repodata(location(server, "old", "new"), "x86_64")
+    assert found is not None
+    assert found.location.urls == (f"{server.url}/new", f"{server.url}/old")
+    assert watched.warnings() == []
+
+
+def test_an_index_older_than_before_is_told(server: Server, watched: Watched) -> None:
+    """A mirror that goes back in time serves what it served long ago."""
+    watched.fetcher.repodata(location(server, "new"), "x86_64")
+    path = server.root / "new" / "x86_64-repodata"
+    path.write_bytes(b"older")
+    os.utime(path, (MONDAY, MONDAY))
+    found = watched.fetcher.repodata(location(server, "new"), "x86_64")
+    assert found is not None
+    assert found.content == b"older"
+    assert "is older than that of" in watched.warnings()[0]
+
+
+@pytest.mark.parametrize(
+    ("asked", "least", "most"),
+    [
+        ("7", 7, 7),
+        ("99999", 60, 60),
+        ("0", 0.5, 0.5),
+        ("soon", 0.5, 0.5),
+        ("-5", 0.5, 0.5),
+        (formatdate(None, usegmt=True), 0.5, 1),
+        ("Fri, 31 Dec 2100 23:59:59 GMT", 60, 60),
+    ],
+)
+def test_a_busy_server_is_given_time_within_bounds(
+    server: Server, tmp_path: Path, asked: str, least: float, most: float
+) -> None:
+    """Retry-After as seconds or date; nonsense and too little are a short pause, too much a minute.
+
+    The whole download ends in its time all the same.
+    """
+    watched = Watched(tmp_path / "cache", total_seconds=600)
+    server.retry_after = asked
+    server.faults["a.xbps"] = ("busy", 1)
+    item = wanted(server)
+    assert watched.fetcher.fetch([item])[item.sha256].read_bytes() == CONTENT
+    assert len(watched.pauses) == 1
+    assert least <= watched.pauses[0] <= most
+
+
+def test_a_server_that_stays_busy_is_left(server: Server, watched: Watched) -> None:
+    """After the third time."""
+    server.faults["a.xbps"] = ("busy", 99)
+    with pytest.raises(FetchError, match="503") as caught:
+        watched.fetcher.fetch([wanted(server)])
+    assert caught.value.code == "E-FETCH-STATUS"
+    assert len(server.requests) == 3
+
+
+def test_all_downloads_together_end_in_time(server: Server, tmp_path: Path) -> None:
+    """A server that is slow, but not slow enough to be left, does not hold a build for ever."""
+    watched = Watched(tmp_path / "cache", total_seconds=0.3)
+    server.faults["a.xbps"] = ("slow", 99)
+    with pytest.raises(FetchError) as caught:
+        watched.fetcher.fetch([wanted(server)])
+    assert caught.value.code == "E-FETCH-TIME-LIMIT"
+    (part,) = (tmp_path / "cache" / "incoming").glob("*.part")
+    assert 0 < part.stat().st_size < len(CONTENT)
+    server.faults.clear()
+    again = Watched(tmp_path / "cache")
+    again.fetcher.fetch([wanted(server)])
+    assert server.requests[-1][1]["Range"].startswith("bytes=")
+
+
+def test_progress_is_told_within_a_big_file(server: Server, watched: Watched) -> None:
+    """Rising to the whole, and only once there."""
+    server.faults["a.xbps"] = ("slow", 1)
+    watched.fetcher.fetch([wanted(server)])
+    told = [event.done for event in watched.events if isinstance(event, Progress)]
+    assert len(told) > 5
+    assert told == sorted(told)
+    assert told[-1] == len(CONTENT)
+    assert told.count(len(CONTENT)) == 1
+
+
+def test_all_missing_files_are_named(server: Server, watched: Watched) -> None:
+    """Not only the first one that is asked for."""
+    items = [
+        Wanted(name, (f"{server.url}/{name}",), 5, hashlib.sha256(name.encode()).hexdigest())
+        for name in ("one.xbps", "two.xbps")
+    ]
+    with pytest.raises(CollectedError) as caught:
+        watched.fetcher.fetch(items)
+    assert [error.code for error in caught.value.errors] == ["E-FETCH-NOT-FOUND"] * 2
+
+
+def test_offline_nobody_is_asked(server: Server, tmp_path: Path) -> None:
+    """Only the cache is; what it lacks is an error in words."""
+    offline = Watched(tmp_path / "cache", offline=True)
+    at = location(server, "new")
+    with pytest.raises(FetchError) as caught:
+        offline.fetcher.repodata(at, "x86_64")
+    assert caught.value.code == "E-FETCH-OFFLINE"
+    with pytest.raises(FetchError) as caught:
+        offline.fetcher.fetch([wanted(server)])
+    assert caught.value.code == "E-FETCH-OFFLINE"
+    assert server.requests == []
+    found = Watched(tmp_path / "cache").fetcher.repodata(at, "x86_64")
+    assert offline.fetcher.repodata(at, "x86_64") == found

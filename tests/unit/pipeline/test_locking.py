@@ -1,0 +1,325 @@
+"""Locks are made from one state of the repositories, and used exactly or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.http_server import Server, serving
+from tests.unit.pipeline.shop import Shop
+from voidimg.errors import (
+    CollectedError,
+    FetchError,
+    ResolveError,
+    StoreError,
+    UsageError,
+    VerifyError,
+    VoidimgError,
+)
+from voidimg.events import Event, Message
+from voidimg.fetch import Location
+from voidimg.pipeline.bundle import Bundle
+from voidimg.pipeline.locking import explain_package, lock_platforms
+from voidimg.pipeline.options import Sources
+from voidimg.pipeline.state import RepositoryState
+from voidimg.pipeline.supply import LockedSupply, lock_for, plan_supply, read_lock, write_lock
+from voidimg.spec.compose import ResolvedRecipe
+from voidimg.xbps.lock import Lock
+
+
+@pytest.fixture
+def server(shop: Shop) -> Iterator[Server]:
+    with serving(shop.path) as running:
+        yield running
+
+
+@pytest.fixture
+def sources(shop: Shop, server: Server, tmp_path: Path) -> Sources:
+    return Sources.parse(
+        cache=tmp_path / "cache", repositories=[server.url], repo_keys=[shop.key_plist], jobs=2
+    )
+
+
+def supplied(
+    resolved: ResolvedRecipe, lock: Lock, sources: Sources, at: Path | None = None
+) -> LockedSupply:
+    """The packages of `lock` for `resolved`, whose file is or would be `at`."""
+    where = at or sources.cache / "x.lock.json"
+    own = lock_for(resolved.recipe, lock, where)
+    return LockedSupply(resolved.recipe, own, RepositoryState(sources, lambda _event: None), where)
+
+
+def names(server: Server) -> list[str]:
+    """What the server was asked for."""
+    return [path.lstrip("/") for path, _ in server.requests]
+
+
+def test_one_lock_for_two_libcs(shop: Shop, sources: Sources, server: Server) -> None:
+    """Each has its own index and lines; only indexes are fetched, each once."""
+    boards = [shop.board(), shop.board("board-musl")]
+    lock = lock_platforms(boards, sources)
+    assert [one.title for one in lock.platforms] == ["board (little)", "board-musl (little)"]
+    assert [one.arch for one in lock.repositories] == ["aarch64", "aarch64-musl"]
+    assert [one.pkgver for one in lock.packages[:4]] == [
+        "lib-1.0_1", "base-1.0_1", "firmware-1.0_1", "kernel-1.0_1",
+    ]  # fmt: skip
+    assert sorted(names(server)) == ["aarch64-musl-repodata", "aarch64-repodata"]
+    assert lock_platforms(boards, sources).encode() == lock.encode()
+
+
+def test_a_lock_gives_the_steps_of_the_plan(shop: Shop, sources: Sources) -> None:
+    """What the packages say of themselves is what the index said, so the trees are the same."""
+    board = shop.board()
+    lock = lock_platforms([board], sources)
+    planned = plan_supply(board.recipe, RepositoryState(sources, lambda _event: None))
+    supply = supplied(board, lock, sources)
+    assert supply.steps(supply.fetch()) == {
+        stage: list(steps) for stage, steps in planned.steps({}).items()
+    }
+
+
+def test_a_repository_may_move_on(shop: Shop, sources: Sources, tmp_path: Path) -> None:
+    """As long as the very packages can be had, its index does not matter, nor does the cache."""
+    board = shop.board()
+    lock = lock_platforms([board], sources)
+    shop.put("lib", "2.0_1")
+    supply = supplied(board, lock, replace(sources, cache=tmp_path / "other"))
+    steps = supply.steps(supply.fetch())
+    assert [step.pkgver for step in steps["rootfs"]] == ["lib-1.0_1", "base-1.0_1"]
+
+
+def test_dropped_packages_are_named(shop: Shop, sources: Sources) -> None:
+    """All of them at once, and that the repository dropped them."""
+    board = shop.board()
+    lock = lock_platforms([board], sources)
+    for name in ("lib", "firmware"):
+        (shop.path / f"{name}-1.0_1.noarch.xbps").unlink()
+    with pytest.raises(FetchError, match=r"firmware-1\.0_1\.noarch\.xbps, lib-1\.0_1") as caught:
+        supplied(board, lock, sources).fetch()
+    assert caught.value.code == "E-FETCH-LOCK-DROPPED"
+    assert "dropped them" in str(caught.value)
+
+
+def test_a_rebuilt_package_is_not_the_locked_one(shop: Shop, sources: Sources) -> None:
+    """The same name with other content is refused, and called that."""
+    board = shop.board()
+    lock = lock_platforms([board], sources)
+    shop.put("lib", content=b"rebuilt")
+    with pytest.raises(FetchError, match="another content") as caught:
+        supplied(board, lock, sources).fetch()
+    assert caught.value.code == "E-FETCH-LOCK-CHANGED"
+
+
+def test_a_lock_is_for_its_platforms_and_requests(shop: Shop, sources: Sources) -> None:
+    """Another platform, or a recipe that asks for something else by now, needs a new lock."""
+    lock = lock_platforms([shop.board()], sources)
+    with pytest.raises(ResolveError) as caught:
+        supplied(shop.board("board-musl"), lock, sources)
+    assert caught.value.code == "E-RESOLVE-LOCK-PLATFORM"
+    changed = shop.board(rootfs=["lib"])
+    with pytest.raises(ResolveError, match=r"rootfs packages.*: \+lib -base") as caught:
+        supplied(changed, lock, sources)
+    assert caught.value.code == "E-RESOLVE-LOCK-REQUESTS"
+
+
+def test_an_edited_lock_is_found_out(shop: Shop, sources: Sources) -> None:
+    """A line that says another version, and a line that is missing."""
+    board = shop.board()
+    lock = lock_platforms([board], sources)
+    first = replace(lock.packages[0], pkgver="lib-1.5_1")
+    supply = supplied(board, replace(lock, packages=(first, *lock.packages[1:])), sources)
+    files = {one.sha256: shop.path / one.file_name for one in lock.packages}
+    with pytest.raises(VerifyError, match=r"the lock says lib-1.5_1") as caught:
+        supply.steps(files)
+    assert caught.value.code == "E-VERIFY-LOCK-DIFFERS"
+    with pytest.raises(ResolveError, match=r"base-1.0_1 needs lib>=1"):
+        supplied(board, replace(lock, packages=lock.packages[1:]), sources).steps(files)
+
+
+def test_keys_of_a_lock_are_trusted_or_refused(
+    shop: Shop, sources: Sources, tmp_path: Path
+) -> None:
+    """Only the platform's keys or those of --repo-key count, whatever the lock says."""
+    board = shop.board()
+    lock = lock_platforms([board], sources)
+    with pytest.raises(VerifyError) as caught:
+        supplied(board, lock, replace(sources, repo_keys=())).fetch()
+    assert caught.value.code == "E-VERIFY-UNTRUSTED-KEY"
+    unsigned = replace(lock, repositories=(replace(lock.repositories[0], key=None),))
+    with pytest.raises(VerifyError) as caught:
+        supplied(board, unsigned, sources).fetch()
+    assert caught.value.code == "E-VERIFY-UNSIGNED"
+
+
+def test_a_replaced_key_is_told(shop: Shop, sources: Sources, tmp_path: Path) -> None:
+    """Who trusts a fingerprint but has not the key asks the repository, which may have another."""
+    board = shop.board()
+    lock = lock_platforms([board], sources)
+    trusting = ResolvedRecipe(
+        board.recipe.model_copy(update={"keys": (str(lock.repositories[0].key),)}),
+        board.origins,
+        board.files,
+        board.templates,
+    )
+    elsewhere = replace(sources, repo_keys=(), cache=tmp_path / "other")
+    assert len(supplied(trusting, lock, elsewhere).fetch()) == 4
+    for path in shop.path.glob("*-repodata"):
+        path.unlink()
+    again = replace(elsewhere, cache=tmp_path / "third")
+    with pytest.raises(VerifyError) as caught:
+        supplied(trusting, lock, again).fetch()
+    assert caught.value.code == "E-VERIFY-LOCK-KEY"
+
+
+def test_offline_the_cache_is_enough(shop: Shop, sources: Sources, server: Server) -> None:
+    """What was fetched once is there; what was not is named."""
+    board = shop.board()
+    lock = lock_platforms([board], sources)
+    offline = replace(sources, offline=True)
+    with pytest.raises(FetchError, match=r"no server may be asked: base-1.0_1") as caught:
+        supplied(board, lock, offline).fetch()
+    assert caught.value.code == "E-FETCH-OFFLINE"
+    supplied(board, lock, sources).fetch()
+    server.requests.clear()
+    assert len(supplied(board, lock, offline).fetch()) == 4
+    assert lock_platforms([board], offline) == lock
+    assert server.requests == []
+
+
+def test_a_bundle_is_all_that_is_needed(
+    shop: Shop, sources: Sources, server: Server, tmp_path: Path
+) -> None:
+    """Beside the lock, or named with -r: no request, the very packages, the key."""
+    boards = [shop.board(), shop.board("board-musl")]
+    place = tmp_path / "kept"
+    lock = lock_platforms(boards, sources, bundle=place)
+    kept, file = read_lock(place)
+    assert (kept, file) == (lock, place / "lock.json")
+    server.requests.clear()
+    shop.path.rename(tmp_path / "gone")
+    offline = replace(sources, cache=tmp_path / "other", offline=True, repositories=())
+    for board in boards:
+        assert len(supplied(board, kept, offline, file).fetch()) == 4
+    named = replace(offline, cache=tmp_path / "third", repositories=(Location.parse(str(place)),))
+    assert len(supplied(boards[0], kept, named).fetch()) == 4
+    alone = Sources.parse(
+        cache=tmp_path / "fourth",
+        repositories=[str(place / "repository-0")],
+        repo_keys=[place / "keys" / shop.key_plist.name],
+    )
+    again = lock_platforms(boards, alone)
+    assert again.packages == lock.packages
+    assert server.requests == []
+
+
+def test_a_bundle_replaces_bundles_only(shop: Shop, sources: Sources, tmp_path: Path) -> None:
+    """An earlier bundle goes as a whole; any other directory stays."""
+    place = tmp_path / "kept"
+    lock_platforms([shop.board()], sources, bundle=place)
+    (place / "repository-0" / "old").write_text("")
+    lock_platforms([shop.board()], sources, bundle=place)
+    assert not (place / "repository-0" / "old").exists()
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.tex").write_text("")
+    with pytest.raises(UsageError) as caught:
+        lock_platforms([shop.board()], sources, bundle=other)
+    assert caught.value.code == "E-USAGE-BUNDLE"
+    assert Bundle.at(other) is None
+
+
+def test_a_damaged_bundle_is_refused(shop: Shop, sources: Sources, tmp_path: Path) -> None:
+    """Its packages are verified like all others."""
+    place = tmp_path / "kept"
+    lock = lock_platforms([shop.board()], sources, bundle=place)
+    package = place / "repository-0" / "lib-1.0_1.noarch.xbps"
+    package.write_bytes(package.read_bytes()[:-1] + b"x")
+    offline = replace(sources, cache=tmp_path / "other", offline=True, repositories=())
+    with pytest.raises(VoidimgError, match=r"lib-1.0_1"):
+        supplied(shop.board(), lock, offline, place / "lock.json").fetch()
+    (place / "repository-0" / "kernel-1.0_1.noarch.xbps.sig2").write_bytes(b"x" * 256)
+    supply = supplied(shop.board(), lock, replace(sources, cache=tmp_path / "third"), place / "x")
+    with pytest.raises(VerifyError):
+        supply.fetch()
+
+
+def test_a_change_between_index_and_packages_is_told(
+    shop: Shop, sources: Sources, tmp_path: Path
+) -> None:
+    """A warning if everything could be had, else the cause of the failure; refused on demand."""
+    events: list[Event] = []
+    board = shop.board()
+    state = RepositoryState(sources, events.append)
+    supply = plan_supply(board.recipe, state)
+    shop.put("more")
+    supply.fetch()
+    warnings = [event.text for event in events if isinstance(event, Message)]
+    assert len(warnings) == 1
+    assert "changed since its index was read" in warnings[0]
+    strict = replace(sources, require_consistent=True, cache=tmp_path / "other")
+    supply = plan_supply(board.recipe, RepositoryState(strict, events.append))
+    shop.put("evenmore")
+    with pytest.raises(FetchError) as caught:
+        supply.fetch()
+    assert caught.value.code == "E-FETCH-CHANGED"
+    loose = replace(sources, cache=tmp_path / "third")
+    supply = plan_supply(board.recipe, RepositoryState(loose, events.append))
+    (shop.path / "lib-1.0_1.noarch.xbps").unlink()
+    shop.put("lib", "1.1_1")
+    with pytest.raises(FetchError, match=r"then: .*lib-1.0_1") as caught:
+        supply.fetch()
+    assert caught.value.code == "E-FETCH-CHANGED"
+
+
+@pytest.mark.parametrize(
+    ("rootfs", "platformfs"), [(["base", "kernel5"], ["kernel"]), (["base"], ["kernel", "kernel5"])]
+)
+def test_kernels_that_exclude_each_other_are_named_before_any_download(
+    shop: Shop, sources: Sources, server: Server, rootfs: list[str], platformfs: list[str]
+) -> None:
+    """In one stage or in two: both names, and only the index was asked for."""
+    shop.put("kernel5", conflicts=["kernel>=0"])
+    with pytest.raises((ResolveError, CollectedError)) as caught:
+        lock_platforms([shop.board(rootfs=rootfs, platformfs=platformfs)], sources)
+    assert "kernel5-1.0_1" in str(caught.value)
+    assert "kernel-1.0_1" in str(caught.value)
+    assert names(server) == ["aarch64-repodata"]
+
+
+def test_why_a_package_is_there(shop: Shop, sources: Sources, server: Server) -> None:
+    """The chain from a request, who else needs it, and what is not there."""
+    shop.put("tool", needs=["lib>=0"])
+    board = shop.board(rootfs=["base", "tool"])
+    found = explain_package(board, "lib", sources)
+    assert found.stage == "rootfs"
+    assert [(link.needed_by, link.needs) for link in found.chain] == [
+        (None, "base"), ("base-1.0_1", "lib>=1"),
+    ]  # fmt: skip
+    assert found.needed_by == ("base-1.0_1", "tool-1.0_1")
+    assert explain_package(board, "firmware", sources).stage == "platformfs"
+    with pytest.raises(ResolveError, match="did you mean kernel"):
+        explain_package(board, "kernell", sources)
+    assert set(names(server)) == {"aarch64-repodata"}
+
+
+def test_a_missing_dependency_says_who_needs_it(shop: Shop, sources: Sources) -> None:
+    """What was asked for, who needs it, each candidate and why it was refused."""
+    shop.put("app", needs=["base>=1", "lib>=3"])
+    with pytest.raises(ResolveError) as caught:
+        lock_platforms([shop.board(rootfs=["app"])], sources)
+    text = str(caught.value)
+    assert "app-1.0_1 needs lib>=3" in text
+    assert "lib-1.0_1" in text
+
+
+def test_a_lock_that_is_not_there(tmp_path: Path) -> None:
+    """An error in words."""
+    with pytest.raises(StoreError) as caught:
+        read_lock(tmp_path / "nowhere.json")
+    assert caught.value.code == "E-STORE-LOCK"
+    write_lock(tmp_path / "some.json", Lock((), ()))
+    assert read_lock(tmp_path / "some.json")[0] == Lock((), ())

@@ -1,0 +1,154 @@
+"""`voidimg lock`: pin the packages of platforms in a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from voidimg import (
+    Catalog,
+    Lock,
+    LockDifference,
+    LockedPackage,
+    ResolvedRecipe,
+    Sources,
+    format_size,
+    lock_difference,
+    lock_platforms,
+    read_lock,
+    write_lock,
+)
+from voidimg.cli.search import catalog_option
+from voidimg.cli.session import Session, json_option, pass_session
+from voidimg.cli.sources import consistency_options, repository_options
+
+
+@click.command()
+@click.argument("platforms", nargs=-1, metavar="PLATFORM...")
+@click.option("--profile", help="What goes into them.  [default: the platform's own, base]")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("voidimg.lock.json"),
+    show_default=True,
+    metavar="FILE",
+    help="The lock.",
+)
+@click.option("--update", is_flag=True, help="Bring FILE up to date and say what changes.")
+@click.option(
+    "--bundle",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Keep the packages, signatures, indexes and keys in DIR, for building without a mirror.",
+)
+@repository_options
+@consistency_options
+@catalog_option
+@json_option
+@pass_session
+def command(
+    session: Session,
+    catalog: Catalog,
+    platforms: tuple[str, ...],
+    *,
+    profile: str | None,
+    output: Path,
+    update: bool,
+    bundle: Path | None,
+    repositories: tuple[str, ...],
+    repo_keys: tuple[Path, ...],
+    offline: bool,
+    require_consistent: bool,
+    max_age: str | None,
+    as_json: bool,
+) -> None:
+    """Pin the packages of one or more platforms, all from one state of the repositories.
+
+    FILE has one package a line and is made to be kept in git. `voidimg build --lock FILE` uses
+    exactly those packages. With --update the platforms of FILE need not be named again.
+
+    \b
+    Examples:
+      voidimg lock rpi-aarch64 rpi-aarch64-musl -o set.lock.json
+      voidimg lock --update -o set.lock.json
+      voidimg lock rpi-aarch64 --bundle kept
+      voidimg build rpi-aarch64 --lock kept --offline
+    """  # noqa: D301
+    old = None
+    if update:
+        old, _ = read_lock(output)
+    elif output.exists():
+        raise click.UsageError(f"{output} exists; --update brings it up to date")
+    recipes = _recipes(catalog, platforms, profile, old)
+    sources = Sources.parse(
+        cache=session.cache,
+        repositories=repositories,
+        repo_keys=repo_keys,
+        jobs=session.jobs,
+        offline=offline,
+        require_consistent=require_consistent,
+        max_age=max_age,
+    )
+    lock = lock_platforms(recipes, sources, bundle=bundle, listener=session.listener)
+    write_lock(output, lock)
+    change = None if old is None else lock_difference(old, lock)
+    if as_json:
+        click.echo(json.dumps(_as_json(output, lock, change), indent=2, sort_keys=True))
+    else:
+        _show(output, lock, change)
+
+
+def _recipes(
+    catalog: Catalog, platforms: tuple[str, ...], profile: str | None, old: Lock | None
+) -> list[ResolvedRecipe]:
+    recipes = {
+        one.platform: catalog.recipe(one.platform, profile or one.profile)
+        for one in (() if old is None else old.platforms)
+        if one.platform not in platforms
+    }
+    known = [] if old is None else [one.platform for one in old.platforms]
+    named = [catalog.recipe(platform, profile) for platform in platforms]
+    recipes |= {one.recipe.platform: one for one in named}
+    if not recipes:
+        raise click.UsageError("name a platform")
+    order = dict.fromkeys([*known, *recipes])
+    return [recipes[platform] for platform in order]
+
+
+def _as_json(output: Path, lock: Lock, change: LockDifference | None) -> dict[str, object]:
+    return {
+        "lock": str(output),
+        "platforms": [one.title for one in lock.platforms],
+        "packages": len(lock.packages),
+        "bytes": sum(package.size for package in lock.packages),
+        "difference": None if change is None else change.as_json(),
+    }
+
+
+def _show(output: Path, lock: Lock, change: LockDifference | None) -> None:
+    size = format_size(sum(package.size for package in lock.packages))
+    titles = ", ".join(one.title for one in lock.platforms)
+    click.echo(f"{output}  {len(lock.packages)} packages, {size}: {titles}")
+    if change is None:
+        return
+    if change.is_empty:
+        click.echo("no package changes")
+        return
+    for package in change.added:
+        click.echo(f"added     {_named(package)}")
+    for package in change.removed:
+        click.echo(f"removed   {_named(package)}")
+    for pair in change.upgraded:
+        word = "rebuilt" if pair.is_rebuild else "downgraded" if pair.is_downgrade else "upgraded"
+        click.echo(f"{word:9} {pair.old.pkgver} -> {_named(pair.new)}")
+    grown = change.new_bytes - change.old_bytes
+    sign = "-" if grown < 0 else "+"
+    fetched = format_size(change.download_bytes)
+    click.echo(f"{sign}{format_size(abs(grown))} of packages, {fetched} to fetch")
+
+
+def _named(package: LockedPackage) -> str:
+    return f"{package.pkgver} ({package.arch}, {format_size(package.size)})"

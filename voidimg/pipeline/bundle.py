@@ -1,0 +1,142 @@
+"""Bundles: the very files of a lock in one directory, for building without any repository.
+
+A bundle is made to be kept::
+
+    lock.json                    the lock
+    keys/<fingerprint>.plist     the public keys of its repositories
+    repository-<n>/              the lock's repositories, one for each URL: the repodata as it was,
+                                 and of the packages and signatures those that the lock names
+
+Each ``repository-<n>`` can be used as a repository by itself, by ``-r`` and by XBPS.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from voidimg.errors import UsageError, storing
+from voidimg.fetch import require_room
+from voidimg.pipeline.repositories import OpenRepository
+from voidimg.xbps.keys import PublicKey
+from voidimg.xbps.lock import Lock, LockedPackage
+
+LOCK = "lock.json"
+KEYS = "keys"
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """The bundle in `directory`."""
+
+    directory: Path
+
+    @classmethod
+    def at(cls, directory: Path) -> Bundle | None:
+        """The bundle in `directory`, if there is one."""
+        is_bundle = (directory / LOCK).is_file() and (directory / KEYS).is_dir()
+        return cls(directory) if is_bundle else None
+
+    def repositories(self) -> list[Path]:
+        """Its repositories, in their order."""
+        found = [path for path in self.directory.glob("repository-*") if path.is_dir()]
+        return sorted(found, key=lambda path: (len(path.name), path.name))
+
+    def key_files(self) -> list[Path]:
+        """Its key plists."""
+        return sorted((self.directory / KEYS).glob("*.plist"))
+
+
+def write_bundle(
+    directory: Path,
+    lock: Lock,
+    repositories: Sequence[OpenRepository],
+    files: Mapping[str, Path],
+    signatures: Mapping[str, bytes],
+) -> None:
+    """Make the bundle of `lock` in `directory`; an earlier bundle there is replaced as a whole.
+
+    Args:
+        directory: where; it must be missing, empty, or a bundle.
+        lock: what to keep.
+        repositories: those of the lock, as they were when it was made.
+        files: the verified packages, by SHA-256.
+        signatures: their signatures, by SHA-256.
+
+    Raises:
+        UsageError: there is something else in the directory.
+        StoreError, DiskFullError: it cannot be written.
+    """
+    require_bundle_place(directory)
+    needed = sum(path.stat().st_size for path in files.values())
+    require_room(directory.absolute().parent, needed, f"the bundle {directory}")
+    with storing(directory, "write the bundle"):
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        new = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
+        try:
+            _fill(new, lock, repositories, files, signatures)
+            new.chmod(0o755)
+            if directory.exists():
+                directory.rename(new.with_name(new.name + ".old"))
+            new.rename(directory)
+        finally:
+            for left in (new, new.with_name(new.name + ".old")):
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def require_bundle_place(directory: Path) -> None:
+    """Ensure that a bundle may be written to `directory`.
+
+    Raises:
+        UsageError: there is something else.
+    """
+    if not directory.exists() or Bundle.at(directory) is not None:
+        return
+    if not directory.is_dir() or any(directory.iterdir()):
+        raise UsageError(
+            f"{directory} exists and is no bundle",
+            code="BUNDLE",
+            where="--bundle",
+            hint="name a new directory",
+        )
+
+
+def _fill(
+    new: Path,
+    lock: Lock,
+    repositories: Sequence[OpenRepository],
+    files: Mapping[str, Path],
+    signatures: Mapping[str, bytes],
+) -> None:
+    numbers: dict[str, Path] = {}
+    for locked in lock.repositories:
+        place = numbers.setdefault(locked.url, new / f"repository-{len(numbers)}")
+        place.mkdir(exist_ok=True)
+        for one in repositories:
+            if one.locked == locked:
+                (place / f"{locked.arch}-repodata").write_bytes(one.content)
+    (new / KEYS).mkdir()
+    for key in _keys(repositories):
+        (new / KEYS / f"{key.fingerprint}.plist").write_bytes(key.plist())
+    for package in lock.packages:
+        _keep(numbers[lock.url_of(package)], package, files, signatures)
+    (new / LOCK).write_bytes(lock.encode())
+
+
+def _keys(repositories: Sequence[OpenRepository]) -> list[PublicKey]:
+    return list({one.key.fingerprint: one.key for one in repositories}.values())
+
+
+def _keep(
+    place: Path,
+    package: LockedPackage,
+    files: Mapping[str, Path],
+    signatures: Mapping[str, bytes],
+) -> None:
+    target = place / package.file_name
+    if not target.exists():
+        shutil.copyfile(files[package.sha256], target)
+        target.with_name(target.name + ".sig2").write_bytes(signatures[package.sha256])

@@ -1,0 +1,135 @@
+"""Pins packages: resolves platforms from one state of the repositories, without making anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from voidimg.events import Listener, ignore, step
+from voidimg.fetch import Cache
+from voidimg.pipeline.artifacts import kinds_of
+from voidimg.pipeline.bundle import require_bundle_place, write_bundle
+from voidimg.pipeline.consistency import (
+    lock_findings,
+    now_epoch,
+    report_findings,
+    state_findings,
+)
+from voidimg.pipeline.options import Sources
+from voidimg.pipeline.planning import signed_package, stages_of
+from voidimg.pipeline.state import RepositoryState
+from voidimg.pipeline.supply import PlannedSupply, plan_supply
+from voidimg.spec.compose import ResolvedRecipe
+from voidimg.xbps.lock import Lock
+from voidimg.xbps.lock_file import Stage
+from voidimg.xbps.plan import Step, Suppliers, Transaction, why
+from voidimg.xbps.query import parse_query
+from voidimg.xbps.resolver_errors import Link
+
+
+def lock_platforms(
+    resolved: Sequence[ResolvedRecipe],
+    sources: Sources,
+    *,
+    bundle: Path | None = None,
+    listener: Listener = ignore,
+) -> Lock:
+    """One lock for the packages of all `resolved`, from one state of the repositories.
+
+    Args:
+        resolved: the recipes; their order is that of the lock.
+        sources: where packages come from.
+        bundle: keep the packages themselves, with all that a build needs, in this directory.
+        listener: is told of steps, and of signs of inconsistency.
+
+    Raises:
+        FetchError, VerifyError, PackageError: a repository or package cannot be used.
+        ResolveError: no consistent set of packages exists.
+        UsageError: the bundle would replace something else.
+    """
+    if bundle is not None:
+        require_bundle_place(bundle)
+    with Cache(sources.cache).in_use():
+        state = RepositoryState(sources, listener)
+        supplies = _planned(resolved, state, listener)
+        lock = Lock.joined(one.lock for one in supplies)
+        findings = state_findings(state, now_epoch())
+        report_findings([*findings, *lock_findings(lock)], sources, listener)
+        if bundle is not None:
+            _keep(bundle, lock, supplies, state)
+        return lock
+
+
+def _planned(
+    resolved: Sequence[ResolvedRecipe], state: RepositoryState, listener: Listener
+) -> list[PlannedSupply]:
+    with step(listener, "repositories"):
+        for one in resolved:
+            state.files(one.recipe)
+    with step(listener, "resolve"):
+        return [plan_supply(one.recipe, state, stages_of(kinds_of(one.recipe))) for one in resolved]
+
+
+def _keep(
+    bundle: Path, lock: Lock, supplies: Sequence[PlannedSupply], state: RepositoryState
+) -> None:
+    files: dict[str, Path] = {}
+    for supply in supplies:
+        files |= supply.fetch()
+    wanted = {
+        package.sha256: signed_package(package, supply.repositories)
+        for supply in supplies
+        for package in supply.lock.packages
+    }
+    signatures = state.fetcher.signatures([one.wanted for one in wanted.values()])
+    write_bundle(bundle, lock, state.opened, files, signatures)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a package is there.
+
+    Attributes:
+        stage: where it comes in.
+        step: the package.
+        chain: from a request to the package, each link a need; see `Link`.
+        needed_by: the pkgvers of all packages of the stage that need it directly.
+    """
+
+    stage: Stage
+    step: Step
+    chain: tuple[Link, ...]
+    needed_by: tuple[str, ...]
+
+
+def explain_package(
+    resolved: ResolvedRecipe, pkgname: str, sources: Sources, *, listener: Listener = ignore
+) -> Explanation:
+    """Why a build of `resolved` installs the package `pkgname`.
+
+    Raises:
+        ResolveError: it does not; or no consistent set of packages exists.
+        FetchError, VerifyError, PackageError: a repository cannot be used.
+    """
+    with Cache(sources.cache).in_use():
+        state = RepositoryState(sources, listener)
+        supply = _planned([resolved], state, listener)[0]
+    for stage in supply.stages:
+        found = stage.transaction.step(pkgname)
+        if found is not None:
+            chain = why(stage.transaction, pkgname)
+            needed_by = _needed_by(stage.transaction, found)
+            return Explanation(stage.stage, found, chain, needed_by)
+    everything = tuple(one for stage in supply.stages for one in stage.transaction.steps)
+    why(Transaction(everything), pkgname)  # says that it is not there, and what was meant
+    raise AssertionError(pkgname)
+
+
+def _needed_by(transaction: Transaction, step: Step) -> tuple[str, ...]:
+    suppliers = Suppliers(transaction.steps)
+    return tuple(
+        one.pkgver
+        for one in transaction.steps
+        if any(step in suppliers.of(parse_query(text)) for text in one.strings("run_depends"))
+    )

@@ -1,0 +1,130 @@
+"""One state of the repositories for all platforms of a run: each is read once, and looked at again.
+
+Whatever is made in a run comes from the repodata that was read first. Whether a repository changed
+in the meantime is asked at the end of the downloads.
+"""
+
+from __future__ import annotations
+
+from voidimg.errors import FetchError, VoidimgError
+from voidimg.events import Listener, Message
+from voidimg.fetch import Cache, Fetcher, Location, RepodataFile
+from voidimg.pipeline.options import Sources
+from voidimg.pipeline.repositories import OpenRepository, fetch_repodata, open_repository
+from voidimg.pipeline.trust import Trust
+from voidimg.spec.model import Recipe
+from voidimg.xbps.keys import PublicKey
+
+
+class RepositoryState:
+    """The repositories as this run has seen them."""
+
+    def __init__(self, sources: Sources, listener: Listener):
+        self.sources = sources
+        self.cache = Cache(sources.cache)
+        self.fetcher = Fetcher(
+            self.cache, jobs=max(4, sources.jobs), listener=listener, offline=sources.offline
+        )
+        self._listener = listener
+        self._files: dict[tuple[tuple[Location, ...], str], tuple[RepodataFile, ...]] = {}
+        self._opened: dict[tuple[str, str], OpenRepository] = {}
+        self._told: set[str] = set()
+
+    def trust(self, recipe: Recipe) -> Trust:
+        """Whose packages may be installed.
+
+        Raises:
+            VerifyError: a key file is none.
+        """
+        return Trust.of(self.sources.repo_keys, recipe.keys)
+
+    def locations(self, recipe: Recipe) -> tuple[Location, ...]:
+        """Where packages of `recipe` come from: what the caller chose, else its own."""
+        own = tuple(Location.parse(text) for text in recipe.repositories)
+        return self.sources.repositories or own
+
+    def files(self, recipe: Recipe) -> tuple[RepodataFile, ...]:
+        """The repodata of the repositories of `recipe`, as it was when first asked for.
+
+        Raises:
+            FetchError: a repository cannot be read, or none has anything for the architecture.
+        """
+        key = (self.locations(recipe), recipe.arch)
+        if key not in self._files:
+            self._files[key] = fetch_repodata(self.fetcher, *key)
+        return self._files[key]
+
+    def open(self, recipe: Recipe) -> tuple[OpenRepository, ...]:
+        """The repositories of `recipe`, decoded; each names a trusted key.
+
+        Raises:
+            FetchError: a repository cannot be read.
+            PackageError: an index is malformed.
+            VerifyError: a repository is unsigned or its key is not trusted.
+        """
+        trust = self.trust(recipe)
+        found = []
+        for file in self.files(recipe):
+            key = (file.location.name, recipe.arch)
+            if key not in self._opened:
+                self._opened[key] = open_repository(file, recipe.arch, trust)
+                self.keep_key(self._opened[key].key)
+            trust.require(self._opened[key].key, file.location.name)
+            found.append(self._opened[key])
+        return tuple(found)
+
+    @property
+    def opened(self) -> tuple[OpenRepository, ...]:
+        """All repositories that were opened so far."""
+        return tuple(self._opened.values())
+
+    def keep_key(self, key: PublicKey) -> None:
+        """Keep the public key, so that a lock can be used without its repository's index."""
+        path = self.cache.part("keys", key.fingerprint)
+        if not path.exists():
+            self.cache.write_small(key.plist(), "keys", key.fingerprint)
+
+    def changed(self) -> tuple[str, ...]:
+        """The names of repositories whose repodata is no longer the one that was read."""
+        if self.sources.offline:
+            return ()
+        names = []
+        for (locations, arch), before in self._files.items():
+            try:
+                now = fetch_repodata(self.fetcher, locations, arch)
+            except FetchError as error:
+                self._listener(Message("warning", f"cannot tell whether it changed: {error}"))
+                continue
+            known = {file.location.name: file.sha256 for file in now}
+            names += [
+                f"{file.location.name} ({arch})"
+                for file in before
+                if known.get(file.location.name) != file.sha256
+            ]
+        return tuple(names)
+
+    def require_unchanged(self, because: VoidimgError | None = None) -> None:
+        """Report repositories that changed since they were read.
+
+        Args:
+            because: the failure that made us ask: a changed repository explains it.
+
+        Raises:
+            FetchError: one changed, and that is the cause of a failure or not accepted.
+        """
+        names = self.changed()
+        if not names:
+            return
+        what = f"changed since its index was read: {', '.join(names)}"
+        if because is not None or self.sources.require_consistent:
+            raise FetchError(
+                f"a repository {what}" + (f"; then: {because}" if because is not None else ""),
+                code="CHANGED",
+                where=names[0],
+                hint="run it again, when the repository is not being updated",
+            ) from because
+        for name in names:
+            if name not in self._told:
+                self._told.add(name)
+                text = f"{name} changed since its index was read; all packages are of the old state"
+                self._listener(Message("warning", text))

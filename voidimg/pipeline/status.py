@@ -1,0 +1,186 @@
+"""How repositories are doing: their age, how much is in them and staged, for people and Prometheus.
+
+The metrics and their names are those of Void's repository exporter; the age of the repodata is
+ours.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from voidimg.errors import UsageError
+from voidimg.events import Listener, ignore
+from voidimg.fetch import Cache, Fetcher, Location, RepodataFile
+from voidimg.pipeline.artifacts import write_atomically
+from voidimg.pipeline.consistency import (
+    Finding,
+    index_findings,
+    now_epoch,
+    out_of_step,
+    time_findings,
+)
+from voidimg.pipeline.options import Sources
+from voidimg.pipeline.repositories import RepositoryTimes, fetch_repodata, read_times
+from voidimg.xbps.repodata import Repodata
+
+_SUFFIX = "-repodata"
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryStatus:
+    """One index of a repository; times are seconds since 1970, None where nobody says.
+
+    Attributes:
+        url: of the repository.
+        arch: of the index.
+        sha256: of the index file.
+        crc32: of the index file, as Void's exporter has it.
+        packages: in the index.
+        staged: packages that wait until all that belongs together is rebuilt.
+        fingerprint: of the key that signs; None: unsigned.
+        modified: when the index was last changed.
+        age_seconds: how long ago that was when it was asked for.
+        times: what the mirror says of itself.
+    """
+
+    url: str
+    arch: str
+    sha256: str
+    crc32: int
+    packages: int
+    staged: int
+    fingerprint: str | None
+    modified: int | None
+    age_seconds: int | None
+    times: RepositoryTimes
+
+    def as_json(self) -> dict[str, object]:
+        """The status as a JSON-ready mapping."""
+        return asdict(self)
+
+
+def repository_status(
+    locations: Sequence[str],
+    archs: Sequence[str],
+    sources: Sources,
+    *,
+    now: int | None = None,
+    listener: Listener = ignore,
+) -> tuple[tuple[RepositoryStatus, ...], tuple[Finding, ...]]:
+    """The status of the indexes for `archs` at `locations`, and signs of inconsistency.
+
+    No key is required to be trusted: nothing is installed.
+
+    Args:
+        locations: URLs (of several mirrors, separated by blanks) or directories.
+        archs: whose indexes; empty means all of a directory.
+        sources: the cache, and the age that is too old.
+        now: seconds since 1970; None means the present time.
+        listener: is told of mirrors that lag.
+
+    Raises:
+        UsageError: no architecture is given for a URL.
+        FetchError: a repository cannot be read, or has nothing for an architecture.
+        PackageError: an index is malformed.
+    """
+    present = now_epoch() if now is None else now
+    with Cache(sources.cache).in_use():
+        fetcher = Fetcher(Cache(sources.cache), listener=listener, offline=sources.offline)
+        found: list[RepositoryStatus] = []
+        findings: list[Finding] = []
+        for location in map(Location.parse, locations):
+            times = RepositoryTimes() if sources.offline else read_times(fetcher, location)
+            findings += time_findings(location.name, times, sources.max_age_seconds, present)
+            versions: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+            for arch in archs or _archs_of(location):
+                (file,) = fetch_repodata(fetcher, [location], arch)
+                repodata = Repodata.decode(file.content, location.name)
+                one = _status(file, arch, repodata, times, present)
+                found.append(one)
+                where, limit = f"{location.name} ({arch})", sources.max_age_seconds
+                findings += index_findings(where, one.staged, one.modified, limit, present)
+                for name, entry in repodata.index.items():
+                    machine = arch.removesuffix("-musl")
+                    versions[machine, name][arch] = str(entry["pkgver"])
+            findings += out_of_step(versions)
+        return tuple(found), tuple(findings)
+
+
+def _status(
+    file: RepodataFile, arch: str, repodata: Repodata, times: RepositoryTimes, now: int
+) -> RepositoryStatus:
+    modified = file.modified_epoch
+    return RepositoryStatus(
+        url=file.location.name,
+        arch=arch,
+        sha256=file.sha256,
+        crc32=zlib.crc32(file.content),
+        packages=len(repodata.index),
+        staged=len(repodata.stage),
+        fingerprint=None if repodata.meta is None else repodata.meta.fingerprint,
+        modified=modified,
+        age_seconds=None if modified is None else now - modified,
+        times=times,
+    )
+
+
+def _archs_of(location: Location) -> list[str]:
+    if not location.remote:
+        directory = Path(location.urls[0])
+        names = sorted(path.name for path in directory.glob(f"*{_SUFFIX}"))
+        if names or not directory.is_dir():
+            return [name.removesuffix(_SUFFIX) for name in names]
+    raise UsageError(
+        "it does not say which architectures it has",
+        code="ARCH",
+        where=location.name,
+        hint="name them with --arch",
+    )
+
+
+def prometheus_text(statuses: Sequence[RepositoryStatus]) -> str:
+    """The statuses in the text format of Prometheus, for its textfile collector."""
+    lines = []
+    for name, explained, value in _METRICS:
+        samples = [(one, value(one)) for one in statuses]
+        lines += [f"# HELP {name} {explained}", f"# TYPE {name} gauge"]
+        lines += [
+            f'{name}{{target="{_escaped(one.url)}",arch="{_escaped(one.arch)}"}} {number}'
+            for one, number in samples
+            if number is not None
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def write_prometheus_file(path: Path, statuses: Sequence[RepositoryStatus]) -> None:
+    """Write `prometheus_text` to `path` at once and whole: the collector may read at any time.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    write_atomically(path, prometheus_text(statuses).encode())
+
+
+_METRICS: tuple[tuple[str, str, Callable[[RepositoryStatus], int | None]], ...] = (
+    ("repo_repodata_checksum", "CRC32 of the repodata", lambda one: one.crc32),
+    ("repo_repodata_time", "When the repodata was changed, Unix time", lambda one: one.modified),
+    (
+        "repo_repodata_age_seconds",
+        "Age of the repodata when asked for",
+        lambda one: one.age_seconds,
+    ),
+    ("repo_packages", "Packages in the repository", lambda one: one.packages),
+    ("repo_staged_packages", "Staged packages in the repository", lambda one: one.staged),
+    ("repo_is_staged", "1 if the repository is staged", lambda one: int(one.staged > 0)),
+    ("repo_origin_time", "Time of the origin that was copied", lambda one: one.times.origin),
+    ("repo_sync_start_time", "When the last copy began", lambda one: one.times.sync_start),
+    ("repo_sync_end_time", "When the last copy ended", lambda one: one.times.sync_end),
+)
+
+
+def _escaped(label: str) -> str:
+    return label.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -1,0 +1,359 @@
+"""Where the packages of a build come from: a fresh plan, or a lock that was made before.
+
+Both say which files to fetch, with which keys to verify them, and what the installer shall do.
+With a lock no index is believed or needed: what the installer must know is read from the packages,
+whose SHA-256 the lock states and whose signatures are checked like any others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+from voidimg.errors import (
+    CollectedError,
+    FetchError,
+    ResolveError,
+    StoreError,
+    VerifyError,
+    VoidimgError,
+)
+from voidimg.fetch import Location, Wanted
+from voidimg.pipeline.artifacts import write_atomically
+from voidimg.pipeline.bundle import LOCK, Bundle
+from voidimg.pipeline.planning import (
+    StagePlan,
+    make_lock,
+    plan_stages,
+    signed_package,
+    stage_options,
+    stage_requests,
+)
+from voidimg.pipeline.repositories import OpenRepository
+from voidimg.pipeline.state import RepositoryState
+from voidimg.pipeline.trust import SignedPackage, fetch_verified, read_key
+from voidimg.spec.model import Recipe
+from voidimg.xbps.agreement import entry_of_props
+from voidimg.xbps.binpkg import BinaryPackage
+from voidimg.xbps.keys import PublicKey
+from voidimg.xbps.lock import Lock, LockedPackage
+from voidimg.xbps.lock_file import TREES, Stage
+from voidimg.xbps.plan import Step
+from voidimg.xbps.repodata import Repodata
+from voidimg.xbps.resolver import Repository, resolve
+
+_OTHER = ("E-VERIFY-SHA256", "E-FETCH-LENGTH")
+_GONE = ("E-FETCH-NOT-FOUND", "E-FETCH-OFFLINE", *_OTHER)
+_NAMED = 10
+"""So many packages are named in an error that concerns more."""
+
+
+class Supply(Protocol):
+    """The packages of one platform."""
+
+    @property
+    def lock(self) -> Lock:
+        """Which packages."""
+        ...
+
+    @property
+    def keys(self) -> Sequence[PublicKey]:
+        """The keys that signed them."""
+        ...
+
+    def fetch(self) -> dict[str, Path]:
+        """Bring all packages into the cache and verify them; SHA-256 -> file."""
+        ...
+
+    def steps(self, files: Mapping[str, Path]) -> Mapping[Stage, Sequence[Step]]:
+        """What to install in each stage, in the order of the lock; `files` as `fetch` gave them."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedSupply:
+    """Packages as they were resolved just now."""
+
+    state: RepositoryState
+    repositories: tuple[OpenRepository, ...]
+    stages: tuple[StagePlan, ...]
+    lock: Lock
+
+    @property
+    def keys(self) -> Sequence[PublicKey]:
+        """The keys of the repositories."""
+        return [one.key for one in self.repositories]
+
+    def fetch(self) -> dict[str, Path]:
+        """Fetch and verify; a failure that a changed repository explains says so.
+
+        Raises:
+            FetchError, VerifyError: a package cannot be had, or is not what it should be.
+        """
+        signed = [signed_package(one, self.repositories) for one in self.lock.packages]
+        try:
+            files = fetch_verified(self.state.fetcher, signed, self.state.sources.jobs)
+        except (FetchError, VerifyError, CollectedError) as error:
+            self.state.require_unchanged(error)
+            raise
+        self.state.require_unchanged()
+        return files
+
+    def steps(self, _files: Mapping[str, Path]) -> Mapping[Stage, Sequence[Step]]:
+        """The plan's own steps."""
+        return {stage.stage: stage.transaction.steps for stage in self.stages}
+
+
+def plan_supply(
+    recipe: Recipe, state: RepositoryState, stages: Collection[Stage] = TREES[0]
+) -> PlannedSupply:
+    """Resolve the packages that `stages` of `recipe` install, from the repositories as they are.
+
+    Raises:
+        FetchError, VerifyError, PackageError: a repository cannot be used.
+        ResolveError: no consistent set of packages exists.
+    """
+    repositories = state.open(recipe)
+    plans = plan_stages(recipe, repositories, stages)
+    lock = make_lock(recipe, repositories, plans)
+    return PlannedSupply(state, repositories, plans, lock)
+
+
+class LockedSupply:
+    """Packages that a lock names, from wherever they can still be had."""
+
+    def __init__(self, recipe: Recipe, lock: Lock, state: RepositoryState, lock_file: Path):
+        self.lock = lock
+        self._recipe = recipe
+        self._state = state
+        self._lock_file = lock_file
+        self._trust = state.trust(recipe)
+        self._stages = lock.platforms[0].stages
+        self._bundles = [
+            bundle
+            for directory in (lock_file.parent, *self._directories())
+            if (bundle := Bundle.at(directory)) is not None
+        ]
+
+    def _directories(self) -> list[Path]:
+        return [Path(one.urls[0]) for one in self._state.sources.repositories if not one.remote]
+
+    @cached_property
+    def keys(self) -> Sequence[PublicKey]:
+        """The keys of the lock's repositories, each trusted.
+
+        Raises:
+            VerifyError: one is not trusted, or nobody has it.
+        """
+        return [self._key(index) for index in range(len(self.lock.repositories))]
+
+    def fetch(self) -> dict[str, Path]:
+        """Fetch and verify what the lock names.
+
+        Raises:
+            FetchError: a package cannot be had any more.
+            VerifyError: a signature does not fit.
+        """
+        signed = [
+            SignedPackage(
+                Wanted(one.file_name, self._urls(one), one.size, one.sha256),
+                self.keys[one.repository],
+            )
+            for one in self.lock.packages
+        ]
+        try:
+            return fetch_verified(self._state.fetcher, signed, self._state.sources.jobs)
+        except (FetchError, VerifyError, CollectedError) as error:
+            raise self._explained(error) from error
+
+    def steps(self, files: Mapping[str, Path]) -> Mapping[Stage, Sequence[Step]]:
+        """What the packages say of themselves, as steps.
+
+        Raises:
+            VerifyError: a file is another package than the lock says.
+            ResolveError: the packages of the lock do not fit together.
+        """
+        with ThreadPoolExecutor(self._state.sources.jobs) as pool:
+            steps = list(pool.map(lambda one: self._step(one, files), self.lock.packages))
+        self._require_complete(steps)
+        found: dict[Stage, list[Step]] = {stage: [] for stage in self._stages}
+        for one, step in zip(self.lock.packages, steps, strict=True):
+            found[one.stage].append(step)
+        return found
+
+    def _step(self, one: LockedPackage, files: Mapping[str, Path]) -> Step:
+        with BinaryPackage.open(files[one.sha256], where=one.file_name) as package:
+            props = package.props
+        if (props.get("pkgver"), props.get("architecture")) != (one.pkgver, one.arch):
+            raise VerifyError(
+                f"the lock says {one.pkgver} for {one.arch}, but the file with this SHA-256 is "
+                f"{props.get('pkgver')!r} for {props.get('architecture')!r}",
+                code="LOCK-DIFFERS",
+                where=str(self._lock_file),
+                hint="the lock was edited; make it anew with: voidimg lock",
+            )
+        entry = entry_of_props(props, size=one.size, sha256=one.sha256)
+        url = self.lock.url_of(one)
+        return Step(one.pkgver, one.name, "install", url, entry, automatic=one.automatic)
+
+    def _require_complete(self, steps: Sequence[Step]) -> None:
+        """Ensure that what was asked for can be met by the packages of the lock alone."""
+        for tree in TREES:
+            stages = [stage for stage in tree if stage in self._stages]
+            index = {
+                step.pkgname: step.entry
+                for one, step in zip(self.lock.packages, steps, strict=True)
+                if one.stage in stages
+            }
+            requests = [name for stage in stages for name in self._stages[stage].requests]
+            if stages:
+                options = stage_options(self._recipe, tree[0])
+                resolve(requests, [Repository(str(self._lock_file), index)], {}, options)
+
+    # --- where to look ---
+
+    def _urls(self, one: LockedPackage) -> tuple[str, ...]:
+        """Where the file may be: in a bundle, in what the caller named, else where it was."""
+        places = [str(place) for bundle in self._bundles for place in bundle.repositories()]
+        locations = self._state.sources.repositories or (self._location(self.lock.url_of(one)),)
+        local = [f"{place}/{one.file_name}" for place in places]
+        local += [url for at in locations if not at.remote for url in at.file(one.file_name)]
+        there = [path for path in local if Path(path).is_file()]
+        served = [url for at in locations if at.remote for url in at.file(one.file_name)]
+        return (*there, *served) or (local[-1],)
+
+    def _location(self, url: str) -> Location:
+        """The repository of the lock, with the mirrors that the recipe knows for it."""
+        for location in map(Location.parse, self._recipe.repositories):
+            if location.name == url:
+                return location
+        return Location.parse(url)
+
+    def _key(self, index: int) -> PublicKey:
+        repository = self.lock.repositories[index]
+        if repository.key is None:
+            self._trust.require(None, repository.url)
+        fingerprint = str(repository.key)
+        self._trust.require_fingerprint(fingerprint, repository.url)
+        if fingerprint in self._trust.keys:
+            return self._trust.keys[fingerprint]
+        kept = self._state.cache.part("keys", fingerprint)
+        files = [file for bundle in self._bundles for file in bundle.key_files()]
+        for path in (kept, *files):
+            if path.is_file() and (key := read_key(path)).fingerprint == fingerprint:
+                return key
+        return self._asked_key(fingerprint, repository.url, repository.arch)
+
+    def _asked_key(self, fingerprint: str, url: str, arch: str) -> PublicKey:
+        """The key as the repository's present index gives it."""
+        locations = self._state.sources.repositories or (self._location(url),)
+        for location in locations:
+            file = self._state.fetcher.repodata(location, arch)
+            meta = None if file is None else Repodata.decode(file.content, location.name).meta
+            if meta is not None and meta.fingerprint == fingerprint:
+                self._state.keep_key(meta.key)
+                return meta.key
+        raise VerifyError(
+            f"the repository is not signed with the key {fingerprint} of the lock any more",
+            code="LOCK-KEY",
+            where=url,
+            hint="give that key with --repo-key, or make the lock anew with: voidimg lock",
+        )
+
+    def _explained(self, error: VoidimgError) -> VoidimgError:
+        """What a failure to fetch means for a lock."""
+        errors = error.errors if isinstance(error, CollectedError) else (error,)
+        if any(one.code not in (*_GONE, "E-FETCH-ALL-MIRRORS") for one in errors):
+            return error
+        if all(one.code == "E-FETCH-ALL-MIRRORS" for one in errors):
+            return error
+        files = sorted((one.where or "").rpartition("/")[2].removesuffix(".sig2") for one in errors)
+        named = ", ".join(files[:_NAMED])
+        more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
+        where = sorted({(one.where or "").rpartition("/")[0] for one in errors})
+        if any(one.code == "E-FETCH-OFFLINE" for one in errors):
+            what, code = "not in the cache, and no server may be asked", "OFFLINE"
+            hint = "leave out --offline, or give the lock's bundle with -r DIR"
+        elif any(one.code in _OTHER for one in errors):
+            what, code = "there with another content than that of the lock", "LOCK-CHANGED"
+            hint = "make the lock anew with: voidimg lock --update"
+        else:
+            what, code = "not to be had any more, the repository dropped them", "LOCK-DROPPED"
+            hint = "make the lock anew with: voidimg lock --update; --bundle keeps packages"
+        return FetchError(
+            f"packages of the lock are {what}: {named}{more}",
+            code=code,
+            where=", ".join(where),
+            hint=hint,
+        )
+
+
+def lock_for(recipe: Recipe, lock: Lock, where: Path, stages: Collection[Stage] = TREES[0]) -> Lock:
+    """What `lock` has for `stages` of `recipe`, if it was made for what the recipe asks for.
+
+    Raises:
+        ResolveError: it is for other platforms, or the recipe asks for other packages by now.
+    """
+    own = lock.of_platform(recipe.platform, recipe.profile)
+    platform = own.platforms[0]
+    if platform.arch != recipe.arch:
+        raise ResolveError(
+            f"the lock is for {platform.arch}, {recipe.platform} is {recipe.arch}",
+            code="LOCK-ARCH",
+            where=str(where),
+            hint="make it anew with: voidimg lock",
+        )
+    missing = [stage for stage in stages if stage not in platform.stages]
+    if missing:
+        raise ResolveError(
+            f"the lock has no packages of {platform.title} for {', '.join(missing)}",
+            code="LOCK-STAGE",
+            where=str(where),
+            hint="it was made for other artifacts; make one with: voidimg lock",
+        )
+    for stage in stages:
+        now = set(stage_requests(recipe, stage))
+        then = set(platform.stages[stage].requests)
+        if now != then:
+            changes = [f"+{name}" for name in sorted(now - then)]
+            changes += [f"-{name}" for name in sorted(then - now)]
+            raise ResolveError(
+                f"{platform.title} asks for other {stage} packages than when the lock was made: "
+                + " ".join(changes),
+                code="LOCK-REQUESTS",
+                where=str(where),
+                hint=f"bring it up to date with: voidimg lock --update -o {where}",
+            )
+    return own.of_stages(stages)
+
+
+def read_lock(path: Path) -> tuple[Lock, Path]:
+    """The lock in the file `path`, or in the bundle `path`; and its file.
+
+    Raises:
+        StoreError: it cannot be read.
+        SpecError: it is no lock.
+    """
+    file = path / LOCK if path.is_dir() else path
+    try:
+        return Lock.decode(file.read_bytes(), where=str(file)), file
+    except OSError as error:
+        raise StoreError(
+            f"cannot read the lock: {error.strerror}",
+            code="LOCK",
+            where=str(file),
+            hint="make one with: voidimg lock PLATFORM -o FILE",
+        ) from error
+
+
+def write_lock(path: Path, lock: Lock) -> None:
+    """Write `lock` to the file `path`, at once and whole.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    write_atomically(path, lock.encode())

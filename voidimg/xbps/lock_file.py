@@ -1,0 +1,193 @@
+"""Reads the tables of a lock file and says what is wrong with every value of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
+from typing import Any, Literal, get_args
+
+from voidimg.errors import CollectedError, SpecError
+from voidimg.xbps.names import split_pkgver
+
+SCHEMA = 1
+"""The only version of the format so far."""
+
+Stage = Literal["rootfs", "platformfs", "live", "live-build"]
+"""Where a package comes in: with the ROOTFS, or with the PLATFORMFS on top of it; with the tree of
+a live system, or only while that is made."""
+
+STAGES: tuple[Stage, ...] = get_args(Stage)
+"""The stages in the order in which they are made."""
+
+TREES: tuple[tuple[Stage, ...], ...] = (("rootfs", "platformfs"), ("live", "live-build"))
+"""Tree -> the stages that install packages into it, in their order."""
+
+Row = dict[str, Any]
+"""A row of a table, its keys and values checked."""
+
+_MOST_PROBLEMS = 100
+"""Errors told of one table: nobody reads more, and a hostile file could hold millions."""
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_ARCH = re.compile(r"[A-Za-z0-9_-]+")
+_KEY = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){15}")
+
+Check = Callable[[object], str | None]
+
+
+def _text(value: object) -> str | None:
+    return None if isinstance(value, str) and value else "is not a text"
+
+
+def _of_form(form: re.Pattern[str], what: str) -> Check:
+    def check(value: object) -> str | None:
+        fits = isinstance(value, str) and form.fullmatch(value) is not None
+        return None if fits else f"is not {what}"
+
+    return check
+
+
+def _number(value: object) -> str | None:
+    # bool is an int to Python, not to JSON.
+    fits = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return None if fits else "is not a whole number from 0 up"
+
+
+def _is_pkgver(value: object) -> str | None:
+    fits = isinstance(value, str) and "/" not in value and split_pkgver(value)
+    return None if fits else "is not a pkgver"
+
+
+def _boolean(value: object) -> str | None:
+    return None if isinstance(value, bool) else "is not true or false"
+
+
+def _stage(value: object) -> str | None:
+    known = get_args(Stage)
+    return None if value in known else f"is not one of {', '.join(known)}"
+
+
+def _or_null(check: Check) -> Check:
+    return lambda value: None if value is None else check(value)
+
+
+_ARCHITECTURE = _of_form(_ARCH, "an architecture")
+_DIGEST = _of_form(_SHA256, "a SHA-256 of 64 small hexadecimal digits")
+
+
+def _wrong_stage(value: object) -> str | None:
+    fits = (
+        isinstance(value, dict)
+        and value.keys() == {"group", "requests"}
+        and _number(value["group"]) is None
+        and isinstance(value["requests"], list)
+        and all(isinstance(one, str) for one in value["requests"])
+    )
+    return None if fits else "is not a group with its requests"
+
+
+REPOSITORY: Mapping[str, Check] = {
+    "url": _text,
+    "arch": _ARCHITECTURE,
+    "repodata_sha256": _DIGEST,
+    "key": _or_null(_of_form(_KEY, "a fingerprint")),
+}
+PLATFORM: Mapping[str, Check] = {
+    "platform": _text,
+    "profile": _text,
+    "arch": _ARCHITECTURE,
+    **dict.fromkeys(STAGES, _wrong_stage),
+}
+PACKAGE: Mapping[str, Check] = {
+    "group": _number,
+    "pkgver": _is_pkgver,
+    "arch": _ARCHITECTURE,
+    "repository": _number,
+    "size": _number,
+    "sha256": _DIGEST,
+    "stage": _stage,
+    "automatic": _boolean,
+}
+_OPTIONAL = frozenset(STAGES)
+"""Keys that may be missing: a platform has the stages of what is made of it."""
+
+_TABLES = {"repositories": REPOSITORY, "platforms": PLATFORM, "packages": PACKAGE}
+
+
+def read_tables(data: bytes, where: str) -> dict[str, list[Row]]:
+    """The rows of every table of the lock file with the bytes `data`, each value checked.
+
+    Raises:
+        SpecError: no JSON, an unknown schema, missing or unknown keys, wrong types or values;
+            several in a CollectedError.
+    """
+    document = _document(data, where)
+    return {name: _rows(document, name, checks, where) for name, checks in _TABLES.items()}
+
+
+def _document(data: bytes, where: str) -> dict[str, object]:
+    try:
+        document = json.loads(data)
+    except json.JSONDecodeError as error:
+        at = f"{where}:{error.lineno}:{error.colno}"
+        raise wrong("LOCK-SYNTAX", f"this is no JSON: {error.msg}", at) from error
+    except UnicodeDecodeError as error:
+        raise wrong("LOCK-SYNTAX", "this is not UTF-8", where) from error
+    except ValueError as error:  # a number of thousands of digits
+        raise wrong("LOCK-SYNTAX", str(error), where) from error
+    except RecursionError as error:
+        raise wrong("LOCK-SYNTAX", "this is nested too deeply for a lock", where) from error
+    if not isinstance(document, dict):
+        raise wrong("LOCK-SYNTAX", "a lock is a JSON object", where)
+    schema = document.get("schema")
+    if schema != SCHEMA or isinstance(schema, bool):
+        raise wrong(
+            "LOCK-SCHEMA",
+            f"schema {schema!r} of the lock is not known; this voidimg reads {SCHEMA}",
+            where,
+        )
+    odd = sorted({"schema", *_TABLES} ^ document.keys())
+    if odd:
+        raise wrong("LOCK-KEY", f"missing or unknown keys: {', '.join(odd)}", where)
+    return document
+
+
+def _rows(
+    document: Mapping[str, object], table: str, checks: Mapping[str, Check], where: str
+) -> list[Row]:
+    rows = document[table]
+    if not isinstance(rows, list):
+        raise wrong("LOCK-TYPE", f"{table} is not a list", where)
+    problems = (
+        wrong("LOCK-TYPE", complaint, f"{where}: {table}[{index}]")
+        for index, row in enumerate(rows)
+        for complaint in _complaints(row, checks)
+    )
+    raise_all(list(islice(problems, _MOST_PROBLEMS)), where)
+    return rows
+
+
+def _complaints(row: object, checks: Mapping[str, Check]) -> Iterable[str]:
+    if not isinstance(row, dict):
+        yield "is not an object"
+        return
+    for key in sorted((checks.keys() ^ row.keys()) - _OPTIONAL):
+        yield f"{key} is {'missing' if key in checks else 'not known'}"
+    for key in checks.keys() & row.keys():
+        complaint = checks[key](row[key])
+        if complaint is not None:
+            yield f"{key} {complaint}"
+
+
+def wrong(code: str, what: str, where: str) -> SpecError:
+    """An error of a lock file."""
+    return SpecError(what, code=code, where=where, hint="write it anew with 'voidimg lock'")
+
+
+def raise_all(problems: Sequence[SpecError], where: str) -> None:
+    """Raise the one problem, or all of them in a CollectedError."""
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        raise CollectedError(f"{where}: {len(problems)} errors", problems)

@@ -244,6 +244,7 @@ def test_dependencies_come_as_the_package_lists_them() -> None:
         entry("a-tool-1_1", ["bash>=0"]),
         entry("bash-5_1"),
         entry("dash-0.5_1"),
+        url="shells",
     )
     assert pkgvers(resolve(["base", "base-files"], [shells, RPI]))[:3] == [
         "base-files-1_1", "dash-0.5_1", "bash-5_1"]  # fmt: skip

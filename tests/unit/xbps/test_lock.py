@@ -93,6 +93,7 @@ def test_what_is_written_is_read_back(packages: list[LockedPackage]) -> None:
     ("table", "key", "value", "said"),
     [
         ("packages", "pkgver", "a", "pkgver is not a pkgver"),
+        ("packages", "pkgver", "../a-1.0_1", "pkgver is not a pkgver"),
         ("packages", "arch", "../x", "arch is not an architecture"),
         ("packages", "repository", True, "repository is not a whole number"),
         ("packages", "repository", 7, "names repository 7"),

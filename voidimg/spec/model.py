@@ -35,9 +35,9 @@ Libc = Literal["glibc", "musl"]
 class Model(BaseModel):
     """Base of all models: frozen, strict, unknown keys refused."""
 
-    model_config = ConfigDict(
-        frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True
-    )
+    # Not use_attribute_docstrings: pydantic would read all sources again at every start (0.2 s).
+    # `voidimg.spec.schema` puts the docstrings of attributes into the schemas.
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
 
 class File(Model):

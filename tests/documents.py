@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import ast
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
 
-import voidimg.errors
 from voidimg.errors import VoidimgError
 from voidimg.xbps.differences import DIFFERENCES
 
 PROJECT = Path(__file__).resolve().parent.parent
 DOCS = PROJECT / "docs"
+
+
+def _error_classes(base: type[VoidimgError]) -> Iterator[type[VoidimgError]]:
+    """`base` and every error made from it, in whatever module."""
+    for path in sorted((PROJECT / "voidimg").rglob("*.py")):
+        name = ".".join(path.relative_to(PROJECT).with_suffix("").parts)
+        if not name.endswith(("__init__", "__main__", "sandbox.worker")):
+            importlib.import_module(name)
+    pending = [base]
+    while pending:
+        made = pending.pop()
+        pending += made.__subclasses__()
+        yield made
+
+
+CLASSES = {made.__name__: made for made in _error_classes(VoidimgError)}
 
 
 def differences_page() -> str:
@@ -58,8 +74,8 @@ def _errors_of(module: ast.Module) -> Iterator[tuple[str, int, str]]:
     for node in ast.walk(module):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args):
             continue
-        made = getattr(voidimg.errors, node.func.id, None)
-        if not (isinstance(made, type) and issubclass(made, VoidimgError)):
+        made = CLASSES.get(node.func.id)
+        if made is None:
             continue
         for keyword in node.keywords:
             if keyword.arg == "code" and isinstance(keyword.value, ast.Constant):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -83,7 +84,8 @@ class _Responder(BaseHTTPRequestHandler):
         state = self.server_state
         state.requests.append((self.path, dict(self.headers.items())))
         fault = state.fault_for(self.path)
-        path = state.root / self.path.lstrip("/")
+        # as a proxy we are asked for whole URLs
+        path = state.root / re.sub(r"^http://[^/]*", "", self.path).lstrip("/")
         if fault in ("status-503", "forbidden"):
             self._send(503 if fault == "status-503" else 403, b"no")
         elif fault == "busy":

@@ -35,7 +35,12 @@ if TYPE_CHECKING:
     from voidimg.pipeline.build import BuildResult, build, build_platforms
     from voidimg.pipeline.consistency import Finding, report_findings, spoken_age
     from voidimg.pipeline.forecast import Forecast, forecast_build
-    from voidimg.pipeline.locking import Explanation, explain_package, lock_platforms
+    from voidimg.pipeline.locking import (
+        Explanation,
+        explain_package,
+        lock_platforms,
+        repositories_to_update,
+    )
     from voidimg.pipeline.options import BuildOptions, Sources
     from voidimg.pipeline.status import (
         RepositoryStatus,
@@ -162,6 +167,7 @@ _HOME = {
     "read_package_directory": "voidimg.xbps.pkgdir",
     "read_public_key": "voidimg.release.keys",
     "read_repodata": "voidimg.xbps.repository",
+    "repositories_to_update": "voidimg.pipeline.locking",
     "report_findings": "voidimg.pipeline.consistency",
     "repository_status": "voidimg.pipeline.status",
     "sign_packages": "voidimg.xbps.repository",
@@ -260,6 +266,7 @@ __all__ = [
     "read_public_key",
     "read_repodata",
     "report_findings",
+    "repositories_to_update",
     "repository_status",
     "sign_packages",
     "sign_repository",

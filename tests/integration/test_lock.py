@@ -83,7 +83,7 @@ def test_a_lock_outlives_its_index(
 def test_an_update_says_what_changes(
     tiny: RepositoryFixture, server: Server, tmp_path: Path
 ) -> None:
-    """Upgraded with both versions, added and removed; the platforms come from the lock."""
+    """Upgraded with both versions, added and removed; the rest is known from the lock."""
     lock = tmp_path / "tiny.lock.json"
     words = ("-o", lock, "--json")
     made = voidimg_json(*lock_words(tiny, server, tmp_path, "tiny", *words))
@@ -103,7 +103,8 @@ def test_an_update_says_what_changes(
     assert changed["download_bytes"] == sum(
         one["size"] for one in (changed["added"][0], changed["upgraded"][0]["new"])
     )
-    again = voidimg(*lock_words(tiny, server, tmp_path, "--update", "-o", lock))
+    trust = ("--repo-key", tiny.key_plist)
+    again = voidimg("--cache", tmp_path / "cache", "lock", "--update", "-o", lock, *OWN, *trust)
     assert "no package changes" in again.stdout
 
 

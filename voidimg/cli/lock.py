@@ -18,6 +18,7 @@ from voidimg import (
     lock_difference,
     lock_platforms,
     read_lock,
+    repositories_to_update,
     write_lock,
 )
 from voidimg.cli.search import catalog_option
@@ -68,7 +69,8 @@ def command(
     """Pin the packages of one or more platforms, all from one state of the repositories.
 
     FILE has one package a line and is made to be kept in git. `voidimg build --lock FILE` uses
-    exactly those packages. With --update the platforms of FILE need not be named again.
+    exactly those packages. With --update neither the platforms of FILE nor the repositories that
+    it was made from need to be named again.
 
     \b
     Examples:
@@ -83,6 +85,8 @@ def command(
     elif output.exists():
         raise click.UsageError(f"{output} exists; --update brings it up to date")
     recipes = _recipes(catalog, platforms, profile, old)
+    if old is not None and not repositories:
+        repositories = repositories_to_update(old, recipes)
     sources = Sources.parse(
         cache=session.cache,
         repositories=repositories,

@@ -45,7 +45,9 @@ def show_error(error: VoidimgError) -> None:
     """Write one error, or each of a group, to stderr in the form a person reads."""
     for single in getattr(error, "errors", (error,)):
         where = "" if single.where is None else f"{single.where}: "
-        lines = [f"voidimg: {where}{single.what} [{single.code}]"]
+        what = getattr(single, "problem", single.what)
+        lines = [f"voidimg: {where}{what} [{single.code}]"]
+        lines += [f"    {line}" for line in getattr(single, "reasons", ())]
         output = getattr(single, "output", "")
         lines += [f"    | {line}" for line in output.strip().splitlines()[-20:]]
         if single.hint:

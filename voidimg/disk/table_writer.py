@@ -6,6 +6,8 @@ both are set afterwards, straight from the plan.
 
 from __future__ import annotations
 
+import errno
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -27,6 +29,7 @@ def write_table(plan: DiskPlan, image: Path) -> None:
 
     Raises:
         LayoutError: libparted refuses the layout.
+        OSError: the image cannot be written.
     """
     _commit(plan, image)
     with image.open("r+b") as file:
@@ -52,6 +55,10 @@ def _commit(plan: DiskPlan, image: Path) -> None:
             disk.commitToDevice()
         finally:
             device.removeFromCache()
+    except _ped.IOException as error:
+        # libparted keeps errno to itself, but says what strerror says.
+        full = os.strerror(errno.ENOSPC) in str(error)
+        raise OSError(errno.ENOSPC if full else errno.EIO, str(error), str(image)) from error
     except (parted.PartedException, _ped.PartitionException, _ped.DiskException) as error:
         raise LayoutError(
             f"libparted refuses the layout: {' '.join(str(error).split())}",

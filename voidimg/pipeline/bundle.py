@@ -12,6 +12,8 @@ Each ``repository-<n>`` can be used as a repository by itself, by ``-r`` and by 
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -26,6 +28,7 @@ from voidimg.xbps.lock import Lock, LockedPackage
 
 LOCK = "lock.json"
 KEYS = "keys"
+_OLD = ".old"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +78,40 @@ def write_bundle(
     require_room(directory.absolute().parent, needed, f"the bundle {directory}")
     with storing(directory, "write the bundle"):
         directory.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(directory)
         new = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
+        old = new.with_name(new.name + _OLD)
+        descriptor = os.open(new, os.O_RDONLY | os.O_CLOEXEC)
         try:
+            # tells it from what killed runs left
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
             _fill(new, lock, repositories, files, signatures)
             new.chmod(0o755)
             if directory.exists():
-                directory.rename(new.with_name(new.name + ".old"))
+                directory.rename(old)
             new.rename(directory)
         finally:
-            for left in (new, new.with_name(new.name + ".old")):
+            os.close(descriptor)
+            for left in (new, old):
                 shutil.rmtree(left, ignore_errors=True)
+
+
+def _remove_abandoned(directory: Path) -> None:
+    """Remove what killed runs left beside `directory`; a bundle they were replacing comes back."""
+    for path in sorted(directory.parent.glob(f".{directory.name}.*")):
+        if not path.is_dir():
+            continue
+        if path.name.endswith(_OLD) and not directory.exists():
+            path.rename(directory)
+            continue
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(path)
+        except BlockingIOError:
+            continue  # another run is at it
+        finally:
+            os.close(descriptor)
 
 
 def require_bundle_place(directory: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voidimg.events import Listener, ignore, step
-from voidimg.fetch import Cache
+from voidimg.fetch import Cache, Location
 from voidimg.pipeline.artifacts import kinds_of
 from voidimg.pipeline.bundle import require_bundle_place, write_bundle
 from voidimg.pipeline.consistency import (
@@ -59,6 +59,16 @@ def lock_platforms(
         if bundle is not None:
             _keep(bundle, lock, supplies, state)
         return lock
+
+
+def repositories_to_update(old: Lock, resolved: Sequence[ResolvedRecipe]) -> tuple[str, ...]:
+    """Where an update of `old` looks when nobody says: where it was made from.
+
+    Empty when those are the recipes' own repositories, which may have moved or got mirrors.
+    """
+    own = {Location.parse(text).name for one in resolved for text in one.recipe.repositories}
+    used = tuple(dict.fromkeys(one.url for one in old.repositories))
+    return () if own.issuperset(used) else used
 
 
 def _planned(

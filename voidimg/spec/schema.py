@@ -7,9 +7,15 @@ TOML) a first line ``#:schema path/to/platform.schema.json`` gives completion an
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
+from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+from voidimg.spec import document, model
 from voidimg.spec.document import DOCUMENTS, Kind
 from voidimg.spec.search import SHIPPED
 
@@ -19,11 +25,43 @@ DIRECTORY = SHIPPED / "schemas"
 
 def json_schema(kind: Kind) -> dict[str, object]:
     """The JSON Schema (draft 2020-12) of a file of `kind`."""
-    model = DOCUMENTS[kind]
-    schema = _for_toml(model.model_json_schema(by_alias=True, mode="validation"))
+    whole = DOCUMENTS[kind].model_json_schema(by_alias=True, mode="validation")
+    texts = _attribute_docstrings()
+    _describe(whole, texts[kind.capitalize()])
+    for name, part in whole["$defs"].items():
+        _describe(part, texts.get(name.removesuffix("Part"), {}))
+    schema = _for_toml(whole)
     if not isinstance(schema, dict):
         raise TypeError("a schema is an object")
     return {"$schema": DIALECT, **schema}
+
+
+def _describe(schema: dict[str, Any], texts: Mapping[str, str]) -> None:
+    """Give the properties of an object's schema their texts, where they have none."""
+    for name, described in schema.get("properties", {}).items():
+        if name in texts:
+            described.setdefault("description", texts[name])
+
+
+def _attribute_docstrings() -> dict[str, dict[str, str]]:
+    """Class of a model -> attribute -> the string that follows it in the source, inherited too."""
+    found: dict[str, dict[str, str]] = {}
+    for module in (model, document):
+        source = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))
+        for node in source.body:
+            if not isinstance(node, ast.ClassDef):
+                continue
+            texts = found.setdefault(node.name, {})
+            for base in node.bases:
+                texts.update(found.get(base.id, {}) if isinstance(base, ast.Name) else {})
+            for before, after in pairwise(node.body):
+                match before, after:
+                    case (
+                        ast.AnnAssign(target=ast.Name(id=name)),
+                        ast.Expr(value=ast.Constant(value=str(text))),
+                    ):
+                        texts[name] = inspect.cleandoc(text)
+    return found
 
 
 def schema_text(kind: Kind) -> str:

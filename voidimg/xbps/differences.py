@@ -20,7 +20,7 @@ RESOLVER = (
     Difference(
         "order",
         "keeps the order of requests, so a request can come before one it depends on",
-        "orders by dependencies, then by name; the order of requests does not matter",
+        "orders by dependencies, in the order a package lists them; requests go by name",
         "scripts must find what they need, and equal recipes must give equal bytes",
         (
             "order-args",
@@ -34,9 +34,9 @@ RESOLVER = (
     Difference(
         "cycles",
         "breaks a cycle of dependencies where the request entered it",
-        "keeps a cycle together and breaks it at the package whose name comes first",
-        "the same packages must come in the same order whoever asks for them",
-        ("cycle-2", "cycle-4", "cycle-5"),
+        "keeps a cycle together and breaks it where the first request, by name, enters it",
+        "equal recipes must give equal bytes, however their requests are listed",
+        ("cycle-4", "cycle-5"),
     ),
     Difference(
         "contradiction",

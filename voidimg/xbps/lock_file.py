@@ -29,9 +29,9 @@ Row = dict[str, Any]
 
 _MOST_PROBLEMS = 100
 """Errors told of one table: nobody reads more, and a hostile file could hold millions."""
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_ARCH = re.compile(r"[A-Za-z0-9_-]+")
-_KEY = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){15}")
+SHA256_FORM = re.compile(r"[0-9a-f]{64}")
+ARCH_FORM = re.compile(r"[A-Za-z0-9_-]+")
+KEY_FORM = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){15}")
 
 Check = Callable[[object], str | None]
 
@@ -72,8 +72,8 @@ def _or_null(check: Check) -> Check:
     return lambda value: None if value is None else check(value)
 
 
-_ARCHITECTURE = _of_form(_ARCH, "an architecture")
-_DIGEST = _of_form(_SHA256, "a SHA-256 of 64 small hexadecimal digits")
+_ARCHITECTURE = _of_form(ARCH_FORM, "an architecture")
+_DIGEST = _of_form(SHA256_FORM, "a SHA-256 of 64 small hexadecimal digits")
 
 
 def _wrong_stage(value: object) -> str | None:
@@ -91,7 +91,7 @@ REPOSITORY: Mapping[str, Check] = {
     "url": _text,
     "arch": _ARCHITECTURE,
     "repodata_sha256": _DIGEST,
-    "key": _or_null(_of_form(_KEY, "a fingerprint")),
+    "key": _or_null(_of_form(KEY_FORM, "a fingerprint")),
 }
 PLATFORM: Mapping[str, Check] = {
     "platform": _text,

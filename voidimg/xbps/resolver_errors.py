@@ -81,6 +81,7 @@ class UnresolvedError(ResolveError):
     """A package cannot be had, or packages exclude one another.
 
     Attributes:
+        problem: what is wrong, without chain and candidates.
         chain: who asked, from the request to the package that has the need; may be empty.
         candidates: every package that was considered.
     """
@@ -94,9 +95,21 @@ class UnresolvedError(ResolveError):
         candidates: Iterable[Candidate] = (),
         hint: str | None = None,
     ):
+        self.problem = what
         self.chain = tuple(chain)
         self.candidates = tuple(candidates)
         super().__init__(_with_reasons(what, self.chain, self.candidates), code=code, hint=hint)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The chain and the candidates, one a line, for showing them below the problem."""
+        asked = [
+            f"{link.needs} is asked for" if link.needed_by is None else str(link)
+            for link in self.chain
+        ]
+        refused = [f"refused: {one}" for one in self.candidates[:_SHOWN_CANDIDATES]]
+        more = len(self.candidates) - _SHOWN_CANDIDATES
+        return (*asked, *refused, *([f"and {more} more"] if more > 0 else []))
 
     def as_json(self) -> dict[str, object]:
         """The error with its chain and candidates."""

@@ -13,24 +13,30 @@ def in_order(steps: Sequence[Step], first: Sequence[str] = ()) -> tuple[Step, ..
     """`steps` so that each comes after all that it depends on.
 
     Packages that need one another form a group that stays together; within it each comes after
-    as many of its dependencies as the cycle allows. Names decide what dependencies leave open,
-    those of `first` before all others.
+    as many of its dependencies as the cycle allows. What dependencies leave open is decided by
+    `first`, then by the names of what was asked for, and below those by the order in which a
+    package lists its dependencies, as xbps goes through them: of several packages that offer an
+    alternative, that decides which one has it (Void's base packages list dash before bash).
     """
     ranks = {name: rank for rank, name in enumerate(first)}
     by_name = {step.pkgname: step for step in steps}
-    names = sorted(by_name, key=lambda name: (ranks.get(name, len(ranks)), byte_order(name)))
+
+    def rank(name: str) -> tuple[int, bool, bytes]:
+        return ranks.get(name, len(ranks)), by_name[name].automatic, byte_order(name)
+
+    names = sorted(by_name, key=rank)
     suppliers = Suppliers(steps)
     needs = {name: _needs(by_name[name], suppliers) for name in names}
     return tuple(by_name[name] for group in groups(names, needs) for name in group)
 
 
 def _needs(step: Step, suppliers: Suppliers) -> list[str]:
-    found = {
+    found = [
         supplier.pkgname
         for text in step.strings("run_depends")
         for supplier in suppliers.of(parse_query(text))
-    }
-    return sorted(found - {step.pkgname}, key=byte_order)
+    ]
+    return [name for name in dict.fromkeys(found) if name != step.pkgname]
 
 
 def groups(names: Sequence[str], needs: Mapping[str, Sequence[str]]) -> list[list[str]]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
 
 import pytest
 
+from tests.command import environment
 from tests.http_server import Server, serving
 from voidimg.errors import CollectedError, FetchError
 from voidimg.events import Event, Message, Progress
@@ -186,3 +190,60 @@ def test_offline_nobody_is_asked(server: Server, tmp_path: Path) -> None:
     assert server.requests == []
     found = Watched(tmp_path / "cache").fetcher.repodata(at, "x86_64")
     assert offline.fetcher.repodata(at, "x86_64") == found
+
+
+def test_a_proxy_of_the_environment_is_asked(
+    server: Server, watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For every host but those of no_proxy."""
+    monkeypatch.setenv("http_proxy", server.url)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    away = "http://mirror.invalid/old/a.xbps"
+    item = replace(wanted(server), urls=(away,))
+    assert watched.fetcher.fetch([item])[item.sha256].read_bytes() == CONTENT
+    watched.fetcher.repodata(location(server, "new"), "x86_64")
+    assert [path for path, _ in server.requests] == [away, "/new/x86_64-repodata"]
+
+
+def test_a_disk_that_is_full_is_told(server: Server, tmp_path: Path) -> None:
+    """Met on the way, not foreseen: one error in words; with room again the download goes on."""
+    code = """
+import sys
+from pathlib import Path
+from voidimg.errors import DiskFullError
+from voidimg.events import StepStarted
+from voidimg.fetch import Cache, Fetcher, Wanted
+
+url, sha256, size, directory = sys.argv[1:]
+filler = Path(directory, "filler")
+
+def fill(event):
+    if isinstance(event, StepStarted):
+        with filler.open("wb", buffering=0) as file:
+            while file.write(bytes(4096)) == 4096:
+                if file.tell() >= 2**20 * 5 // 2:
+                    return
+
+item = Wanted("a.xbps", (url,), int(size), sha256)
+try:
+    Fetcher(Cache(Path(directory)), listener=fill).fetch([item])
+except DiskFullError as error:
+    print(error.code)
+filler.unlink()
+print(Fetcher(Cache(Path(directory))).fetch([item])[sha256].stat().st_size)
+"""
+    mount = 'mount -t tmpfs -o size=3m tmpfs "$0" && exec "$@"'
+    place = tmp_path / "small"
+    place.mkdir()
+    item = wanted(server)
+    words = [sys.executable, "-c", code, item.urls[0], item.sha256, str(item.size), str(place)]
+    ended = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount, place, *words],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.stderr == ""
+    assert ended.stdout.split() == ["E-DISKFULL-FULL", str(len(CONTENT))]
+    assert "Range" in server.requests[-1][1]

@@ -10,6 +10,7 @@ import pytest
 
 from tests.http_server import Server, serving
 from tests.unit.pipeline.shop import Shop
+from voidimg.cli.render import show_error
 from voidimg.errors import (
     CollectedError,
     FetchError,
@@ -232,6 +233,19 @@ def test_a_bundle_replaces_bundles_only(shop: Shop, sources: Sources, tmp_path: 
     assert Bundle.at(other) is None
 
 
+def test_a_killed_run_leaves_no_half_bundle(shop: Shop, sources: Sources, tmp_path: Path) -> None:
+    """What it left beside the bundle goes, and the bundle that it was replacing comes back."""
+    place = tmp_path / "kept"
+    lock_platforms([shop.board()], sources, bundle=place)
+    place.rename(tmp_path / ".kept.abc.old")
+    half = tmp_path / ".kept.abc"
+    half.mkdir()
+    (half / "repository-0").mkdir()
+    lock_platforms([shop.board()], sources, bundle=place)
+    assert Bundle.at(place) is not None
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
 def test_a_damaged_bundle_is_refused(shop: Shop, sources: Sources, tmp_path: Path) -> None:
     """Its packages are verified like all others."""
     place = tmp_path / "kept"
@@ -306,14 +320,20 @@ def test_why_a_package_is_there(shop: Shop, sources: Sources, server: Server) ->
     assert set(names(server)) == {"aarch64-repodata"}
 
 
-def test_a_missing_dependency_says_who_needs_it(shop: Shop, sources: Sources) -> None:
-    """What was asked for, who needs it, each candidate and why it was refused."""
+def test_a_missing_dependency_says_who_needs_it(
+    shop: Shop, sources: Sources, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was asked for, who needs it, each candidate and why it was refused; one a line."""
     shop.put("app", needs=["base>=1", "lib>=3"])
     with pytest.raises(ResolveError) as caught:
         lock_platforms([shop.board(rootfs=["app"])], sources)
-    text = str(caught.value)
-    assert "app-1.0_1 needs lib>=3" in text
-    assert "lib-1.0_1" in text
+    show_error(caught.value)
+    at = sources.repositories[0].name
+    assert capsys.readouterr().err.splitlines() == [
+        "voidimg: app-1.0_1 needs lib>=3, but no package fits [E-RESOLVE-MISSING]",
+        "    app is asked for",
+        f"    refused: lib-1.0_1 ({at}) does not fit lib>=3",
+    ]
 
 
 def test_a_lock_that_is_not_there(tmp_path: Path) -> None:

@@ -200,20 +200,25 @@ def test_nothing_is_left_when_the_caller_dies(tmp_path: Path, number: signal.Sig
     marker.mkdir()
     program = (
         f"import sys; sys.path[:0] = [{str(PROJECT)!r}, {str(Path(__file__).parent)!r}]\n"
+        # a shell's background jobs, such as a CI's, are born with SIGINT ignored
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from voidimg.sandbox.namespace import call; import test_namespace\n"
         "call(test_namespace.linger, sys.argv[1])"
     )
     with subprocess.Popen(
         [sys.executable, "-c", program, str(marker)], stderr=subprocess.DEVNULL
     ) as caller:
-        deadline = time.monotonic() + 20
-        while not (tmp_path / "ready").exists():
-            assert caller.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        assert len(_alive(str(marker))) >= 4
-        caller.send_signal(number)
-        caller.wait(timeout=10)
+        try:
+            deadline = time.monotonic() + 20
+            while not (tmp_path / "ready").exists():
+                assert caller.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            assert len(_alive(str(marker))) >= 4
+            caller.send_signal(number)
+            caller.wait(timeout=10)
+        finally:
+            caller.kill()  # leaving the block waits for it, without limit
     deadline = time.monotonic() + 5
     while _alive(str(marker)) and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -19,7 +19,10 @@ from voidimg.xbps.lock import (
     LockedStage,
     locked,
 )
-from voidimg.xbps.lock_difference import lock_difference as difference
+from voidimg.xbps.lock_difference import lock_difference
+from voidimg.xbps.lock_file import PACKAGE, PLATFORM
+from voidimg.xbps.lock_file import REPOSITORY as REPOSITORY_KEYS
+from voidimg.xbps.lock_schema import PATH, lock_schema, lock_schema_text
 from voidimg.xbps.plan import Step
 from voidimg.xbps.plist import PlistDict
 
@@ -90,6 +93,7 @@ def test_what_is_written_is_read_back(packages: list[LockedPackage]) -> None:
     ("table", "key", "value", "said"),
     [
         ("packages", "pkgver", "a", "pkgver is not a pkgver"),
+        ("packages", "pkgver", "../a-1.0_1", "pkgver is not a pkgver"),
         ("packages", "arch", "../x", "arch is not an architecture"),
         ("packages", "repository", True, "repository is not a whole number"),
         ("packages", "repository", 7, "names repository 7"),
@@ -178,7 +182,7 @@ def test_platforms_that_install_the_same_share_its_lines() -> None:
         lock.of_platform("three", "base")
     assert caught.value.code == "E-RESOLVE-LOCK-PLATFORM"
     newer = [platform(name, "aarch64", replace(A, pkgver="a-1.1_1")) for name in ("one", "two")]
-    change = difference(lock, Lock.joined([*newer, musl]))
+    change = lock_difference(lock, Lock.joined([*newer, musl]))
     assert [(one.old.pkgver, one.new.pkgver) for one in change.upgraded] == [("a-1.0_1", "a-1.1_1")]
 
 
@@ -195,16 +199,16 @@ def test_difference_of_locks() -> None:
     """Added, removed, upgraded, rebuilt, and the sizes."""
     newer = replace(A, pkgver="a-1.1_1", size=150)
     added = replace(B, pkgver="c-1_1", size=7)
-    change = difference(LOCK, Lock((REPOSITORY,), (newer, added)))
+    change = lock_difference(LOCK, Lock((REPOSITORY,), (newer, added)))
     assert [one.pkgver for one in change.added] == ["c-1_1"]
     assert [one.pkgver for one in change.removed] == ["b-2.0_1"]
     assert [(one.old.pkgver, one.new.pkgver) for one in change.upgraded] == [("a-1.0_1", "a-1.1_1")]
     assert (change.old_bytes, change.new_bytes, change.download_bytes) == (150, 157, 157)
     assert not change.upgraded[0].is_downgrade
-    assert difference(Lock((REPOSITORY,), (newer,)), LOCK).upgraded[0].is_downgrade
-    rebuilt = difference(LOCK, Lock((REPOSITORY,), (replace(A, sha256="cd" * 32), B)))
+    assert lock_difference(Lock((REPOSITORY,), (newer,)), LOCK).upgraded[0].is_downgrade
+    rebuilt = lock_difference(LOCK, Lock((REPOSITORY,), (replace(A, sha256="cd" * 32), B)))
     assert rebuilt.upgraded[0].is_rebuild
-    assert difference(LOCK, Lock((REPOSITORY,), (B, A))).is_empty
+    assert lock_difference(LOCK, Lock((REPOSITORY,), (B, A))).is_empty
 
 
 def test_steps_are_locked() -> None:
@@ -219,3 +223,15 @@ def test_steps_are_locked() -> None:
     nameless = replace(step, entry={**entry, "filename-sha256": "../etc"})
     with pytest.raises(PackageError, match="cannot be locked: its sha256"):
         locked(nameless, [REPOSITORY], "rootfs")
+
+
+def test_the_schema_that_is_shipped_is_this() -> None:
+    """After a change: `python -m voidimg.xbps.lock_schema`; same keys as those that are read."""
+    assert PATH.read_text() == lock_schema_text()
+    tables: Any = lock_schema()["properties"]
+    for name, checks in (
+        ("repositories", REPOSITORY_KEYS),
+        ("platforms", PLATFORM),
+        ("packages", PACKAGE),
+    ):
+        assert tables[name]["items"]["properties"].keys() == checks.keys()

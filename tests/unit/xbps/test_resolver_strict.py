@@ -237,6 +237,19 @@ def test_flags_of_steps() -> None:
         ("lib", True, "r"), ("app", False, "r")]  # fmt: skip
 
 
+def test_dependencies_come_as_the_package_lists_them() -> None:
+    """Of two packages that offer one alternative the first listed has it: dash is sh in Void."""
+    shells = repo(
+        entry("base-1_1", ["dash>=0", "bash>=0"]),
+        entry("a-tool-1_1", ["bash>=0"]),
+        entry("bash-5_1"),
+        entry("dash-0.5_1"),
+        url="shells",
+    )
+    assert pkgvers(resolve(["base", "base-files"], [shells, RPI]))[:3] == [
+        "base-files-1_1", "dash-0.5_1", "bash-5_1"]  # fmt: skip
+
+
 def test_first_names_come_first() -> None:
     """base-files and what it needs precede all that dependencies leave open."""
     pool = repo(entry("a-1_1"), entry("base-files-1_1", ["z>=0"]), entry("z-1_1"))

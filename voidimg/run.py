@@ -42,6 +42,7 @@ DEBIAN_PACKAGE_OF = {
     "qemu-aarch64-static": "qemu-user-static",
     "qemu-img": "qemu-utils",
     "qemu-system-aarch64": "qemu-system-arm",
+    "qemu-system-x86_64": "qemu-system-x86",
     "resize2fs": "e2fsprogs",
     "unsquashfs": "squashfs-tools",
     "unshare": "util-linux",

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 USER, PASSWORD = "root", "voidlinux"
 
 _GETTY = """
-import fcntl, getpass, os, sys, termios, time
+import fcntl, getpass, os, signal, sys, termios, time
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored from birth in a shell's background jobs
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 shell, behaviour = sys.argv[1], sys.argv[2]
 print("[    0.000000] Booting Linux", flush=True)

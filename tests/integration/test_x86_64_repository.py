@@ -14,6 +14,9 @@ from voidimg.xbps.repository import read_repodata
 from voidimg.xbps.resolver import resolve
 from voidimg.xbps.resolver_pool import Repository
 
+# Minutes, and 200 MB to fetch at first: not part of every run.
+pytestmark = pytest.mark.smoke
+
 CONSOLE = (
     *("base-container-full", "base-system", "linux", "dialog", "cryptsetup", "lvm2", "mdadm"),
     *("void-docs-browse", "xtools-minimal", "xmirror", "chrony", "tmux", "espeakup"),

@@ -56,14 +56,17 @@ def test_too_little_room_is_foreseen(tiny: RepositoryFixture, tmp_path: Path) ->
         "platformfs: pack",
         "image: set up",
         "image: write",
-        "image: compress",
         "clean up",
     ],
 )
 def test_a_disk_that_fills_up_on_the_way_is_told(
     step: str, tiny: RepositoryFixture, tmp_path: Path
 ) -> None:
-    """Whoever meets it, a program or a script too; the work directory is gone."""
+    """Whoever meets it, a program or a script too; the work directory is gone.
+
+    Filling takes longer than the last writing step, the compression of a tiny image; it is the
+    step before that meets the full disk there.
+    """
     words = build_words(tiny, tmp_path)
     status, said, left = build_on(tmp_path / "cache", 200 * MIB, step, words)
     assert "Traceback" not in said

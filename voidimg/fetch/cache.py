@@ -77,10 +77,13 @@ class Cache:
         """
         began = []
         for path in sorted(self.part("users", "x").parent.iterdir()):
-            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            except FileNotFoundError:
+                continue  # a build that ends at this moment takes its file away without the gate
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                path.unlink()
+                path.unlink(missing_ok=True)
             except BlockingIOError:
                 began.append(os.fstat(descriptor).st_mtime_ns)
             finally:

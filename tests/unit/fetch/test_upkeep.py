@@ -263,3 +263,24 @@ clear_cache(Cache(Path(sys.argv[1])), max_bytes=0)
     clear_cache(cache, max_bytes=0)
     kept = [path for path in cache.directory.rglob("*") if path.is_file()]
     assert [path.name for path in kept] == ["gate"]
+
+
+def test_builds_that_end_while_others_begin(tmp_path: Path) -> None:
+    """A build takes its mark away without asking; whoever looks for marks then is not disturbed."""
+    cache = Cache(tmp_path / "cache")
+    failures: list[BaseException] = []
+
+    def begin_and_end() -> None:
+        try:
+            for _ in range(150):
+                with cache.in_use():
+                    pass
+        except BaseException as error:  # noqa: BLE001 - the test shows what a thread met
+            failures.append(error)
+
+    threads = [threading.Thread(target=begin_and_end) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+    assert failures == []

@@ -10,6 +10,7 @@ import json
 import resource
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -63,10 +64,13 @@ def build(work: Path, repository: RepositoryFixture, compression: str) -> Run:
 
 def main() -> None:
     """Measure and print."""
+    # in a process of its own: a child's peak memory begins with that of the process that forked it
+    subprocess.run([sys.executable, "-m", "tests.testrepo"], check=True, stdout=subprocess.DEVNULL)
     repository = provide()
     work = Path(tempfile.mkdtemp(prefix="voidimg-bench.", dir=WORK))
     try:
         _builds(work, repository)
+        _locks(work, repository)
         packages = locked_packages(work / "out" / DATE, repository.path)
         print("\n" + table([("install", "seconds", "against bsdtar"), *install_figures(packages)]))
         print("\n" + table([("index of 15,000 packages", "seconds or MiB"), *index_figures()]))
@@ -96,6 +100,23 @@ def _builds(work: Path, repository: RepositoryFixture) -> None:
         ("peak memory of any process without compressor", f"{plain.peak_bytes / 2**20:.0f} MiB"),
         ("peak memory with xz", f"{packed.peak_bytes / 2**20:.0f} MiB"),
     ]))  # fmt: skip
+
+
+def _locks(work: Path, repository: RepositoryFixture) -> None:
+    """The seconds of a lock that is made, and of one that is found to be up to date."""
+    lock = work / "set.lock.json"
+    words: list[str | Path] = [
+        "--cache", work / "cache", "-q", "lock", "-o", lock,
+        "-r", repository.path, "--repo-key", repository.key_plist,
+    ]  # fmt: skip
+    rows = [("lock", "seconds")]
+    for name, more in (("made", [PLATFORM]), ("warm, nothing to update", ["--update"])):
+        started = time.monotonic()
+        subprocess.run(
+            arguments(*words, *more), env=environment(), check=True, stdout=subprocess.DEVNULL
+        )
+        rows.append((name, f"{time.monotonic() - started:.2f}"))
+    print("\n" + table(rows))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import importlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.reference import reference_page
 from voidimg.errors import VoidimgError
 from voidimg.xbps.differences import DIFFERENCES
 
@@ -97,7 +98,11 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
-PAGES = {"differences.md": differences_page, "errors.md": errors_page}
+PAGES = {
+    "differences.md": differences_page,
+    "errors.md": errors_page,
+    "reference.md": reference_page,
+}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

@@ -41,3 +41,8 @@ def parse_mode(text: str) -> int:
     if _MODE.fullmatch(text) is None:
         raise ValueError(f"{text!r} is not a mode; write four or five octal digits, like '0644'")
     return int(text, 8)
+
+
+def format_mode(mode: int) -> str:
+    """Permission bits as they are written in files: ``0644``."""
+    return f"0{mode:03o}"

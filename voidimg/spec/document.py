@@ -51,6 +51,7 @@ class Platform(Model):
     summary: str
     """One line for people, as `voidimg list` shows it."""
     arch: Arch
+    """Void's name of the architecture, without libc."""
     libc: tuple[Libc, ...] = Field(min_length=1)
     """The C libraries it is offered with; ``musl`` makes the name ``<platform>-musl`` too."""
     boards: tuple[str, ...] = ()
@@ -62,7 +63,9 @@ class Platform(Model):
     keys: tuple[Fingerprint, ...]
     """The repository keys that are trusted, by fingerprint."""
     platformfs: Stage = Stage()
+    """What the platform adds to the PLATFORMFS, such as kernel and firmware."""
     image: Stage = Stage()
+    """What is set in the tree of the image: files that know its partitions."""
     live: LiveHardware | None = None
     """Absent: the platform has no live ISO."""
     disk: Disk | None = None
@@ -87,9 +90,13 @@ class Profile(Model):
     timezone: TimeZone = "UTC"
     hostname: HostName = "void"
     users: tuple[User, ...] = ()
+    """Accounts; ``root`` is there already."""
     rootfs: Stage = Stage()
+    """What the ROOTFS is made of."""
     platformfs: Stage = Stage()
+    """What every PLATFORMFS with it has."""
     image: Stage = Stage()
+    """What every image with it has."""
     live: LiveContent | None = None
     """Absent: there is no live ISO with it."""
     smoke: ProfileSmoke = ProfileSmoke()

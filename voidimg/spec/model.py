@@ -54,10 +54,15 @@ class File(Model):
     """
 
     path: ImagePath
+    """Where it lies; missing directories are made."""
     content: str | None = None
+    """The text itself."""
     template: str | None = None
+    """The name of a template, such as ``fstab.j2``."""
     link: str | None = None
+    """What a symbolic link says."""
     mode: Mode = 0o644
+    """Of a file; links have none."""
     uid: int = Field(default=0, ge=0, lt=2**32)
     gid: int = Field(default=0, ge=0, lt=2**32)
 
@@ -85,6 +90,7 @@ class Edit(Model):
     match: Regex
     line: str
     required: bool = False
+    """Whether a file without such a line is an error."""
 
 
 class User(Model):
@@ -92,10 +98,13 @@ class User(Model):
 
     name: AccountName
     password: str | None = None
+    """In plain text, as it is typed."""
     uid: int | None = Field(default=None, ge=0, lt=2**32)
+    """The next free one when absent."""
     groups: tuple[AccountName, ...] = ()
     shell: ImagePath | None = None
     description: str = ""
+    """The full name, for people."""
 
 
 class Stage(Model):
@@ -107,9 +116,13 @@ class Stage(Model):
     """
 
     packages: tuple[PackageRequest, ...] = ()
+    """Installed with all that they need; the order in which they are listed is of no account."""
     services: tuple[ServiceName, ...] = ()
+    """Directories of ``/etc/sv`` that runit starts."""
     edits: tuple[Edit, ...] = ()
+    """Lines to set in files of packages."""
     files: tuple[File, ...] = ()
+    """Files to write, over those of packages."""
 
 
 class Fat(Model):
@@ -120,6 +133,7 @@ class Fat(Model):
     """
 
     bits: Literal[12, 16, 32] = 32
+    """The width of a cluster number."""
     sectors_per_cluster: Literal[1, 2, 4, 8, 16, 32, 64, 128] | None = None
 
 
@@ -127,6 +141,7 @@ class Ext4(Model):
     """How an ext4 filesystem is made. `reserved_percent` is kept for root."""
 
     journal: bool = False
+    """Whether it has one: flash wears out sooner with it."""
     reserved_percent: int = Field(default=1, ge=0, le=50)
 
 
@@ -139,12 +154,16 @@ class Partition(Model):
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
+    """What templates call it."""
     size: PartitionSize
     type: PartitionType
     filesystem: Literal["vfat", "ext4"]
     label: str = ""
+    """The name of the filesystem."""
     active: bool = False
+    """Whether the MBR marks it as the one to start from."""
     mount: ImagePath | None = None
+    """The directory that fills it."""
     fstab_options: str = "defaults"
     fat: Fat = Fat()
     ext4: Ext4 = Ext4()
@@ -161,9 +180,12 @@ class Disk(Model):
     """The partitioned disk image. `size` None derives it from the content plus `headroom`."""
 
     label: Literal["mbr", "gpt"]
+    """The kind of the partition table."""
     size: Bytes | None = None
     headroom: Bytes = 64 * 2**20
+    """Room left free in the last partition."""
     first_partition: Bytes = 2**20
+    """Where the first partition begins."""
     partitions: tuple[Partition, ...] = Field(min_length=1)
     blobs: tuple[Blob, ...] = ()
 
@@ -193,7 +215,9 @@ class Machine(Model):
     """
 
     medium: Literal["sd", "usb", "nvme", "virtio"]
+    """What the image is attached as."""
     machine: str
+    """Of QEMU's ``-machine``."""
     cpu: str | None = None
     smp: int = Field(default=1, ge=1)
     memory: Bytes = 2**30
@@ -204,6 +228,7 @@ class Machine(Model):
     arguments: tuple[str, ...] = ()
     power_of_two: bool = False
     deadline_seconds: int = Field(default=300, ge=1)
+    """Until the login must be there."""
 
 
 class Statement(Model):
@@ -223,7 +248,9 @@ class Smoke(Model):
     """How QEMU can boot the image, and what must be true of the guest."""
 
     qemu: str = "qemu-system-aarch64"
+    """The program that emulates the machine."""
     user: str = "root"
+    """Who logs in on the console."""
     machines: tuple[Machine, ...] = ()
     statements: tuple[Statement, ...] = ()
 
@@ -247,8 +274,10 @@ class Access(Model):
     """
 
     user: AccountName = "anon"
+    """The name of the account; ``live.user`` on the command line says another."""
     password: str | None = "voidlinux"  # noqa: S105 - Void's, known to everybody
     groups: tuple[AccountName, ...] = ("audio", "video", "wheel")
+    """Those of the account that the system has."""
     sudo: Literal["none", "password", "passwordless"] = "passwordless"
     polkit: bool = True
 
@@ -282,13 +311,16 @@ class LiveBoot(Model):
     """
 
     kernel: PackageRequest | None = None
+    """The package of the kernel."""
     build_packages: tuple[PackageRequest, ...] = ()
     loaders: tuple[Loader, ...] = ()
+    """What starts the ISO, for each kind of firmware."""
     memtest: bool = False
     """Whether `build_packages` bring memtest86+, and menus offer it."""
     serial_port: SerialPort | None = None
     """The first serial port, with its speed: ``ttyS0,115200``."""
     machines: tuple[MenuMachine, ...] = ()
+    """Machines with a submenu of their own."""
 
 
 class LiveHardware(LiveBoot):
@@ -316,6 +348,7 @@ class LiveContent(Stage):
     keyboard: Keyboard = Keyboard()
     access: Access = Access()
     title: str = "Void Linux"
+    """Of the menu."""
     cmdline: str = Field(default="", pattern=r"^[^\n]*$")
     """Added to the kernel command line of every entry."""
     timeout_seconds: int = Field(default=15, ge=0, le=3600)

@@ -26,7 +26,7 @@ DIRECTORY = SHIPPED / "schemas"
 def json_schema(kind: Kind) -> dict[str, object]:
     """The JSON Schema (draft 2020-12) of a file of `kind`."""
     whole = DOCUMENTS[kind].model_json_schema(by_alias=True, mode="validation")
-    texts = _attribute_docstrings()
+    texts = attribute_docstrings()
     _describe(whole, texts[kind.capitalize()])
     for name, part in whole["$defs"].items():
         _describe(part, texts.get(name.removesuffix("Part"), {}))
@@ -43,7 +43,7 @@ def _describe(schema: dict[str, Any], texts: Mapping[str, str]) -> None:
             described.setdefault("description", texts[name])
 
 
-def _attribute_docstrings() -> dict[str, dict[str, str]]:
+def attribute_docstrings() -> dict[str, dict[str, str]]:
     """Class of a model -> attribute -> the string that follows it in the source, inherited too."""
     found: dict[str, dict[str, str]] = {}
     for module in (model, document):

@@ -10,10 +10,16 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ValidationInfo, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    PlainSerializer,
+    ValidationInfo,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
-from voidimg.units import parse_mode, parse_size
+from voidimg.units import format_mode, parse_mode, parse_size
 
 SIZE_PATTERN = r"^\d+\s*(B|KiB|MiB|GiB|TiB|sectors)$"
 
@@ -102,7 +108,10 @@ PartitionSize = Annotated[
 """As `Bytes`, or ``"rest"``."""
 
 Mode = Annotated[
-    int, BeforeValidator(_mode), WithJsonSchema({"type": "string", "pattern": "^0[0-7]{3,4}$"})
+    int,
+    BeforeValidator(_mode),
+    PlainSerializer(format_mode, when_used="json"),
+    WithJsonSchema({"type": "string", "pattern": "^0[0-7]{3,4}$"}),
 ]
 """Permission bits; in TOML four or five octal digits in a string: ``"0644"``."""
 

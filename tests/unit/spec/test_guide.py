@@ -1,0 +1,46 @@
+"""The examples of docs/guide.md are right: they are checked and resolved as they stand there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.documents import DOCS
+from voidimg.spec.catalog import Catalog
+
+_BLOCK = re.compile(r"^```(\w+)\n(?:# |\{# )(\S+)(?: #\})?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """The directory that the guide describes, with the files that it shows."""
+    for _, name, text in _BLOCK.findall((DOCS / "guide.md").read_text(encoding="utf-8")):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def test_every_example_is_right(directory: Path) -> None:
+    files = sorted(directory.rglob("*.toml"))
+    assert [file.name for file in files] == ["kiosk-pi.toml", "kiosk.toml", "swiss.toml"]
+    assert Catalog([directory]).check_files(files) == []
+
+
+def test_the_examples_do_what_the_guide_says(directory: Path) -> None:
+    catalog = Catalog([directory])
+    pi = catalog.recipe("kiosk-pi").recipe
+    assert pi.profile == "kiosk"
+    assert [user.name for user in pi.users] == ["root", "guide"]
+    assert {"base-system", "rpi-base", "tmux"} <= set(pi.platformfs.packages)
+    assert pi.disk is not None
+    sizes = {partition.name: partition.size for partition in pi.disk.partitions}
+    assert sizes == {"boot": 512 * 2**20, "root": "rest"}
+
+    swiss = catalog.recipe("x86_64", "swiss").recipe.live
+    assert swiss is not None
+    assert swiss.keyboard.layouts == ("ch", "ch(fr)", "it", "us")
+    assert {"gimp", "xfce4", "lightdm"} <= set(swiss.packages)
+    assert swiss.access.groups == ("audio", "video", "wheel")

@@ -207,6 +207,7 @@ class _Build:
                 recipe=self._recipe,
                 date=self._date,
                 templates=self._resolved.templates,
+                sources=self._resolved.sources,
                 keys={key.fingerprint: key.plist() for key in supply.keys},
                 packages={
                     stage: tuple(

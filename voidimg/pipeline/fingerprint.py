@@ -14,6 +14,7 @@ from voidimg.identity import ReleaseDate
 from voidimg.pipeline.artifacts import Kind
 from voidimg.pipeline.planning import stages_of
 from voidimg.spec.compose import ResolvedRecipe
+from voidimg.spec.sources import source_digests
 
 _TOOLS = (
     "debugfs",
@@ -40,7 +41,7 @@ def digest(value: object) -> str:
 
 def recipe_digest(resolved: ResolvedRecipe) -> str:
     """Digest of a whole recipe, its templates, this program and the tools it calls."""
-    return digest([_surroundings(resolved.templates), resolved.recipe.model_dump(mode="json")])
+    return digest([_surroundings(resolved), resolved.recipe.model_dump(mode="json")])
 
 
 def artifact_key(
@@ -74,13 +75,15 @@ def artifact_key(
             "compression": compression,
             "packages": [[stage, [list(one) for one in packages[stage]]] for stage in stages],
             "keys": sorted(keys),
-            "surroundings": _surroundings(resolved.templates),
+            "surroundings": _surroundings(resolved),
         }
     )
 
 
-def _surroundings(templates: Sequence[Path]) -> str:
-    return digest([_program_digest(), _tool_stamps(), [_file_digests(one) for one in templates]])
+def _surroundings(resolved: ResolvedRecipe) -> str:
+    templates = [_file_digests(one) for one in resolved.templates]
+    sources = source_digests(resolved.recipe, resolved.sources)
+    return digest([_program_digest(), _tool_stamps(), templates, sources])
 
 
 @cache

@@ -123,7 +123,15 @@ class _Studio:
                 identity=self._identity,
                 date=self._order.date,
             )
-            steps.apply_stage(self._tree, self._live, render=self._order.render, epoch=self._epoch)
+            steps.apply_stage(
+                self._tree,
+                self._live,
+                render=self._order.render,
+                sources=self._order.sources,
+                arch=recipe.arch,
+                epoch=self._epoch,
+                listener=self._listener,
+            )
 
     def _install(self, stage: str, locale: str | None = None) -> None:
         with step(self._listener, f"{stage}: install"):

@@ -22,6 +22,7 @@ class WorkOrder:
         recipe: what to make.
         date: fixes every time stamp and identifier.
         templates: directories of templates, first match wins.
+        sources: directories of own files, first match wins.
         keys: fingerprint -> key plist, to be trusted by the system made.
         packages: stage -> its packages, a transaction in its order.
         targets: artifact -> key in the store under which it is kept.
@@ -34,6 +35,7 @@ class WorkOrder:
     recipe: Recipe
     date: ReleaseDate
     templates: tuple[Path, ...]
+    sources: tuple[Path, ...]
     keys: Mapping[str, bytes]
     packages: Mapping[str, tuple[VerifiedPackage, ...]]
     targets: Mapping[Kind, str]

@@ -162,7 +162,15 @@ class _Workshop:
 
     def _apply(self, stage: Stage, context: Mapping[str, object]) -> None:
         render = partial(self._order.render, context=context)
-        steps.apply_stage(self._tree, stage, render=render, epoch=self._epoch)
+        steps.apply_stage(
+            self._tree,
+            stage,
+            render=render,
+            sources=self._order.sources,
+            arch=self._recipe.arch,
+            epoch=self._epoch,
+            listener=self._listener,
+        )
         steps.finish(self._tree, epoch=self._epoch, listener=self._listener)
 
     def _pack(self, kind: Kind) -> None:

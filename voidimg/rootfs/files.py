@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import stat
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from voidimg.errors import SpecError
 from voidimg.spec.model import Edit, File
+from voidimg.spec.sources import SourceEntry, source_entries
 from voidimg.xbps.tree import NotInTreeError, Tree
 
 Render = Callable[[str], str]
@@ -16,22 +18,39 @@ Render = Callable[[str], str]
 _MOST_LINKS = 40
 
 
-def apply_files(tree: Tree, files: Sequence[File], *, render: Render, epoch: int) -> None:
+def apply_files(
+    tree: Tree, files: Sequence[File], *, render: Render, sources: Sequence[Path], epoch: int
+) -> None:
     """Write `files`, in their order, with missing directories (0755, root); times are `epoch`.
 
-    A file or link at the path is replaced; the path of a directory is an error.
+    A file or link at the path is replaced; the path of a directory is an error. `sources` are the
+    directories of own files.
 
     Raises:
-        SpecError: a template is missing or broken.
+        SpecError: a template or source is missing or broken, or not the one that is pinned.
         StoreError: the path is a directory, or below something that is none.
     """
     for file in files:
+        if file.source is not None or file.directory is not None:
+            for entry in source_entries(sources, file):
+                _place(tree, entry, file, epoch)
+            continue
         if file.link is not None:
             tree.symlink(file.path, file.link, file.uid, file.gid, epoch, parents=True)
             continue
         text = render(file.template) if file.template is not None else file.content or ""
         content = text.encode("utf-8", "surrogateescape")
         tree.write(file.path, content, file.mode, file.uid, file.gid, epoch, parents=True)
+
+
+def _place(tree: Tree, entry: SourceEntry, file: File, epoch: int) -> None:
+    if entry.kind == "link":
+        tree.symlink(entry.path, entry.link, file.uid, file.gid, epoch, parents=True)
+    elif entry.kind == "file":
+        content = entry.content(file.sha256)
+        tree.write(entry.path, content, entry.mode, file.uid, file.gid, epoch, parents=True)
+    else:
+        tree.mkdir(entry.path, entry.mode, file.uid, file.gid, parents=True)
 
 
 def apply_edits(tree: Tree, edits: Sequence[Edit], *, epoch: int) -> None:

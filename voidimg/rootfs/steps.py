@@ -18,6 +18,7 @@ from voidimg.rootfs.accounts import apply_users
 from voidimg.rootfs.bootstrap import make_bootstrap
 from voidimg.rootfs.clean import Cleaned, clean
 from voidimg.rootfs.files import Render, apply_edits, apply_files
+from voidimg.rootfs.hooks import run_hooks
 from voidimg.rootfs.locale import set_hostname, set_locale, set_timezone
 from voidimg.rootfs.normalise import normalise_times
 from voidimg.rootfs.ownership import owned_paths
@@ -158,16 +159,30 @@ def set_up_system(
         set_timezone(tree, timezone, epoch=date.epoch)
 
 
-def apply_stage(root: Path, stage: Stage, *, render: Render, epoch: int) -> None:
-    """The edits, files and services of `stage`, in this order.
+def apply_stage(
+    root: Path,
+    stage: Stage,
+    *,
+    render: Render,
+    sources: Sequence[Path],
+    arch: str,
+    epoch: int,
+    listener: Listener = ignore,
+) -> None:
+    """The edits, files, services and hooks of `stage`, in this order.
 
     Raises:
-        SpecError: a required line, template or service does not exist.
+        SandboxError: there is no emulator for `arch`.
+        ScriptError: a hook failed.
+        SpecError: a required line, template, source or service does not exist.
     """
     with Tree(root) as tree:
         apply_edits(tree, stage.edits, epoch=epoch)
-        apply_files(tree, stage.files, render=render, epoch=epoch)
+        apply_files(tree, stage.files, render=render, sources=sources, epoch=epoch)
         enable_services(tree, stage.services, epoch=epoch)
+    if stage.hooks:
+        with TreeScripts(root, arch, epoch=epoch) as scripts:
+            run_hooks(stage.hooks, scripts, render=render, listener=listener)
 
 
 def finish(root: Path, *, epoch: int, listener: Listener = ignore) -> tuple[Cleaned, ...]:

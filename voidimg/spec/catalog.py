@@ -174,7 +174,7 @@ def _check_profile(family: Family, search: SearchPath, errors: list[SpecError]) 
         merged = family.merged(libc, errors.append)
         if merged is not None:
             profile = Profile.model_validate(merged.plain(), context={"document": True})
-            errors.extend(check_content(profile, merged, libc, search.templates))
+            errors.extend(check_content(profile, merged, libc, search))
 
 
 def unknown_name(search: SearchPath, kind: Kind, word: str, where: Origin | None) -> SpecError:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 from voidimg.errors import SpecError
 from voidimg.spec.disk_checks import check_disk
@@ -12,6 +11,8 @@ from voidimg.spec.document import Profile
 from voidimg.spec.live_checks import check_live, check_live_content
 from voidimg.spec.model import Libc, Recipe
 from voidimg.spec.problems import did_you_mean, problem
+from voidimg.spec.search import SearchPath
+from voidimg.spec.sources import check_sources
 from voidimg.spec.templates import check_templates
 from voidimg.spec.tree import Node
 
@@ -24,18 +25,16 @@ Content = Recipe | Profile
 """What has users, files and statements: a profile alone, or the recipe that it went into."""
 
 
-def check_recipe(recipe: Recipe, node: Node, templates: Sequence[Path]) -> list[SpecError]:
+def check_recipe(recipe: Recipe, node: Node, search: SearchPath) -> list[SpecError]:
     """Everything that is contradictory in `recipe`, whose places are those of `node`.
 
-    `templates` are the directories in which templates are looked up, first match wins.
+    `search` is where templates and own files are looked up.
     """
     found = [error for check in _HARDWARE_CHECKS for error in check(recipe, node)]
-    return found + check_content(recipe, node, recipe.libc, templates)
+    return found + check_content(recipe, node, recipe.libc, search)
 
 
-def check_content(
-    content: Content, node: Node, libc: Libc, templates: Sequence[Path]
-) -> list[SpecError]:
+def check_content(content: Content, node: Node, libc: Libc, search: SearchPath) -> list[SpecError]:
     """Everything that is contradictory in the users, files and statements of `content`."""
     return [
         *_check_image_stage(content, node),
@@ -44,7 +43,8 @@ def check_content(
         *_check_live_content(content, node),
         *_check_files(node),
         *_check_statements(content, node),
-        *check_templates(node, templates),
+        *check_templates(node, search.templates),
+        *check_sources(node, search.sources),
     ]
 
 

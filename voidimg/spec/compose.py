@@ -33,6 +33,8 @@ class ResolvedRecipe:
     """The TOML files it was made of: the platform's parents and itself, then the profile's."""
     templates: tuple[Path, ...]
     """The directories in which its templates are found, first match wins."""
+    sources: tuple[Path, ...]
+    """The directories in which own files are found, first match wins."""
 
     def values(self) -> Iterator[tuple[str, object]]:
         """Every value of the recipe by its path, in the order of the models."""
@@ -64,14 +66,14 @@ def compose(
     recipe = None
     if not errors:
         recipe = Recipe.model_validate(node.plain(), context={"document": True})
-        errors = check_recipe(recipe, node, search.templates)
+        errors = check_recipe(recipe, node, search)
     for error in errors:
         report(error)
     if recipe is None or errors:
         return None
     origins = _origins(recipe, node)
     files = platform.files + profile.files
-    return ResolvedRecipe(recipe, origins, files, search.templates)
+    return ResolvedRecipe(recipe, origins, files, search.templates, search.sources)
 
 
 def _recipe_node(platform: Part, profile: Part, libc: Libc) -> Node:

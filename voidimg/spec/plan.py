@@ -78,6 +78,7 @@ def _stage_steps(name: StageName, stage: Stage) -> list[PlannedStep]:
         ("edit", tuple(edit.path for edit in stage.edits)),
         ("write", tuple(file.path for file in stage.files)),
         ("enable services", stage.services),
+        ("run the hooks", tuple(hook.name for hook in stage.hooks)),
     )
     return [PlannedStep(name, what, details) for what, details in parts if details]
 

@@ -1,6 +1,6 @@
-"""The search path: where platforms, profiles and templates are found by name.
+"""The search path: where platforms, profiles, templates and own files are found by name.
 
-A directory on it may hold ``platforms/*.toml``, ``profiles/*.toml`` and ``templates/``.
+A directory on it may hold ``platforms/*.toml``, ``profiles/*.toml``, ``templates/`` and ``files/``.
 What voidimg ships is one more such directory, the last: own files and shipped ones follow the same
 rule, and an own file hides a shipped one of the same name.
 """
@@ -44,6 +44,11 @@ class SearchPath:
             for path in sorted((directory / _FOLDER[kind]).glob("*.toml")):
                 found.setdefault(path.stem, []).append(path)
         return {name: tuple(found[name]) for name in sorted(found)}
+
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """The directories of own files, best first; some may not exist."""
+        return tuple(directory / "files" for directory in self.directories)
 
     @property
     def templates(self) -> tuple[Path, ...]:

@@ -63,10 +63,7 @@ def check_templates(node: Node, directories: Sequence[Path]) -> Iterator[SpecErr
     """What is wrong with the templates that `node` (a recipe, platform or profile) names."""
     known = template_files(directories)
     for stage in _STAGES:
-        for file in node.table[stage].table.get("files", node).items if stage in node.table else ():
-            if "template" not in file.table:
-                continue
-            place = file.table["template"]
+        for place in _templates_of(node.table[stage]) if stage in node.table else ():
             name = str(place.content)
             if name in known:
                 yield from _check_template(name, known[name], directories, stage)
@@ -74,6 +71,13 @@ def check_templates(node: Node, directories: Sequence[Path]) -> Iterator[SpecErr
                 hint = did_you_mean(name, known)
                 what = f"there is no template {name!r}"
                 yield problem(place.origin, what, code="TEMPLATE", hint=hint)
+
+
+def _templates_of(stage: Node) -> Iterator[Node]:
+    for name in ("files", "hooks"):
+        for element in stage.table[name].items if name in stage.table else ():
+            if "template" in element.table:
+                yield element.table["template"]
 
 
 def template_files(directories: Sequence[Path]) -> dict[str, Path]:

@@ -76,6 +76,13 @@ def _image_path(value: str) -> str:
     return value
 
 
+def _source_name(value: str) -> str:
+    # A first '/' is told by the grammar.
+    if any(part in ("", ".", "..") for part in value.removeprefix("/").split("/")):
+        raise _refuse("path", f"{value!r} is not in its plain form: no '//', '.' or '..'")
+    return value
+
+
 def _like(kind: str, pattern: str, meaning: str) -> Callable[[str], str]:
     """A check that the whole word looks like `pattern`."""
     compiled = re.compile(pattern)
@@ -147,6 +154,14 @@ Fingerprint = Annotated[
 ]
 """MD5 of the SSH wire form of a repository's RSA key, as XBPS names its key files."""
 
+SourceName = Annotated[
+    str,
+    AfterValidator(_source_name),
+    *_text("source", r"[^/\x00\n][^\x00\n]*", "a path below files/, without a first '/'"),
+]
+"""A file or directory below ``files/`` of a directory on the search path."""
+
+Sha256 = Annotated[str, *_text("sha256", r"[0-9a-f]{64}", "a SHA-256 in 64 hexadecimal digits")]
 RepositoryLocation = Annotated[
     str,
     *_text("repository", r"https?://[^\s/]+(?:/\S*)?|/\S*", "an http(s) URL or absolute directory"),

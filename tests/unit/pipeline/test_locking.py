@@ -164,6 +164,7 @@ def test_a_replaced_key_is_told(shop: Shop, sources: Sources, tmp_path: Path) ->
         board.origins,
         board.files,
         board.templates,
+        board.sources,
     )
     elsewhere = replace(sources, repo_keys=(), cache=tmp_path / "other")
     assert len(supplied(trusting, lock, elsewhere).fetch()) == 4

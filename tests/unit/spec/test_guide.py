@@ -20,12 +20,19 @@ def directory(tmp_path: Path) -> Path:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
+    (tmp_path / "files/signage/srv/films").mkdir(parents=True)
+    (tmp_path / "files/player").write_text("a program\n")  # the one that is pinned
     return tmp_path
 
 
 def test_every_example_is_right(directory: Path) -> None:
     files = sorted(directory.rglob("*.toml"))
-    assert [file.name for file in files] == ["kiosk-pi.toml", "kiosk.toml", "swiss.toml"]
+    assert [file.name for file in files] == [
+        "kiosk-pi.toml",
+        "kiosk.toml",
+        "signage.toml",
+        "swiss.toml",
+    ]
     assert Catalog([directory]).check_files(files) == []
 
 

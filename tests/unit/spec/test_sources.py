@@ -1,0 +1,104 @@
+"""Own files of a recipe: where they are found, what is refused, and what pins them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from voidimg.errors import SpecError
+from voidimg.spec.catalog import Catalog
+from voidimg.spec.model import File, Hook
+from voidimg.spec.sources import source_entries
+
+HEAD = 'schema = 1\nkind = "profile"\nextends = "base"\nsummary = "x"\n'
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A directory on the search path, with a file and a directory."""
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "files/tree/sub").mkdir(parents=True)
+    (tmp_path / "files/tree/sub/plain").write_text("plain")
+    (tmp_path / "files/tree/run").write_text("run")
+    (tmp_path / "files/tree/run").chmod(0o700)
+    (tmp_path / "files/tree/link").symlink_to("/outside")
+    (tmp_path / "files/one").write_text("one")
+    return tmp_path
+
+
+def checked(own: Path, file: str) -> list[SpecError]:
+    """What is wrong with a profile that has this entry in `files`, on its line 6."""
+    profile = own / "profiles/mine.toml"
+    profile.write_text(f"{HEAD}[rootfs.files]\nadd = [{file}]\n")
+    return Catalog([own]).check_files([profile])
+
+
+def test_a_directory_is_listed_parents_first(own: Path) -> None:
+    entries = source_entries([own / "none", own / "files"], File(path="/srv", directory="tree"))
+    assert [(one.path, one.kind, one.mode) for one in entries] == [
+        ("/srv/link", "link", 0o777),
+        ("/srv/run", "file", 0o755),
+        ("/srv/sub", "directory", 0o755),
+        ("/srv/sub/plain", "file", 0o644),
+    ]
+    assert entries[0].link == "/outside"
+    at_root = source_entries([own / "files"], File(path="/", directory="tree"))
+    assert at_root[0].path == "/link"
+
+
+def test_a_file_hides_one_of_its_name(own: Path, tmp_path: Path) -> None:
+    (tmp_path / "first").mkdir()
+    (tmp_path / "first/one").write_text("other")
+    (entry,) = source_entries([tmp_path / "first", own / "files"], File(path="/a", source="one"))
+    assert entry.content() == b"other"
+
+
+@pytest.mark.parametrize(
+    ("file", "code", "said"),
+    [
+        ('{ path = "/a", source = "on" }', "SOURCE", "there is no source 'on'"),
+        ('{ path = "/a", directory = "gone" }', "SOURCE", "there is no directory 'gone'"),
+        ('{ path = "/a", source = "tree" }', "SOURCE-KIND", "'tree' is no regular file"),
+        ('{ path = "/a", directory = "one" }', "SOURCE-KIND", "'one' is no directory"),
+        ('{ path = "/a", source = "../one" }', "PATH", "is not in its plain form"),
+        ('{ path = "/a", source = "/etc/passwd" }', "SOURCE", "is not a path below files/"),
+        ('{ path = "/a", source = "one", sha256 = "12" }', "SHA256", "is not a SHA-256"),
+        ('{ path = "/a", content = "", sha256 = "%s" }' % ("0" * 64), "FILE-PIN", "pins a source"),
+        ('{ path = "/a", source = "one", sha256 = "%s" }' % ("0" * 64), "SOURCE-PIN", "pinned is"),
+        ('{ path = "/a", directory = "tree", mode = "0644" }', "FILE-MODE", "its own mode"),
+    ],
+)
+def test_what_is_refused(own: Path, file: str, code: str, said: str) -> None:
+    (error,) = checked(own, file)
+    assert error.code == f"E-SPEC-{code}"
+    assert said in error.what
+    assert error.where is not None
+    assert ":6:" in error.where
+
+
+def test_a_near_name_is_suggested(own: Path) -> None:
+    (error,) = checked(own, '{ path = "/a", source = "on" }')
+    assert error.hint == "did you mean 'one'?"
+
+
+def test_sockets_and_the_like_are_refused(own: Path) -> None:
+    os.mkfifo(own / "files/tree/pipe")
+    (error,) = checked(own, '{ path = "/a", directory = "tree" }')
+    assert "'pipe' is neither a file nor a directory nor a link" in error.what
+
+
+def test_a_hook_has_one_source() -> None:
+    with pytest.raises(ValidationError, match="exactly one of script and template"):
+        Hook(name="x")
+    with pytest.raises(ValidationError, match="exactly one of script and template"):
+        Hook(name="x", script="a", template="b")
+
+
+def test_the_template_of_a_hook_must_exist(own: Path) -> None:
+    profile = own / "profiles/mine.toml"
+    profile.write_text(f'{HEAD}[[rootfs.hooks]]\nname = "x"\ntemplate = "no.j2"\n')
+    (error,) = Catalog([own]).check_files([profile])
+    assert error.code == "E-SPEC-TEMPLATE"

@@ -1,0 +1,41 @@
+"""Runs a recipe's hooks: scripts of its author that change the tree at the end of a stage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from voidimg.errors import ScriptError
+from voidimg.events import Listener, Message
+from voidimg.rootfs.files import Render
+from voidimg.spec.model import Hook
+from voidimg.xbps.scripts import ScriptRunner
+
+
+def run_hooks(
+    hooks: Sequence[Hook], scripts: ScriptRunner, *, render: Render, listener: Listener
+) -> None:
+    """Run `hooks`, in their order; each ends at its first failing command.
+
+    Raises:
+        SandboxError: the shell cannot be started.
+        ScriptError: a hook failed, or the tree has no shell.
+        SpecError: a template is missing or broken.
+    """
+    for hook in hooks:
+        text = render(hook.template) if hook.template is not None else hook.script or ""
+        listener(Message("note", f"hook: {hook.name}"))
+        ended = scripts(b"set -e\n" + text.encode("utf-8", "surrogateescape"), ())
+        if ended is None:
+            raise ScriptError(
+                f"the hook {hook.name!r} cannot be run: the tree has no shell",
+                code="HOOK-SHELL",
+                where=hook.name,
+                hint="add a shell to the packages of this stage or an earlier one",
+            )
+        if ended.status != 0:
+            raise ScriptError(
+                f"the hook {hook.name!r} failed with status {ended.status}",
+                code="HOOK",
+                where=hook.name,
+                output=ended.output,
+            )

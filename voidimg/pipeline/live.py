@@ -265,16 +265,21 @@ class _Studio:
             memtest_efi=efi,
             splash=splash,
             font=font,
-            machines=tuple(
-                MachineMenu(
-                    machine.name,
-                    machine.title,
-                    f"/boot/dtbs/{machine.devicetree}",
-                    machine.cmdline,
-                )
-                for machine in live.machines
-            ),
+            machines=machine_menus(live),
         )
+
+
+def machine_menus(live: Live) -> tuple[MachineMenu, ...]:
+    """The entries of their own for machines that need them; device trees lie in /boot/dtbs."""
+    return tuple(
+        MachineMenu(
+            name=machine.name,
+            title=machine.title,
+            cmdline=machine.cmdline,
+            devicetree=f"/boot/dtbs/{machine.devicetree}",
+        )
+        for machine in live.machines
+    )
 
 
 def _squashfs_options(live: Live) -> SquashfsOptions:

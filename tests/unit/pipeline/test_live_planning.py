@@ -11,6 +11,7 @@ from voidimg.fetch import Location
 from voidimg.identity import ReleaseDate
 from voidimg.pipeline.artifacts import artifact_name, lock_name
 from voidimg.pipeline.build import build
+from voidimg.pipeline.live import machine_menus
 from voidimg.pipeline.options import BuildOptions
 from voidimg.pipeline.planning import make_lock, plan_stages, stages_of
 from voidimg.pipeline.repositories import OpenRepository
@@ -166,3 +167,12 @@ def test_a_lock_of_another_kernel_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ResolveError, match=r"\+linux-mainline") as caught:
         lock_for(with_live(kernel="linux-mainline"), lock, tmp_path, stages)
     assert caught.value.code == "E-RESOLVE-LOCK-REQUESTS"
+
+
+def test_machines_get_their_words_and_their_device_tree() -> None:
+    """Each where it belongs: the one on the command line, the other as a file of the ISO."""
+    live = Catalog().recipe("aarch64", "base").recipe.live
+    assert live is not None
+    pinebook = machine_menus(live)[0]
+    assert pinebook.cmdline == "console=ttyS2,115200 video=eDP-1:1920x1080x60"
+    assert pinebook.devicetree == "/boot/dtbs/rockchip/rk3399-pinebook-pro.dtb"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from voidimg.disk.compress import Compression, parse_compression
-    from voidimg.disk.inspect import Filesystem, Inspection, inspect
+    from voidimg.disk.inspect import Filesystem, Inspection
     from voidimg.errors import CollectedError, SpecError, StoreError, VoidimgError, exit_status_of
     from voidimg.events import (
         Event,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         verify_cache,
     )
     from voidimg.identity import ReleaseDate
+    from voidimg.live.inspect import IsoInspection, inspect
     from voidimg.pipeline.artifacts import Artifact
     from voidimg.pipeline.build import BuildResult, build, build_platforms
     from voidimg.pipeline.consistency import Finding, report_findings, spoken_age
@@ -107,6 +108,7 @@ _HOME = {
     "Finding": "voidimg.pipeline.consistency",
     "Forecast": "voidimg.pipeline.forecast",
     "Inspection": "voidimg.disk.inspect",
+    "IsoInspection": "voidimg.live.inspect",
     "Listener": "voidimg.events",
     "Lock": "voidimg.xbps.lock",
     "LockDifference": "voidimg.xbps.lock_difference",
@@ -152,7 +154,7 @@ _HOME = {
     "forecast_build": "voidimg.pipeline.forecast",
     "format_size": "voidimg.units",
     "index_packages": "voidimg.xbps.repository",
-    "inspect": "voidimg.disk.inspect",
+    "inspect": "voidimg.live.inspect",
     "lock_difference": "voidimg.xbps.lock_difference",
     "lock_platforms": "voidimg.pipeline.locking",
     "measure_cache": "voidimg.fetch.upkeep",
@@ -205,6 +207,7 @@ __all__ = [
     "Finding",
     "Forecast",
     "Inspection",
+    "IsoInspection",
     "Listener",
     "Lock",
     "LockDifference",

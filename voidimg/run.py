@@ -10,9 +10,12 @@ import shlex
 import shutil
 import signal
 import subprocess
+import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, cast
 
 from voidimg.errors import ToolError
 
@@ -121,6 +124,54 @@ def run(
             hint=f"the command was: {shlex.join(words)[:2000]}",
         )
     return Completed(tuple(words), ended.returncode, ended.stdout, stderr)
+
+
+def run_bounded(argv: Sequence[str | Path], *, max_bytes: int, seconds: float = 300.0) -> Completed:
+    """Run a program that reads foreign bytes, as `run` does, but with an end to what it writes.
+
+    Args:
+        argv: program and arguments.
+        max_bytes: most that it may write to its output.
+        seconds: most that it may take.
+
+    Raises:
+        ToolError: the program is missing, failed, wrote more, or took longer.
+    """
+    words = [str(word) for word in argv]
+    program = find_program(words[0])
+    with (
+        tempfile.TemporaryFile() as errors,
+        subprocess.Popen(
+            [program, *words[1:]],
+            env={"PATH": _SEARCH_PATH, "LC_ALL": "C.UTF-8", "TZ": "UTC"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+        ) as process,
+    ):
+        timer = threading.Timer(seconds, process.kill)
+        timer.start()
+        try:
+            output = cast("IO[bytes]", process.stdout).read(max_bytes + 1)
+            if len(output) > max_bytes:
+                process.kill()
+            process.wait()
+        finally:
+            timer.cancel()
+            process.kill()
+        errors.seek(0)
+        said = errors.read(2**16).decode("utf-8", "replace")
+    if process.returncode != 0:
+        ending = _ending(process.returncode)
+        if len(output) > max_bytes:
+            ending = f"wrote more than {max_bytes} bytes"
+        raise ToolError(
+            f"{words[0]} {ending}: {_last_lines(said)}",
+            code="FAILED",
+            where=words[0],
+            hint=f"the command was: {shlex.join(words)[:2000]}",
+        )
+    return Completed(tuple(words), process.returncode, output, said)
 
 
 def _ending(status: int) -> str:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from voidimg import Filesystem, Inspection, format_size, inspect
+from voidimg import Filesystem, Inspection, IsoInspection, format_size, inspect
+from voidimg.cli.iso_text import iso_lines
 from voidimg.cli.printable import printable
 from voidimg.cli.session import Session, json_option, pass_session
 
@@ -20,19 +21,25 @@ from voidimg.cli.session import Session, json_option, pass_session
 def command(session: Session, file: Path, packages: bool, as_json: bool) -> None:
     """Look into an artifact without mounting it.
 
-    FILE is a disk image or a ROOTFS or PLATFORMFS tar, plain or compressed by xz or zstd.
+    FILE is a live ISO, or a disk image or a ROOTFS or PLATFORMFS tar, plain or compressed by xz or
+    zstd.
 
     \b
     Examples:
       voidimg inspect void-rpi-aarch64-20240314.img.xz
       voidimg inspect --packages void-aarch64-ROOTFS-20240314.tar.xz
+      voidimg inspect void-live-x86_64-20240314-base.iso
       voidimg inspect --json out/current/void-rpi-aarch64-20240314.img.xz | jq .boot.cmdline
     """  # noqa: D301
     found = inspect(file, scratch=session.cache / "inspect")
     if as_json:
         click.echo(json.dumps(found.as_json(), indent=2, sort_keys=True, ensure_ascii=False))
         return
-    for line in _lines(found, packages):
+    if isinstance(found, IsoInspection):
+        lines = iso_lines(found, packages)
+    else:
+        lines = _lines(found, packages)
+    for line in lines:
         click.echo(printable(line))
 
 

@@ -1,4 +1,4 @@
-"""Opens an artifact of any kind for reading: raw image or tar, compressed or not."""
+"""Opens an artifact of any kind for reading: raw image, tar or ISO, compressed or not."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _COPY_BYTES = 2**20
 _MAX_BYTES = 64 * 2**30
 """Larger images than any that Void publishes; a stream that gives more was made to fill disks."""
 
-ArtifactKind = Literal["disk image", "tar"]
+ArtifactKind = Literal["disk image", "tar", "ISO image"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def open_artifact(path: Path) -> Artifact:
     """What `path` is, by content and not by name.
 
     Raises:
-        LayoutError: it is neither a disk image nor a tar, or damaged.
+        LayoutError: it is none of them, or damaged.
         StoreError: it cannot be read.
     """
     with _whole(path) as stream:
@@ -55,14 +55,27 @@ def open_artifact(path: Path) -> Artifact:
 def _kind(head: bytes, path: Path) -> ArtifactKind:
     if head[257:262] == b"ustar":
         return "tar"
-    if head[510:512] == b"\x55\xaa" and head[2**15 + 1 : 2**15 + 6] != b"CD001":
+    if head[2**15 + 1 : 2**15 + 6] == b"CD001":  # before the disk: a hybrid has an MBR too
+        return "ISO image"
+    if head[510:512] == b"\x55\xaa":
         return "disk image"
-    what = "an ISO image" if head[2**15 + 1 : 2**15 + 6] == b"CD001" else "of an unknown kind"
     raise LayoutError(
-        f"{path} is {what}" if head else f"{path} is empty",
+        f"{path} is of an unknown kind" if head else f"{path} is empty",
         code="UNKNOWN-ARTIFACT",
         where=str(path),
-        hint="what can be read are disk images and tars, plain or compressed by xz, zstd or gzip",
+        hint="what can be read are ISO images, disk images and tars, the latter two plain or"
+        " compressed by xz, zstd or gzip",
+    )
+
+
+def not_readable_here(artifact: Artifact) -> LayoutError:
+    """The error of what reads disk images about an artifact of another kind."""
+    article = "an" if artifact.kind == "ISO image" else "a"
+    return LayoutError(
+        f"{artifact.path} is {article} {artifact.kind}",
+        code="UNKNOWN-ARTIFACT",
+        where=str(artifact.path),
+        hint="a disk image is asked for",
     )
 
 
@@ -71,9 +84,11 @@ def raw_image(artifact: Artifact, scratch: Path | None) -> Iterator[Path]:
     """The image as a raw file: itself, or a sparse temporary one in `scratch` while this lasts.
 
     Raises:
-        LayoutError: the compressed stream is damaged or truncated.
+        LayoutError: it is no disk image, or the compressed stream is damaged or truncated.
         StoreError: the temporary file cannot be written.
     """
+    if artifact.kind != "disk image":
+        raise not_readable_here(artifact)
     if artifact.compression == "none":
         yield artifact.path
         return

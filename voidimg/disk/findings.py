@@ -12,13 +12,14 @@ from voidimg.xbps.pkgdb import FILE as PKGDB
 from voidimg.xbps.pkgdb import Pkgdb
 from voidimg.xbps.plist import decode
 
-_SERVICES = "/etc/runit/runsvdir/default"
-_FSTAB = "/etc/fstab"
-_SHADOW = "/etc/shadow"
-_SSHD = "/etc/ssh/sshd_config"
+SERVICES = "/etc/runit/runsvdir/default"
+"""What runit starts: a link for each service."""
+FSTAB = "/etc/fstab"
+SHADOW = "/etc/shadow"
+SSHD = "/etc/ssh/sshd_config"
 _KERNEL = re.compile(r"/(kernel[^/]*\.img|vmlinu[xz][^/]*|[uz]?Image[^/]*)")
 
-WANTED = (PKGDB, _FSTAB, _SHADOW, _SSHD, "/boot/cmdline.txt", "/boot/config.txt")
+WANTED = (PKGDB, FSTAB, SHADOW, SSHD, "/boot/cmdline.txt", "/boot/config.txt")
 """The files whose content is looked at."""
 
 BOOT_DIRECTORIES = ("/boot", "/boot/dtbs", "/boot/overlays")
@@ -78,13 +79,16 @@ def find(files: TreeFiles) -> Findings:
     """
     packages = tuple(_packages(files.read(PKGDB)))
     counted = Counter(p.architecture for p in packages if p.architecture != "noarch")
-    fstab = (files.read(_FSTAB) or b"").decode("utf-8", "replace").splitlines()
+    fstab = (files.read(FSTAB) or b"").decode("utf-8", "replace").splitlines()
     return Findings(
         architecture=counted.most_common(1)[0][0] if counted else None,
         packages=packages,
-        services=files.names(_SERVICES),
+        services=files.names(SERVICES),
         fstab=tuple(" ".join(line.split()) for line in fstab if _is_entry(line)),
-        access=Access(_root_password(files.read(_SHADOW)), _permit_root_login(files.read(_SSHD))),
+        access=Access(
+            password_state(files.read(SHADOW), "root"),
+            sshd_value(files.read(SSHD), "PermitRootLogin", "prohibit-password"),
+        ),
     )
 
 
@@ -116,25 +120,40 @@ def _is_entry(line: str) -> bool:
     return bool(line.strip()) and not line.lstrip().startswith("#")
 
 
-def _root_password(shadow: bytes | None) -> str:
+def password_state(shadow: bytes | None, user: str) -> str:
+    """The state of the password of `user` by shadow(5): ``set``, ``locked``, ``empty``, ``absent``.
+
+    ``absent`` means that there is no such user.
+    """
+    secret = password_hash(shadow, user)
+    if secret is None:
+        return "absent"
+    if not secret:
+        return "empty"
+    return "locked" if secret[0] in "!*" else "set"
+
+
+def password_hash(shadow: bytes | None, user: str) -> str | None:
+    """The second field of the line of `user` in shadow(5); None when there is no such line."""
     for line in (shadow or b"").decode("utf-8", "replace").splitlines():
         fields = line.split(":")
-        if fields[0] == "root" and len(fields) > 1:
-            if not fields[1]:
-                return "empty"
-            return "locked" if fields[1][0] in "!*" else "set"
-    return "absent"
+        if fields[0] == user and len(fields) > 1:
+            return fields[1]
+    return None
 
 
-def _permit_root_login(config: bytes | None) -> str | None:
-    """The first value counts; a Match block holds for some only (sshd_config(5))."""
+def sshd_value(config: bytes | None, keyword: str, default: str) -> str | None:
+    """What is in force for everybody in sshd_config(5), in lower case; None without a file.
+
+    The first value counts; a Match block holds for some only.
+    """
     if config is None:
         return None
     for line in config.decode("utf-8", "replace").splitlines():
         words = line.replace("=", " ", 1).split()
-        keyword = words[0].lower() if words else ""
-        if keyword == "match":
+        found = words[0].lower() if words else ""
+        if found == "match":
             break
-        if keyword == "permitrootlogin" and len(words) > 1:
+        if found == keyword.lower() and len(words) > 1:
             return words[1].lower()
-    return "prohibit-password"
+    return default

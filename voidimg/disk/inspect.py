@@ -1,4 +1,4 @@
-"""Looks into any artifact without mounting it: table, filesystems, packages, boot and access."""
+"""Looks into images and tars without mounting: table, filesystems, packages, boot and access."""
 
 from __future__ import annotations
 
@@ -6,8 +6,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from voidimg.disk.artifact import Artifact, ArtifactKind, not_sound, open_artifact, raw_image
+from voidimg.disk.artifact import (
+    Artifact,
+    ArtifactKind,
+    not_sound,
+    open_artifact,
+    raw_image,
+)
 from voidimg.disk.boot_files import BootFiles
+from voidimg.disk.ext4_files import Ext4Files
 from voidimg.disk.findings import (
     BOOT_DIRECTORIES,
     WANTED,
@@ -19,7 +26,7 @@ from voidimg.disk.findings import (
     find_boot,
 )
 from voidimg.disk.table import PartitionEntry, read_table
-from voidimg.disk.tree_files import Ext4Files, TarFiles, TreeFiles
+from voidimg.disk.tree_files import TarFiles, TreeFiles
 from voidimg.disk.volumes import Ext4Volume, FatVolume, read_ext4, read_fat
 
 

@@ -117,7 +117,7 @@ def _read(image: BinaryIO, where: str) -> PartitionTable:
         )
     entries = [struct.unpack_from("<B3xB3xII", sector, 446 + 16 * i) for i in range(4)]
     if any(entry[1] == _PROTECTIVE for entry in entries):
-        return _read_gpt(image, where)
+        return read_gpt(image, where)
     signature = f"{struct.unpack_from('<I', sector, 440)[0]:08x}"
     partitions = []
     for number, (status, kind, start, length) in enumerate(entries, start=1):
@@ -137,7 +137,12 @@ def _read(image: BinaryIO, where: str) -> PartitionTable:
     return PartitionTable("mbr", signature, tuple(partitions))
 
 
-def _read_gpt(image: BinaryIO, where: str) -> PartitionTable:
+def read_gpt(image: BinaryIO, where: str) -> PartitionTable:
+    """The GPT of `image`, whatever its MBR says; errors name `where`.
+
+    Raises:
+        LayoutError: there is none, or it is damaged.
+    """
     image.seek(SECTOR_BYTES)
     sector = image.read(SECTOR_BYTES)
     if len(sector) < SECTOR_BYTES or sector[:8] != b"EFI PART":

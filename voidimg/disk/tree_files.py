@@ -1,22 +1,37 @@
-"""Reads single files of an installed tree out of an artifact: an ext4 partition, or a tar."""
+"""Reads single files of an installed tree out of a tar, and says what all of its files are."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from voidimg.disk.artifact import not_sound
-from voidimg.errors import PackageError, ToolError
-from voidimg.run import run
-from voidimg.xbps.archive import open_archive
+from voidimg.errors import PackageError
+from voidimg.xbps.archive import Member, open_archive
 
-_MAX_FILE_BYTES = 64 * 2**20
-_MAX_NAMES = 128 * 2**20
-"""Most characters in the names of a tar together; a full system has some 20 million."""
-_NOT_FOUND = re.compile(r"not found|not a directory", re.IGNORECASE)
+MAX_FILE_BYTES = 64 * 2**20
+"""Most that is read of one file of a tree."""
+MAX_NAMES = 128 * 2**20
+"""Most characters in the names of a tree together; a full system has some 20 million."""
+_MAX_LINKS = 40
+"""As many links as Linux follows on the way to a file (path_resolution(7))."""
+
+EntryKind = Literal["file", "directory", "symlink", "other"]
+
+
+@dataclass(frozen=True, slots=True)
+class TreeEntry:
+    """A file of a tree, of whatever kind; `mode` has the permission bits.
+
+    `size_bytes` is that of a regular file, `target` the text of a symbolic link.
+    """
+
+    kind: EntryKind
+    mode: int
+    size_bytes: int = 0
+    target: str = ""
 
 
 class TreeFiles(Protocol):
@@ -28,39 +43,39 @@ class TreeFiles(Protocol):
     def names(self, directory: str) -> tuple[str, ...]:
         """The sorted names in a directory; none when there is no such directory."""
 
+    def entries(self) -> Mapping[str, TreeEntry]:
+        """Every file and directory but the top, by path."""
 
-@dataclass(frozen=True, slots=True)
-class Ext4Files:
-    """The files of the ext4 filesystem at `offset_bytes` of `image` (debugfs)."""
 
-    image: Path
-    offset_bytes: int
+def real_path(entries: Mapping[str, TreeEntry], path: str) -> str | None:
+    """The path that `path` leads to inside the tree, links followed; None when it leads nowhere.
 
-    def read(self, path: str) -> bytes | None:
-        """The content of a regular file; None when there is none."""
-        return self._debugfs(f'cat "{path}"')
-
-    def names(self, directory: str) -> tuple[str, ...]:
-        """The sorted names in a directory; none when there is no such directory."""
-        listing = self._debugfs(f'ls -p "{directory}"') or b""
-        # /inode/mode/uid/gid/name/size/
-        rows = (line.split("/") for line in listing.decode("utf-8", "replace").splitlines())
-        found = {row[5] for row in rows if len(row) > 6}
-        return tuple(sorted(found - {"", ".", ".."}))
-
-    def _debugfs(self, command: str) -> bytes | None:
-        ended = run(["debugfs", "-R", command, f"{self.image}?offset={self.offset_bytes}"])
-        said = [line for line in ended.stderr.splitlines() if not line.startswith("debugfs 1.")]
-        if not said:
-            return ended.stdout
-        if _NOT_FOUND.search(said[0]):
+    Pure. `..` above the top stays at the top, as in a chroot.
+    """
+    pending = path.split("/")[::-1]
+    at: list[str] = []
+    links = 0
+    while pending:
+        name = pending.pop()
+        if name in ("", "."):
+            continue
+        if name == "..":
+            del at[-1:]
+            continue
+        here = "/".join(("", *at, name))
+        entry = entries.get(here)
+        if entry is None:
             return None
-        raise ToolError(
-            f"debugfs cannot read the filesystem: {said[0]}",
-            code="FAILED",
-            where=str(self.image),
-            hint="the filesystem may be damaged: run e2fsck -fn on the partition",
-        )
+        if entry.kind != "symlink":
+            at.append(name)
+            continue
+        links += 1
+        if links > _MAX_LINKS or not entry.target:
+            return None
+        if entry.target.startswith("/"):
+            at = []
+        pending += entry.target.split("/")[::-1]
+    return "/" + "/".join(at)
 
 
 @dataclass(slots=True)
@@ -69,6 +84,7 @@ class TarFiles:
 
     contents: dict[str, bytes] = field(default_factory=dict)
     directories: dict[str, set[str]] = field(default_factory=dict)
+    members: dict[str, TreeEntry] = field(default_factory=dict)
 
     @classmethod
     def of(cls, path: Path, wanted: Iterable[str]) -> TarFiles:
@@ -79,20 +95,36 @@ class TarFiles:
         """
         files = cls()
         keep = frozenset(wanted)
-        left = _MAX_NAMES
+        left = MAX_NAMES
         with not_sound(path), open_archive(path) as archive:
             for member in archive:
                 name = "/" + member.name.removeprefix("./").strip("/")
-                left -= len(name)
+                left -= len(name) + len(member.target)
                 if left < 0:
                     raise PackageError(
                         "the names in it fill memory", code="ARCHIVE-SIZE", where=str(path)
                     )
                 parent, _, own = name.rpartition("/")
                 files.directories.setdefault(parent or "/", set()).add(own)
-                if member.kind == "file" and name in keep and member.size <= _MAX_FILE_BYTES:
+                files.members[name] = files.entry_of(member)
+                if member.kind == "file" and name in keep and member.size <= MAX_FILE_BYTES:
                     files.contents[name] = b"".join(archive.chunks())
+        files.members.pop("/", None)
         return files
+
+    def entry_of(self, member: Member) -> TreeEntry:
+        """`member` as an entry; a hard link is what the member is that it repeats."""
+        match member.kind:
+            case "file":
+                return TreeEntry("file", member.mode, member.size)
+            case "directory":
+                return TreeEntry("directory", member.mode)
+            case "symlink":
+                return TreeEntry("symlink", member.mode, target=member.target)
+            case "hardlink":
+                known = self.members.get("/" + member.target.removeprefix("./").strip("/"))
+                return known or TreeEntry("file", member.mode)
+        return TreeEntry("other", member.mode)
 
     def read(self, path: str) -> bytes | None:
         """The content of a wanted regular file; None when there is none."""
@@ -101,3 +133,7 @@ class TarFiles:
     def names(self, directory: str) -> tuple[str, ...]:
         """The sorted names in a directory; none when there is no such directory."""
         return tuple(sorted(self.directories.get(directory, set()) - {""}))
+
+    def entries(self) -> Mapping[str, TreeEntry]:
+        """Every file and directory but the top, by path."""
+        return self.members

@@ -13,6 +13,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from io import SEEK_END, SEEK_SET, BytesIO, RawIOBase
 from pathlib import Path
@@ -65,6 +66,26 @@ class Iso:
         """What ``root=live:CDLABEL=`` names."""
         identifier: bytes = self._pycdlib.pvd.volume_identifier
         return identifier.decode("ascii", "replace").rstrip(" ")
+
+    @property
+    def created(self) -> str:
+        """When it says that it was made: ``2024-03-14T00:00:00+00:00``, empty when it does not."""
+        date = self._pycdlib.pvd.volume_creation_date
+        try:
+            zone = timezone(timedelta(minutes=15 * date.gmtoffset))
+            made = datetime(
+                date.year, date.month, date.dayofmonth, date.hour, date.minute, date.second,
+                tzinfo=zone,
+            )  # fmt: skip
+        except (ValueError, OverflowError):
+            return ""
+        return made.isoformat()
+
+    def offset_bytes(self, path: str) -> int | None:
+        """Where the content of the file at `path` begins; None when it lies in several places."""
+        self._size(path)
+        record = self._record(path)
+        return None if record.data_continuation is not None else self._block(path) * BLOCK_BYTES
 
     @cached_property
     def files(self) -> Mapping[str, int]:

@@ -128,8 +128,10 @@ def write_squashfs(
     return made
 
 
-def read_squashfs(path: Path) -> Squashfs:
-    """The superblock of the squashfs at `path` (format 4.0, little endian).
+def read_squashfs(path: Path, offset_bytes: int = 0, size_bytes: int | None = None) -> Squashfs:
+    """The superblock of the squashfs in `path` at `offset_bytes` (format 4.0, little endian).
+
+    It has room for `size_bytes`, by default up to the end of the file.
 
     Magic ``hsqs``, inodes (u32 at 4), time (u32 at 8), block size (u32 at 12), compressor (u16 at
     20), version (two u16 at 28), bytes used (u64 at 40).
@@ -139,8 +141,9 @@ def read_squashfs(path: Path) -> Squashfs:
         StoreError: it cannot be read.
     """
     with storing(path, "read"), path.open("rb") as file:
+        file.seek(offset_bytes)
         head = file.read(96)
-        size = file.seek(0, 2)
+        size = file.seek(0, 2) - offset_bytes if size_bytes is None else size_bytes
     if len(head) < 96 or not head.startswith(_MAGIC) or head[28:32] != b"\4\0\0\0":
         raise _damaged(path, "it is not a squashfs 4.0")
     inodes, epoch, block_bytes, _, kind = struct.unpack_from("<4IH", head, 4)

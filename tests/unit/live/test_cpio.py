@@ -1,0 +1,93 @@
+"""Initramfs images as the kernel takes them, and those that would fool or fill a reader."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+from collections.abc import Callable
+
+import pytest
+import zstandard
+
+from tests.live_medium import cpio_archive
+from voidimg.errors import LayoutError
+from voidimg.live import cpio
+from voidimg.live.cpio import decode_initramfs
+
+FILES = {"/init": b"#!/bin/sh\n", "/lib": "usr/lib", "/usr/lib": None, "/usr/lib/x": b"123"}
+COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
+    "none": bytes,
+    "xz": lzma.compress,
+    "gzip": gzip.compress,
+    "bzip2": bz2.compress,
+    "zstd": zstandard.ZstdCompressor().compress,
+}
+
+
+def every(_path: str) -> bool:
+    """Each file is wanted."""
+    return True
+
+
+@pytest.mark.parametrize("compression", list(COMPRESSIONS))
+def test_every_compression(compression: str) -> None:
+    """The kind is told by content; files, links and directories are found."""
+    found = decode_initramfs(COMPRESSIONS[compression](cpio_archive(FILES)), every, "x")
+    assert found.compression == compression
+    assert found.contents == {"/init": b"#!/bin/sh\n", "/usr/lib/x": b"123"}
+    assert found.entries["/lib"].target == "usr/lib"
+    assert found.entries["/usr/lib"].kind == "directory"
+    assert found.early == ()
+
+
+def test_several_archives() -> None:
+    """Microcode before, zeros between, and two archives in the compressed part."""
+    early = cpio_archive({"/kernel/x86/microcode/AuthenticAMD.bin": b"amd"})
+    inside = cpio_archive(FILES) + bytes(512) + cpio_archive({"/second": b"2"})
+    found = decode_initramfs(early + bytes(100) + gzip.compress(inside), every, "x")
+    assert found.early == ("/kernel/x86/microcode/AuthenticAMD.bin",)
+    assert found.contents["/second"] == b"2"
+    assert found.compression == "gzip"
+
+
+def test_what_is_not_wanted_is_not_kept() -> None:
+    """Only its size."""
+    found = decode_initramfs(cpio_archive(FILES), lambda path: path == "/init", "x")
+    assert list(found.contents) == ["/init"]
+    assert found.entries["/usr/lib/x"].size_bytes == 3
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"hello" * 100,
+        cpio_archive(FILES)[:200],
+        cpio_archive(FILES)[:300] + b"x" * 200,
+        lzma.compress(cpio_archive(FILES))[:-20],
+        gzip.compress(b"no archive" * 100),
+        cpio_archive(FILES).replace(b"0000000b", b"ffffffff"),
+        cpio_archive({}),
+    ],
+)
+def test_damaged_ones_are_refused(content: bytes) -> None:
+    """With an error that says so, never with half of the files."""
+    with pytest.raises(LayoutError) as caught:
+        decode_initramfs(content, every, "x")
+    assert caught.value.code == "E-LAYOUT-INITRAMFS"
+
+
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it decompresses to, what is kept of it and how many files there are."""
+    bomb = gzip.compress(cpio_archive({"/zeros": bytes(2**20)}))
+    for name, limit in (
+        ("MAX_DECODED_BYTES", 2**16),
+        ("_MAX_KEPT_BYTES", 2**16),
+        ("_MAX_ENTRIES", 0),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(cpio, name, limit)
+            with pytest.raises(LayoutError):
+                decode_initramfs(bomb, every, "x")
+    assert decode_initramfs(bomb, every, "x").entries["/zeros"].size_bytes == 2**20

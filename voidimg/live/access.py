@@ -1,0 +1,89 @@
+"""Says who gets into a live system, by the files that decide it. Pure, but for openssl."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from voidimg.disk.findings import SERVICES, SHADOW, SSHD, password_hash, password_state, sshd_value
+from voidimg.disk.tree_files import TreeFiles
+from voidimg.rootfs.accounts import crypt_password
+
+PUBLIC_PASSWORD = "voidlinux"  # noqa: S105 - it is no secret
+"""What Void's own live systems have for root and for the live user."""
+
+Sudo = Literal["passwordless", "password", "none"]
+
+_SHA512_CRYPT = re.compile(r"\$6\$([A-Za-z0-9./]{1,16})\$[A-Za-z0-9./]{86}")
+"""The only kind that is compared with the public password: what useradd makes, and we too."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveAccess:
+    """Who gets into a live system.
+
+    `user` is the live user, None when the initramfs makes none, and `groups` are those it asks for.
+    The passwords are ``set``, ``public`` (Void's well-known one), ``empty``, ``locked`` or
+    ``absent``. `sudo` is what the group wheel may. `autologin` means that the display manager logs
+    the live user in without being asked. `sshd` says whether it is started, `ssh_passwords` whether
+    it lets people in by their passwords, `ssh_root` is its PermitRootLogin (None without sshd).
+    """
+
+    user: str | None
+    groups: tuple[str, ...]
+    user_password: str
+    sudo: Sudo
+    autologin: bool
+    root_password: str
+    sshd: bool
+    ssh_passwords: bool
+    ssh_root: str | None
+
+
+def decode_live_conf(content: bytes | None) -> Mapping[str, str]:
+    """The variables of our ``live.conf``, which the hooks in the initramfs source."""
+    found = {}
+    for line in (content or b"").decode("utf-8", "replace").splitlines():
+        name, equals, value = line.partition("=")
+        if equals and name.isidentifier():
+            try:
+                found[name] = " ".join(shlex.split(value))
+            except ValueError:  # quotes that do not end: the shell would not take it either
+                continue
+    return found
+
+
+def find_access(files: TreeFiles, conf: Mapping[str, str]) -> LiveAccess:
+    """Who gets into the live system of `files`, whose ``live.conf`` is `conf`.
+
+    Raises:
+        ToolError: openssl is missing.
+    """
+    shadow, sshd = files.read(SHADOW), files.read(SSHD)
+    user = conf.get("LIVE_USER") or None
+    secret = conf.get("LIVE_PASSWORD", "")
+    sudo = conf.get("LIVE_SUDO", "none")
+    return LiveAccess(
+        user=user,
+        groups=tuple(conf.get("LIVE_GROUPS", "").split()),
+        user_password="absent" if user is None else _state("set" if secret else "locked", secret),
+        sudo="passwordless" if sudo == "passwordless" else "password" if sudo == "password"
+        else "none",
+        autologin=conf.get("LIVE_AUTOLOGIN") == "1",
+        root_password=_state(password_state(shadow, "root"), password_hash(shadow, "root")),
+        sshd="sshd" in files.names(SERVICES),
+        ssh_passwords=sshd_value(sshd, "PasswordAuthentication", "yes") == "yes",
+        ssh_root=sshd_value(sshd, "PermitRootLogin", "prohibit-password"),
+    )  # fmt: skip
+
+
+def _state(state: str, secret: str | None) -> str:
+    return "public" if state == "set" and _is_public(secret or "") else state
+
+
+def _is_public(secret: str) -> bool:
+    match = _SHA512_CRYPT.fullmatch(secret)
+    return match is not None and crypt_password(PUBLIC_PASSWORD, match[1]) == secret

@@ -43,10 +43,11 @@ _HEADER = (
 )
 
 # Comments may stand wherever proplib looks for a start tag. Atomic groups: a comment that was
-# skipped may not be made longer to rescue a match.
+# skipped may not be made longer to rescue a match. No possessive quantifier after a group that can
+# backtrack: Python before 3.11.5 matches those wrongly (gh-106052).
 _GAP = r"[ \t\r\n]*+(?>(?:<!--(?>[\s\S]*?-->)[ \t\r\n]*+)*)"
 _PROLOGUE = re.compile(
-    r"(?:[ \t\r\n]*+<(?:\?xml |!DOCTYPE plist)[^>]*+>)*+" + _GAP + r"<plist"
+    r"(?>(?:[ \t\r\n]*+<(?:\?xml |!DOCTYPE plist)[^>]*+>)*)" + _GAP + r"<plist"
     r'(?:[ \t\r\n]++version[ \t\r\n]*=?"[^"]*+")?>' + _GAP + r"<dict(/?)>"
 )
 _TOKEN = re.compile(

@@ -27,9 +27,9 @@ def arm64(page_bits: int) -> bytes:
     [
         (kernel_image(), KernelImage(RELEASE, 4096)),
         (arm64(1), KernelImage("6.6.22_1", 4096)),
-        (gzip.compress(arm64(2)), KernelImage("6.6.22_1", 16384)),
+        (gzip.compress(arm64(2), mtime=0), KernelImage("6.6.22_1", 16384)),
         (zstandard.compress(arm64(3)), KernelImage("6.6.22_1", 65536)),
-        (b"zImage" + gzip.compress(BANNER) + b"tail" * 99, KernelImage("6.6.22_1", None)),
+        (b"zImage" + gzip.compress(BANNER, mtime=0) + b"tail" * 99, KernelImage("6.6.22_1", None)),
         (b"", KernelImage(None, None)),
         (b"Linux" * 1000, KernelImage(None, None)),
         (b"\x1f\x8b\x08" * 100, KernelImage(None, None)),

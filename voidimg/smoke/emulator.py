@@ -1,6 +1,6 @@
 """Runs QEMU so that nothing of it is left behind, whatever happens to us.
 
-The console is one end of a socket pair: no port, no name in the file system. Files made for a boot
+Console and QMP are socket pairs: no port, no name in the file system. Files made for a boot
 have no name either; QEMU opens them through our ``/proc/<pid>/fd``. QEMU itself is killed by the
 kernel when the thread that started it ends.
 """
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -127,12 +127,27 @@ def arguments_of(machine: Machine, start: Start, *, kvm: bool) -> list[str]:
 
 
 class Emulator:
-    """A running QEMU; `console` is the descriptor of the guest's first serial port."""
+    """A running QEMU.
 
-    def __init__(self, program: subprocess.Popen[bytes], console: int, errors: IO[bytes]):
+    `console` is the descriptor of the guest's first serial port, `control` the socket of QMP.
+    """
+
+    def __init__(
+        self,
+        program: subprocess.Popen[bytes],
+        console: int,
+        control: socket.socket,
+        errors: IO[bytes],
+    ):
         self._program = program
         self._errors = errors
         self.console = console
+        self.control = control
+
+    @property
+    def pid(self) -> int:
+        """QEMU's process."""
+        return self._program.pid
 
     def wait(self, seconds: float) -> int | None:
         """QEMU's exit status, or None when it still runs after `seconds`."""
@@ -165,22 +180,27 @@ def started(program: str, arguments: Sequence[str]) -> Iterator[Emulator]:
         ToolError: it is not installed.
     """
     path = find_program(program)
-    ours, theirs = socket.socketpair()
-    with ours, tempfile.TemporaryFile() as errors:
-        with theirs:
-            console = ["-chardev", f"socket,id=console,fd={theirs.fileno()},server=off"]
-            words = [path, *arguments, *console, "-serial", "chardev:console"]
+    with ExitStack() as ours, tempfile.TemporaryFile() as errors:
+        with ExitStack() as theirs:
+            words: list[str | Path] = [path, *arguments]
+            channels = []
+            for name in ("console", "control"):
+                near, far = socket.socketpair()
+                channels.append((ours.enter_context(near), theirs.enter_context(far)))
+                words += ["-chardev", f"socket,id={name},fd={far.fileno()},server=off"]
+            words += ["-serial", "chardev:console", "-mon", "chardev=control,mode=control"]
             launcher = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid())]
             child = subprocess.Popen(
                 [*launcher, *words],
-                pass_fds=[theirs.fileno()],
+                pass_fds=[far.fileno() for _, far in channels],
                 stdin=subprocess.DEVNULL,
                 stdout=errors,
                 stderr=errors,
                 env={"PATH": os.defpath, "LC_ALL": "C.UTF-8", "TZ": "UTC"},
                 start_new_session=True,
             )
-        emulator = Emulator(child, ours.fileno(), errors)
+        console, control = (near for near, _ in channels)
+        emulator = Emulator(child, console.fileno(), control, errors)
         try:
             yield emulator
         finally:

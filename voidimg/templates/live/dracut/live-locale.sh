@@ -33,17 +33,20 @@ fi
 file="$NEWROOT/etc/X11/xorg.conf.d/00-keyboard.conf"
 [ -f "$file" ] || exit 0
 
+# A keymap of another script has `us` first, as it has on the console: names and passwords are typed
+# in Latin letters.
 first=
-while read -r name layout; do
-    [ "$name" != "$keymap" ] || first=$layout
+while read -r name found; do
+    [ "$name" != "$keymap" ] || first=$found
 done < "$VOID_LIVE/keymaps"
 [ -n "$first" ] || warn "no layout of X is known for the keymap $keymap"
 
-layouts= variants= count=0
+layouts= variants= seen=' ' count=0
 for layout in $first $LIVE_LAYOUTS; do
-    # X has room for four, and the first is not to come twice.
+    # X has room for four, and none is to come twice.
     [ "$count" -lt 4 ] || break
-    [ "$count" -eq 0 ] || [ "$layout" != "$first" ] || continue
+    case "$seen" in *" $layout "*) continue ;; esac
+    seen="$seen$layout "
     variant=
     case "$layout" in
         *'('*)

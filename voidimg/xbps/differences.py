@@ -271,6 +271,13 @@ INSTALLER = (
         ("install-target-same",),
     ),
     Difference(
+        "download-only",
+        "keeps what it only downloads inside the tree and writes an empty package database there",
+        "brings the same files into the cache of the build; the tree is not touched",
+        "a download installs nothing, so it has nothing to write into a tree",
+        ("remote-download-only",),
+    ),
+    Difference(
         "alternatives-outside",
         "makes links of alternatives outside of the tree",
         "refuses the package",

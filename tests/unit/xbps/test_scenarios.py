@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -11,15 +12,27 @@ from typing import Any
 
 import pytest
 
+from tests.http_server import serving
 from tests.unit.xbps.replay import (
     AS_ROOT,
+    REPOS,
     SCENARIOS,
+    VECTORS,
     Replay,
     require_host_untouched,
     require_recorded_tree,
+    split_command,
+    tree_of,
 )
+from voidimg.fetch import Cache, Fetcher, Location
+from voidimg.pipeline.planning import signed_package
+from voidimg.pipeline.repositories import fetch_repodata, open_repository
+from voidimg.pipeline.trust import Trust, fetch_verified
+from voidimg.xbps import plist
 from voidimg.xbps.differences import INSTALLER
+from voidimg.xbps.lock import locked
 from voidimg.xbps.pkgdb import Pkgdb
+from voidimg.xbps.resolver import Options, resolve
 from voidimg.xbps.resolver_errors import XbpsRefusedError
 
 NAMES = sorted(str(p.parent.relative_to(SCENARIOS)) for p in SCENARIOS.rglob("expected.json"))
@@ -136,11 +149,11 @@ OTHERWISE = {
     "dir-is-symlink": "test_a_package_file_below_a_link_of_the_user",
     "install-target-same": "test_scripts_that_were_not_run_are_not_forgotten",
     "modes-unprivileged": "test_an_ordinary_user_gets_the_recorded_tree",
-    "remote-download-only": "downloading is not the installer's affair",
+    "remote-download-only": "test_a_download_alone_brings_the_recorded_files",
 }
-"""Scenarios with a test of their own, or none here."""
+"""Scenarios with a test of their own."""
 
-SAME_OTHERWISE = {"app-unprivileged", "modes-unprivileged", "remote-download-only"}
+SAME_OTHERWISE = {"app-unprivileged", "modes-unprivileged"}
 """Those of them in which we do as xbps does."""
 
 
@@ -254,6 +267,41 @@ def test_an_ordinary_user_gets_the_recorded_tree(name: str) -> None:
             finally:
                 os._exit(status)
         assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_download_alone_brings_the_recorded_files(tmp_path: Path) -> None:
+    """The same requests, the same bytes of packages and signatures; the tree is not touched."""
+    name = "remote-download-only"
+    replay = Replay(name, tmp_path)
+    trusting, command = replay.expected["steps"]
+    replay.op_trust(trusting)
+    before = tree_of(replay.root)
+    _, requests, (url,) = split_command(command["cmd"])
+    arch = "x86_64"
+    with serving(Path(REPOS)) as server, Cache(tmp_path / "cache").in_use():
+        fetcher = Fetcher(Cache(tmp_path / "cache"), jobs=4)
+        location = Location.parse(url.replace("@URL@", server.url))
+        (file,) = fetch_repodata(fetcher, [location], arch)
+        opened = open_repository(file, arch, Trust.of([VECTORS / "keys" / trusting["key"]], ()))
+        plan = resolve(requests, [opened.repository], {}, Options(arch=arch))
+        packages = [locked(step, [opened.locked], "rootfs") for step in plan.steps]
+        signed = [signed_package(one, [opened]) for one in packages]
+        found = fetch_verified(fetcher, signed, 4)
+        signatures = fetcher.signatures([one.wanted for one in signed])
+        asked = sorted(path for path, _ in server.requests)
+    assert asked == sorted(request["path"] for request in command["http_requests"])
+    brought = {"x86_64-repodata": file.sha256}
+    for one in packages:
+        brought[one.file_name] = hashlib.sha256(found[one.sha256].read_bytes()).hexdigest()
+        brought[f"{one.file_name}.sig2"] = hashlib.sha256(signatures[one.sha256]).hexdigest()
+    assert brought == {
+        Path(entry["path"]).name: entry["sha256"]
+        for entry in replay.expected["tree"]
+        if entry["type"] == "file" and not entry["path"].endswith(".plist")
+    }
+    # nothing is installed: the database that xbps leaves is empty
+    assert plist.decode((SCENARIOS / name / "pkgdb-0.38.plist").read_bytes(), where=name) == {}
+    assert tree_of(replay.root) == before
 
 
 def _replay_as_user(name: str, directory: Path) -> None:

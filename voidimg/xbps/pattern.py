@@ -9,6 +9,7 @@ operator, and a bare name matches nothing.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 
 from voidimg.xbps.names import is_name
@@ -64,6 +65,16 @@ def condition_of(pattern: str) -> str | None:
     return None if special is None else pattern[special.start() :]
 
 
+def literal_prefix(pattern: str) -> str:
+    """What everything that the glob, name or pkgver `pattern` means begins with.
+
+    >>> literal_prefix("foo-1.[0-9]*")
+    'foo-1.'
+    """
+    special = _FIRST_SPECIAL.search(pattern)
+    return pattern[: None if special is None else special.start()].partition("\\")[0]
+
+
 def matches(pkgver: str, pattern: str) -> bool:
     """Whether `pattern` means `pkgver` (any text of the form ``<name>-<version>``).
 
@@ -82,22 +93,56 @@ def _relational_matches(pkgver: str, pattern: str, at: int) -> bool:
     name, dash, version = pkgver.rpartition("-")
     if not dash or name != pattern[:at]:
         return False
-    first, second = _conditions(pattern[at:])
-    return _holds(version, first) and (second is None or _holds(version, second))
+    return all(one.holds(version) for one in _conditions(pattern[at:]))
 
 
-def _conditions(text: str) -> tuple[str, str | None]:
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What a relational pattern demands of a version; the operators are ``>=  >  <=  <``."""
+
+    operator: str
+    version: str
+
+    @classmethod
+    def parse(cls, text: str) -> Condition:
+        """``>=1.0`` or the like; everything after the operator is the version."""
+        end = 2 if text[1:2] == "=" else 1
+        return cls(text[:end], text[end:])
+
+    def holds(self, version: str) -> bool:
+        """Whether `version` meets it."""
+        order = compare(version, self.version)
+        if order == 0:
+            return len(self.operator) == 2
+        return order > 0 if self.operator[0] == ">" else order < 0
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A relational pattern taken apart; all `conditions` must hold."""
+
+    name: str
+    conditions: tuple[Condition, ...]
+
+
+def relation_of(pattern: str) -> Relation | None:
+    """`pattern` taken apart, None if it is not relational.
+
+    >>> relation_of("foo>=1.0<2.0").name
+    'foo'
+    """
+    first = _FIRST_RELATION.search(pattern)
+    if first is None:
+        return None
+    return Relation(pattern[: first.start()], _conditions(pattern[first.start() :]))
+
+
+@lru_cache(maxsize=1 << 15)
+def _conditions(text: str) -> tuple[Condition, ...]:
     """``>=1<2`` as both conditions. Only a lower bound may be followed by an upper one."""
     at = text.find("<", 1) if text[0] == ">" else -1
-    return (text, None) if at < 0 else (text[:at], text[at:])
-
-
-def _holds(version: str, condition: str) -> bool:
-    or_equal = condition[1:2] == "="
-    order = compare(version, condition[2 if or_equal else 1 :])
-    if order == 0:
-        return or_equal
-    return order > 0 if condition[0] == ">" else order < 0
+    parts = (text,) if at < 0 else (text[:at], text[at:])
+    return tuple(map(Condition.parse, parts))
 
 
 def glob_matches(text: str, glob: str, *, period: bool = True) -> bool:

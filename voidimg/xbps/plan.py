@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from voidimg.errors import ResolveError
+from voidimg.xbps.offers import Offers
 from voidimg.xbps.plist import PlistDict
 from voidimg.xbps.query import Query, parse_query
 from voidimg.xbps.resolver_errors import Link, suggestion
@@ -97,24 +98,18 @@ class Suppliers:
 
     def __init__(self, steps: Iterable[Step]):
         self._named: dict[str, Step] = {}
-        self._providers: dict[str, list[Step]] = defaultdict(list)
+        self._offers: Offers[Step] = Offers()
         for step in steps:
             if step.action != "remove":
                 self._named[step.pkgname] = step
-                for name in dict.fromkeys(map(_name_of_provided, step.strings("provides"))):
-                    self._providers[name].append(step)
+                self._offers.add(step, step.strings("provides"))
 
     def of(self, query: Query) -> list[Step]:
         """The package of that name if it fits, else every provider."""
         named = self._named.get(query.name or "")
         if named is not None and query.matches(named.pkgname, named.pkgver):
             return [named]
-        providers = self._providers.get(query.name or "", [])
-        return [one for one in providers if query.matches_any_provided(one.strings("provides"))]
-
-
-def _name_of_provided(element: str) -> str:
-    return element.rpartition("-")[0]
+        return self._offers.fitting(query)
 
 
 def why(transaction: Transaction, pkgname: str) -> tuple[Link, ...]:

@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from operator import methodcaller
 from typing import Any, TypeAlias
 
 from voidimg.errors import PackageError
@@ -30,8 +31,8 @@ MAX_BYTES = 64 * 2**20
 """Largest document read unless the caller says otherwise; Void's whole index is about 11 MiB."""
 MAX_DEPTH = 32
 """Deepest nesting read; XBPS itself never goes below five levels."""
-MAX_TAGS = 8_000_000
-"""Most tags in one document, which bounds memory: an index of 15,000 packages has 2 million."""
+MAX_TAGS = 4_000_000
+"""Most tags in one document, which bounds memory: an index of 15,000 packages has a million."""
 MAX_KEY_BYTES = 128
 """proplib's PDK_MAXKEY."""
 
@@ -56,6 +57,7 @@ _TOKEN = re.compile(
     r'|((?:dict|array|string|true|false)/|/?(?:dict|array)|data size="[0-9]++">[^<]*+</data)>)'
     r"|([\s\S]+)"
 )
+_GROUPS = methodcaller("groups", "")
 _END = re.compile(r"[ \t\r\n]*</plist>")
 _ENTITY = re.compile(r"&(?:(lt|gt|amp|apos|quot);)?")
 _CHARACTER = {"lt": "<", "gt": ">", "amp": "&", "apos": "'", "quot": '"'}
@@ -139,8 +141,9 @@ def _document(text: str, max_depth: int) -> PlistDict:
         root: PlistDict = {}
         rest = text[prologue.end() :]
     else:
-        # Tokens are made in C; the last one is everything from the first thing not understood.
-        tokens = iter(_TOKEN.findall(text, prologue.end()))
+        # Tokens are made in C, one at a time: all of them at once would take most of the memory.
+        # The last one is everything from the first thing not understood.
+        tokens = map(_GROUPS, _TOKEN.finditer(text, prologue.end()))
         root = _content(tokens, max_depth)
         rest = next(tokens, ("", "", "", "", ""))[4]
     if _END.match(rest) is None:

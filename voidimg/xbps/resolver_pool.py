@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from voidimg.errors import PackageError
 from voidimg.xbps.names import split_pkgver
+from voidimg.xbps.offers import Offers
 from voidimg.xbps.plist import PlistDict
 from voidimg.xbps.query import Query, parse_query
 from voidimg.xbps.version import compare, sort_key
@@ -88,7 +88,7 @@ class Shelf:
         self._entries = entries
         self._repository = repository
         self._packages: dict[str, Package | None] = {}
-        self._providers: dict[str, list[tuple[str, Package]]] | None = None
+        self._offers: Offers[Package] | None = None
 
     def names(self) -> Iterator[str]:
         """The names, as they come."""
@@ -124,31 +124,29 @@ class Shelf:
 
     def providers(self, query: Query) -> Iterator[Package]:
         """The packages that `query` means by what they provide, in byte order of the keys."""
-        if self._providers is None:
-            self._providers = self._provided()
-        if query.name in self._providers:
-            shelf = self._providers[query.name or ""]
+        if self._offers is None:
+            self._offers = self._offered()
+        if self._offers.has_name(query.name):
+            found = self._offers.fitting(query)
         elif query.kind == "pattern" and not _is_relational(query.text):
-            # A glob may mean elements of any name.
-            shelf = [pair for pairs in self._providers.values() for pair in pairs]
-            shelf.sort(key=lambda pair: byte_order(pair[1].name))
+            found = self._offers.fitting_any_name(query)
         else:
             return
+        # Several keys may hold packages of one name; the first counts.
         seen: set[str] = set()
-        for element, package in shelf:
-            if package.name not in seen and query.matches_provided(element):
+        for package in found:
+            if package.name not in seen:
                 seen.add(package.name)
                 yield package
 
-    def _provided(self) -> dict[str, list[tuple[str, Package]]]:
-        provided: dict[str, list[tuple[str, Package]]] = defaultdict(list)
+    def _offered(self) -> Offers[Package]:
+        offers: Offers[Package] = Offers()
         names = [name for name, entry in self._entries.items() if entry.get("provides")]
         for name in sorted(names, key=byte_order):
             package = self.get(name)
-            for element in () if package is None else package.strings("provides"):
-                if package is not None:
-                    provided[element.rpartition("-")[0]].append((element, package))
-        return dict(provided)
+            if package is not None:
+                offers.add(package, package.strings("provides"))
+        return offers
 
 
 def _is_relational(pattern: str) -> bool:

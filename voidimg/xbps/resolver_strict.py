@@ -25,7 +25,15 @@ from voidimg.xbps.resolver_errors import (
 from voidimg.xbps.resolver_order import in_order
 from voidimg.xbps.resolver_pool import Package, Pool, byte_order
 from voidimg.xbps.selection import Choice, Selection
-from voidimg.xbps.selection_checks import check_selection, conflicts, replacements
+from voidimg.xbps.selection_checks import Exclusions, check_selection, conflicts, replacements
+
+_MOST_PROBLEMS = 100
+"""No more are looked for: who reads that many reads no further."""
+_MOST_WANTS = 3_000_000
+"""So often a dependency is looked at, over all rounds: for all of Void 50 rounds, a minute.
+
+For an image it is a thousand rounds, and one needs a handful. Only a hostile index has more.
+"""
 
 
 class _LearnedError(Exception):
@@ -51,7 +59,8 @@ class StrictRun:
         self._options = options
         self._demands: dict[str, dict[str, _Demand]] = defaultdict(dict)
         self._dropped: set[tuple[str, str]] = set()
-        self._excluded: dict[tuple[str, str], str] = {}
+        self._excluded = Exclusions()
+        self._wants_left = _MOST_WANTS
         self._selection = Selection(pool.installed, self._is_leaving)
         self._queue: deque[tuple[str, Choice | None]] = deque()
         self._undecided: deque[tuple[str, Choice | None]] = deque()
@@ -84,7 +93,7 @@ class StrictRun:
         self._problems.clear()
         self._undecided.clear()
         self._queue = deque((wish, None) for wish in wishes)
-        while self._queue or self._undecided:
+        while (self._queue or self._undecided) and len(self._problems) < _MOST_PROBLEMS:
             if self._queue:
                 self._want(*self._queue.popleft())
             else:
@@ -95,12 +104,17 @@ class StrictRun:
             if isinstance(replacement, UnresolvedError):
                 self._problems[replacement.what] = replacement
             else:
-                key = (replacement.by.name, replacement.query.text)
-                if key not in self._excluded:
-                    self._excluded[key] = f"is replaced by {replacement.by.pkgver}"
+                if self._excluded.add(replacement):
                     raise _LearnedError
 
     def _want(self, text: str, needed_by: Choice | None) -> None:
+        self._wants_left -= 1
+        if self._wants_left < 0:
+            raise UnresolvedError(
+                "the packages exclude one another too often to find a set of them in time",
+                code="TOO-HARD",
+                hint="the repository index is damaged, or made to do this; try another mirror",
+            )
         query = parse_query(text)
         if needed_by is not None:
             if query.kind == "name" or query.name is None:
@@ -122,13 +136,16 @@ class StrictRun:
         query = parse_query(text)
         if self._is_met(query, needed_by, by_provider=True):
             return
-        virtuals = [one for one in self._pool.virtuals(query) if one.is_meant_by(query)]
-        candidate = next(filter(self._fits, virtuals), None)
-        if candidate is not None:
-            self._choose(candidate, text, needed_by)
-            return
+        virtuals = (one for one in self._pool.virtuals(query) if one.is_meant_by(query))
+        chosen = []
+        for one in virtuals:
+            if self._fits(one):
+                self._choose(one, text, needed_by)
+                return
+            if one.name in self._selection.chosen:
+                chosen.append(one.name)
         # A package that is chosen may provide it in the version of another repository.
-        for name in (one.name for one in virtuals if one.name in self._selection.chosen):
+        for name in chosen:
             self._remember(name, query, needed_by)
         self._miss(query, needed_by)
 
@@ -207,9 +224,9 @@ class StrictRun:
         arch = package.entry.get("architecture")
         if self._options.arch is not None and arch not in (self._options.arch, NOARCH):
             return f"is built for {arch if isinstance(arch, str) else 'no architecture'}"
-        for (by, text), reason in self._excluded.items():
-            if package.name != by and package.is_meant_by(parse_query(text)):
-                return reason
+        replaced_by = self._excluded.of(package)
+        if replaced_by is not None:
+            return f"is replaced by {replaced_by.pkgver}"
         for demand in self._demands[package.name].values():
             if not package.is_meant_by(parse_query(demand.text)):
                 return f"does not fit {demand}"
@@ -224,10 +241,7 @@ class StrictRun:
         return None
 
     def _is_leaving(self, package: Package) -> bool:
-        return not package.is_held and any(
-            package.name != by and package.is_meant_by(parse_query(text))
-            for by, text in self._excluded
-        )
+        return not package.is_held and self._excluded.of(package) is not None
 
     def _refuse_dependency(self, text: str, needed_by: Choice) -> None:
         error = UnresolvedError(

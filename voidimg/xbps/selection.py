@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from voidimg.xbps.offers import Offers
 from voidimg.xbps.query import Query
 from voidimg.xbps.resolver_errors import Link
 from voidimg.xbps.resolver_pool import Package, Shelf
@@ -38,27 +38,23 @@ class Selection:
 
     def __init__(self, installed: Shelf, is_leaving: Callable[[Package], bool]):
         self.chosen: dict[str, Choice] = {}
-        self._providers: dict[str, list[Choice]] = defaultdict(list)
+        self._offers: Offers[Choice] = Offers()
         self._installed = installed
         self._is_leaving = is_leaving
 
     def add(self, choice: Choice) -> None:
         """Choose a package; none of its name is chosen yet."""
         self.chosen[choice.package.name] = choice
-        names = (element.rpartition("-")[0] for element in choice.package.strings("provides"))
-        for name in dict.fromkeys(names):
-            self._providers[name].append(choice)
+        self._offers.add(choice, choice.package.strings("provides"))
 
     def choices(self, query: Query) -> list[Choice]:
         """The chosen packages that `query` means, the one of that name first."""
         named = self.chosen.get(query.name or "")
-        found = [named] if named and query.matches(named.package.name, named.package.pkgver) else []
-        for choice in self._providers.get(query.name or "", []):
-            if choice not in found and query.matches_any_provided(
-                choice.package.strings("provides")
-            ):
-                found.append(choice)
-        return found
+        fits = named is not None and query.matches(named.package.name, named.package.pkgver)
+        providers = self._offers.fitting(query)
+        if named is None or not fits:
+            return providers
+        return [named, *(choice for choice in providers if choice is not named)]
 
     def stays(self, package: Package) -> bool:
         """Whether an installed package is neither replaced nor changed."""
@@ -68,7 +64,7 @@ class Selection:
         """The installed packages that `query` means and that stay."""
         named = self._installed.real(query)
         found = [named] if named is not None else []
-        found += [one for one in self._installed.providers(query) if one not in found]
+        found += [one for one in self._installed.providers(query) if one is not named]
         return [package for package in found if self.stays(package)]
 
     def all_staying(self) -> Iterator[Package]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
+from voidimg.xbps.pattern import relation_of
 from voidimg.xbps.query import Query, parse_query
 from voidimg.xbps.resolver_errors import UnresolvedError, spoken
 from voidimg.xbps.resolver_pool import Package, Shelf
@@ -19,6 +22,36 @@ class Replacement:
 
     by: Package
     query: Query
+
+
+class Exclusions:
+    """The replacements that a choice has to respect."""
+
+    def __init__(self) -> None:
+        self._known: set[tuple[str, str]] = set()
+        self._named: dict[str, list[Replacement]] = defaultdict(list)
+        self._of_any_name: list[Replacement] = []
+
+    def add(self, one: Replacement) -> bool:
+        """Respect `one` from now on; False if it was respected before."""
+        key = (one.by.name, one.query.text)
+        if key in self._known:
+            return False
+        self._known.add(key)
+        # a glob may mean what is provided under any name
+        relation = relation_of(one.query.text)
+        is_named = one.query.kind != "pattern" or (relation and relation.name == one.query.name)
+        (self._named[one.query.name or ""] if is_named else self._of_any_name).append(one)
+        return True
+
+    def of(self, package: Package) -> Package | None:
+        """The package that replaces `package`, None if none does."""
+        names = [package.name, *(text.rpartition("-")[0] for text in package.strings("provides"))]
+        named = (one for name in dict.fromkeys(names) for one in self._named.get(name, ()))
+        for one in chain(named, self._of_any_name):
+            if one.by.name != package.name and package.is_meant_by(one.query):
+                return one.by
+        return None
 
 
 def replacements(selection: Selection) -> Iterator[Replacement | UnresolvedError]:

@@ -11,9 +11,9 @@ decides, then the revision. So ``1.0`` equals ``1``, ``1a`` equals ``1.1`` and
 from __future__ import annotations
 
 import re
-from functools import cmp_to_key, lru_cache
+from functools import lru_cache
 from itertools import zip_longest
-from typing import Literal
+from typing import Literal, TypeAlias
 
 Order = Literal[-1, 0, 1]
 
@@ -74,5 +74,22 @@ def compare(a: str, b: str) -> Order:
     return -1 if left_revision < right_revision else 1
 
 
-sort_key = cmp_to_key(compare)
-"""A key for `sorted` and `max` that puts versions in their order."""
+SortKey: TypeAlias = tuple[int, ...]
+"""What `sort_key` gives; only its order means anything."""
+
+
+@lru_cache(maxsize=1 << 16)
+def sort_key(version: str) -> SortKey:
+    """A key that puts versions in the order of `compare`; equal versions have equal keys.
+
+    Zeros are left out, and what is left says where it stands: of two positive numbers the one
+    that stands earlier makes the higher version, of two negative ones the lower.
+    """
+    values, revision = components(version)
+    key: list[int] = []
+    for place, value in enumerate(values):
+        if value > 0:
+            key += (1, -place, value)
+        elif value < 0:
+            key += (-1, place, value)
+    return (*key, 0, revision)

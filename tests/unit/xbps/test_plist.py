@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -137,6 +139,34 @@ def test_size_and_number_of_tags_are_bounded(monkeypatch: pytest.MonkeyPatch) ->
         plist.decode(document("<array>" + "<true/>" * 100 + "</array>"), where="many")
 
 
+_PEAK = """
+import re, sys
+from pathlib import Path
+from voidimg.errors import PackageError
+from voidimg.xbps import plist
+document = bytearray(b"<plist><dict>")
+for number in range(int(sys.argv[1])):
+    document += b"<key>%d</key><dict/>" % number
+document += b"</dict></plist>"
+try:
+    print(len(plist.decode(bytes(document), where="hostile")))
+except PackageError as error:
+    print(error.code)
+print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+"""
+
+
+def test_hostile_documents_take_moderate_memory() -> None:
+    """The worst that is read, and the worst that is not: both far below a gigabyte."""
+    most = plist.MAX_TAGS // 3 - 2
+    for entries, verdict in ((most, str(most)), (2_600_000, "E-PACKAGE-PLIST-SIZE")):
+        words = [sys.executable, "-c", _PEAK, str(entries)]
+        done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=100)
+        said, peak_kib = done.stdout.split()
+        assert said == verdict
+        assert int(peak_kib) < 450 * 1024
+
+
 @pytest.mark.parametrize(
     "hostile",
     [
@@ -177,6 +207,7 @@ def test_an_index_of_15000_packages_is_read_quickly() -> None:
     started = time.process_time()
     assert len(plist.decode(data, where="index.plist")) == 15_000
     assert time.process_time() - started < 2
+    assert data.count(b"<") * 3 < plist.MAX_TAGS
 
 
 def test_garbage_collection_is_on_again_after_an_error() -> None:

@@ -39,6 +39,7 @@ def test_the_order_is_total(a: str, b: str, c: str) -> None:
     """Reflexive, antisymmetric and transitive; equality is an equivalence."""
     assert compare(a, a) == 0
     assert compare(a, b) == -compare(b, a)
+    assert (sort_key(a) > sort_key(b)) - (sort_key(a) < sort_key(b)) == compare(a, b)
     low, middle, high = sorted((a, b, c), key=sort_key)
     assert compare(low, middle) <= 0
     assert compare(middle, high) <= 0

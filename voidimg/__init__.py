@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from voidimg.fetch.upkeep import (
         CacheUse,
         DamagedEntry,
-        clear_cache,
         measure_cache,
         verify_cache,
     )
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
         write_prometheus_file,
     )
     from voidimg.pipeline.supply import read_lock, write_lock
+    from voidimg.pipeline.workplace import clear_cache
     from voidimg.release.keys import (
         ReleaseKey,
         TrustedKey,
@@ -142,7 +142,7 @@ _HOME = {
     "architectures": "voidimg.xbps.repository",
     "build": "voidimg.pipeline.build",
     "build_platforms": "voidimg.pipeline.build",
-    "clear_cache": "voidimg.fetch.upkeep",
+    "clear_cache": "voidimg.pipeline.workplace",
     "create_release_key": "voidimg.release.keys",
     "create_repository_key": "voidimg.xbps.keys",
     "date_of_name": "voidimg.release.signing",

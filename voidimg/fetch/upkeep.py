@@ -87,12 +87,19 @@ def measure_cache(cache: Cache) -> tuple[CacheUse, ...]:
     """What the cache takes, by what it holds."""
     sums: dict[str, tuple[int, int]] = dict.fromkeys(_PARTS.values(), (0, 0))
     for part, content in _PARTS.items():
-        for path in _files(cache.directory / part):
-            with suppress(OSError):  # it may be gone by now, or belong to subordinate ids
-                status = path.lstat()
-                files, size = sums[content]
-                sums[content] = files + 1, size + status.st_blocks * 512
+        files, size = disk_use(cache.directory / part)
+        sums[content] = sums[content][0] + files, sums[content][1] + size
     return tuple(CacheUse(content, *found) for content, found in sums.items())
+
+
+def disk_use(directory: Path) -> tuple[int, int]:
+    """The number of files below `directory` and the bytes that they take on disk."""
+    files = size = 0
+    for path in _files(directory):
+        with suppress(OSError):  # it may be gone by now, or belong to subordinate ids
+            size += path.lstat().st_blocks * 512
+            files += 1
+    return files, size
 
 
 def verify_cache(
@@ -129,6 +136,8 @@ def clear_cache(
     listener: Listener = ignore,
 ) -> tuple[CacheUse, ...]:
     """Remove what is left over from killed runs, then what was unused for longest.
+
+    The work of killed builds is not looked at here: see `voidimg.pipeline.workplace`.
 
     Args:
         cache: which.

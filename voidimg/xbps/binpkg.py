@@ -223,14 +223,14 @@ class _Shapes:
             raise self._hostile(
                 f"{name!r} is a hard link to {member.target!r}, which is no file before it", "LINK"
             )
-        elif not 0 < len(member.target) <= MAX_NAME_BYTES:
+        elif not 0 < _byte_length(member.target) <= MAX_NAME_BYTES:
             raise self._hostile(f"{name!r} is a symlink to nothing, or to no path", "LINK")
 
     def _check_name(self, name: str) -> None:
         if (
             _NAME.fullmatch(name) is None
             or name.count("/") > MAX_DEPTH
-            or len(name.encode("utf-8", "surrogateescape")) > MAX_NAME_BYTES
+            or _byte_length(name) > MAX_NAME_BYTES
         ):
             raise self._hostile(f"{name[:200]!r} is not a path below the root", "NAME")
 
@@ -251,3 +251,7 @@ class _Shapes:
             where=self._where,
             hint="do not use it; xbps-create does not make such packages",
         )
+
+
+def _byte_length(text: str) -> int:
+    return len(text.encode("utf-8", "surrogateescape"))

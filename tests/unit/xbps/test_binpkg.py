@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -192,6 +193,8 @@ def package(path: Path, payload: Sequence[File], *, meta: Sequence[File] | None 
         ([file("./l", type=tarfile.LNKTYPE, linkname="./props.plist")], "LINK"),
         ([file("./l", type=tarfile.LNKTYPE, linkname="./l")], "LINK"),
         ([file("./s", type=tarfile.SYMTYPE)], "LINK"),
+        ([file("./s", type=tarfile.SYMTYPE, linkname="x" * 4096)], "LINK"),
+        ([file("./s", type=tarfile.SYMTYPE, linkname="é" * 2048)], "LINK"),
         ([file("./big", b"x" * (2**20 + 1))], "SIZE"),
     ],
 )
@@ -200,6 +203,15 @@ def test_hostile_payload_is_refused(payload: list[File], code: str, tmp_path: Pa
     with pytest.raises(PackageError) as caught:
         read_all(package(tmp_path, payload))
     assert caught.value.code == f"E-PACKAGE-BINPKG-{code}"
+
+
+@pytest.mark.parametrize("target", ["x" * 4095, "é" * 2047 + "x"])
+def test_the_longest_symlink_is_no_hostile_one(target: str, tmp_path: Path) -> None:
+    """PATH_MAX counts bytes, and the NUL that the kernel adds: such a link can just be made."""
+    link = file("./s", type=tarfile.SYMTYPE, linkname=target)
+    with BinaryPackage.open(package(tmp_path, [link])) as opened:
+        assert [member.target for member in opened.members()] == [target]
+    os.symlink(target, tmp_path / "made")
 
 
 def test_directories_are_left_out(tmp_path: Path) -> None:

@@ -27,8 +27,8 @@ class ReleaseDate:
     day: date
 
     @classmethod
-    def parse(cls, text: str) -> ReleaseDate:
-        """`text` as a release date.
+    def parse(cls, text: str, *, where: str = "--date") -> ReleaseDate:
+        """`text` as a release date; `where` says what it was given as, for errors.
 
         Raises:
             UsageError: it is not a calendar date, or before 1980 (FAT) or after 2037 (ext4 times).
@@ -44,7 +44,7 @@ class ReleaseDate:
             raise UsageError(
                 f"{text!r} is not a date of an image set: {error}",
                 code="DATE",
-                where="--date",
+                where=where,
                 hint="give it as YYYYMMDD, for example 20240314",
             ) from error
         return cls(text, day)

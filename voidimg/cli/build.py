@@ -10,7 +10,7 @@ import click
 from voidimg import BuildOptions, Catalog, ReleaseDate, build_platforms, format_size
 from voidimg.cli.search import catalog_option
 from voidimg.cli.session import Session, json_option, pass_session
-from voidimg.cli.sources import consistency_options, repository_options
+from voidimg.cli.sources import SourceWords, source_options
 
 
 @click.command()
@@ -37,8 +37,7 @@ from voidimg.cli.sources import consistency_options, repository_options
     metavar="FILE",
     help="Use exactly the packages of this lock or bundle.  [default: the newest]",
 )
-@repository_options
-@consistency_options
+@source_options
 @catalog_option
 @json_option
 @pass_session
@@ -51,12 +50,8 @@ def command(
     artifacts: tuple[str, ...],
     date: str | None,
     compression: str,
-    repositories: tuple[str, ...],
-    repo_keys: tuple[Path, ...],
     lock: Path | None,
-    offline: bool,
-    require_consistent: bool,
-    max_age: str | None,
+    sources: SourceWords,
     as_json: bool,
 ) -> None:
     """Make ROOTFS, PLATFORMFS, disk images and live ISOs.
@@ -81,15 +76,11 @@ def command(
     options = BuildOptions.parse(
         artifacts=artifacts,
         compression=compression,
-        repositories=repositories,
-        repo_keys=repo_keys,
         lock=lock,
-        offline=offline,
-        require_consistent=require_consistent,
-        max_age=max_age,
         cache=session.cache,
         out=session.out,
         jobs=session.jobs,
+        **sources,
     )
     recipes = [catalog.recipe(platform, profile) for platform in platforms]
     results = build_platforms(recipes, release_date, options, listener=session.listener)

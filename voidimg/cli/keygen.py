@@ -41,7 +41,7 @@ def command(
       voidimg keygen 20240314
       pass show void/20240314 | voidimg keygen 20240314 --passphrase-fd 0
     """  # noqa: D301
-    release_date = ReleaseDate.parse(date)
+    release_date = ReleaseDate.parse(date, where="DATE")
     given = passphrase_fd is not None or passphrase_env is not None
     if no_passphrase and given:
         raise click.UsageError("--no-passphrase excludes --passphrase-fd and --passphrase-env")

@@ -23,7 +23,7 @@ from voidimg import (
 )
 from voidimg.cli.search import catalog_option
 from voidimg.cli.session import Session, json_option, pass_session
-from voidimg.cli.sources import consistency_options, repository_options
+from voidimg.cli.sources import SourceWords, source_options
 
 
 @click.command()
@@ -45,8 +45,7 @@ from voidimg.cli.sources import consistency_options, repository_options
     metavar="DIR",
     help="Keep the packages, signatures, indexes and keys in DIR, for building without a mirror.",
 )
-@repository_options
-@consistency_options
+@source_options
 @catalog_option
 @json_option
 @pass_session
@@ -59,11 +58,7 @@ def command(
     output: Path,
     update: bool,
     bundle: Path | None,
-    repositories: tuple[str, ...],
-    repo_keys: tuple[Path, ...],
-    offline: bool,
-    require_consistent: bool,
-    max_age: str | None,
+    sources: SourceWords,
     as_json: bool,
 ) -> None:
     """Pin the packages of one or more platforms, all from one state of the repositories.
@@ -85,18 +80,10 @@ def command(
     elif output.exists():
         raise click.UsageError(f"{output} exists; --update brings it up to date")
     recipes = _recipes(catalog, platforms, profile, old)
-    if old is not None and not repositories:
-        repositories = repositories_to_update(old, recipes)
-    sources = Sources.parse(
-        cache=session.cache,
-        repositories=repositories,
-        repo_keys=repo_keys,
-        jobs=session.jobs,
-        offline=offline,
-        require_consistent=require_consistent,
-        max_age=max_age,
-    )
-    lock = lock_platforms(recipes, sources, bundle=bundle, listener=session.listener)
+    if old is not None and not sources["repositories"]:
+        sources["repositories"] = repositories_to_update(old, recipes)
+    places = Sources.parse(cache=session.cache, jobs=session.jobs, **sources)
+    lock = lock_platforms(recipes, places, bundle=bundle, listener=session.listener)
     write_lock(output, lock)
     change = None if old is None else lock_difference(old, lock)
     if as_json:

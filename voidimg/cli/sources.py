@@ -3,12 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class SourceWords(TypedDict):
+    """What the options of `source_options` were given, as `Sources.parse` takes it."""
+
+    repositories: tuple[str, ...]
+    repo_keys: tuple[Path, ...]
+    offline: bool
+    require_consistent: bool
+    max_age: str | None
+
+
+def source_options(function: F) -> F:
+    """Add all options of this module to a verb, which gets their values as `sources`."""
+
+    @wraps(function)
+    def with_sources(*args: Any, **options: Any) -> Any:
+        words = {name: options.pop(name) for name in SourceWords.__annotations__}
+        return function(*args, sources=words, **options)
+
+    return repository_options(consistency_options(with_sources))  # type: ignore[return-value]
 
 
 def repository_options(function: F) -> F:

@@ -43,6 +43,19 @@ def test_the_three_verbs_after_another(tmp_path: Path, image_set: Path) -> None:
         assert len(result["files"]) == len(list(image_set.iterdir())) - 2
 
 
+def test_a_mistyped_date_is_told_as_it_was_given(tmp_path: Path) -> None:
+    """An argument of `keygen`, an option elsewhere."""
+    for words, where in (
+        (["keygen", "2024031"], b"DATE: "),
+        (["sign", ".", "--date", "x"], b"--date: "),
+    ):
+        ended = _voidimg(words, tmp_path)
+        assert ended.returncode == 2
+        assert b"is not a date of an image set" in ended.stderr
+        assert where in ended.stderr
+        assert (b"--date" in ended.stderr) is (where == b"--date: ")
+
+
 def test_a_failed_verification_has_its_own_exit_status(tmp_path: Path, image_set: Path) -> None:
     """6, with the code on stderr and nothing on stdout."""
     _voidimg(["keygen", DATE, "--no-passphrase"], tmp_path)

@@ -8,10 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
-from http.client import responses
 from typing import TYPE_CHECKING, Any
-from urllib.request import getproxies, proxy_bypass
 
 from voidimg.errors import FetchError
 from voidimg.fetch.location import without_credentials
@@ -68,6 +65,9 @@ class Client:
         self._pools: dict[str | None, Any] = {}
 
     def _pool_for(self, url: str) -> Any:
+        # Imported late, here and below: whoever uses directories and the cache needs none of it.
+        from urllib.request import getproxies, proxy_bypass
+
         import urllib3
 
         scheme, _, rest = url.partition("://")
@@ -190,6 +190,8 @@ def _body(
 
 
 def _status_error(answer: Answer, shown: str) -> FetchError:
+    from http.client import responses
+
     reason = responses.get(answer.status, "unknown status")
     code = {404: "NOT-FOUND", 410: "NOT-FOUND", 401: "FORBIDDEN", 403: "FORBIDDEN"}.get(
         answer.status, "STATUS"
@@ -221,8 +223,12 @@ def _pause_seconds(retry_after: str) -> float:
 
 def http_epoch(date: str | None) -> int | None:
     """A date of an HTTP header in seconds since 1970; None for what is no date."""
+    if date is None:
+        return None
+    from email.utils import parsedate_to_datetime
+
     try:
-        return None if date is None else int(parsedate_to_datetime(date).timestamp())
+        return int(parsedate_to_datetime(date).timestamp())
     except (ValueError, TypeError, OverflowError):
         return None
 

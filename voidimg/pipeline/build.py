@@ -25,13 +25,13 @@ from voidimg.pipeline.consistency import (
     report_findings,
     state_findings,
 )
-from voidimg.pipeline.fingerprint import artifact_key, digest, recipe_digest
+from voidimg.pipeline.fingerprint import artifact_key
 from voidimg.pipeline.live import probe_live
+from voidimg.pipeline.memory import known_lock, remember_lock
 from voidimg.pipeline.options import BuildOptions
 from voidimg.pipeline.order import WorkOrder
 from voidimg.pipeline.outputs import require_writable
 from voidimg.pipeline.planning import stages_of
-from voidimg.pipeline.repositories import state_digest
 from voidimg.pipeline.state import RepositoryState
 from voidimg.pipeline.supply import (
     LockedSupply,
@@ -141,9 +141,7 @@ class _Build:
             return
         with step(self._listener, "repositories"):
             self._state.files(self._recipe)
-        # staged packages and ages show in what is read for a plan, not in a remembered lock
-        looks = self._options.require_consistent or self._options.max_age_seconds is not None
-        known = None if looks else self._known_lock()
+        known = known_lock(self._resolved, self._state, self._stages)
         self.lock = known or self._planned().lock
 
     def run(self) -> BuildResult:
@@ -156,24 +154,9 @@ class _Build:
         else:
             remove_abandoned(self._cache, self._listener)
             self._listener(StepFinished("build", 0.0, cached=True))
-        if self._options.lock is None:
-            self._cache.write_small(self.lock.encode(), *self._memory())
+        if isinstance(self._supply, PlannedSupply):
+            remember_lock(self._resolved, self._state, self._stages, self.lock)
         return self._publish(self.lock, keys, set(missing))
-
-    # --- what is known from an earlier build ---
-
-    def _memory(self) -> tuple[str, ...]:
-        inputs = [
-            state_digest(self._state.files(self._recipe)),
-            recipe_digest(self._resolved),
-            sorted(self._state.trust(self._recipe).fingerprints),
-            self._stages,
-        ]
-        return ("plans", digest(inputs))
-
-    def _known_lock(self) -> Lock | None:
-        path = self._cache.part(*self._memory())
-        return Lock.decode(path.read_bytes(), where=str(path)) if path.exists() else None
 
     # --- plan and make ---
 

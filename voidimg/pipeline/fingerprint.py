@@ -39,11 +39,6 @@ def digest(value: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def recipe_digest(resolved: ResolvedRecipe) -> str:
-    """Digest of a whole recipe, its templates, this program and the tools it calls."""
-    return digest([_surroundings(resolved), resolved.recipe.model_dump(mode="json")])
-
-
 def artifact_key(
     kind: Kind,
     resolved: ResolvedRecipe,
@@ -84,6 +79,20 @@ def _surroundings(resolved: ResolvedRecipe) -> str:
     templates = [_file_digests(one) for one in resolved.templates]
     sources = source_digests(resolved.recipe, resolved.sources)
     return digest([_program_digest(), _tool_stamps(), templates, sources])
+
+
+def resolution_digest(resolved: ResolvedRecipe) -> str:
+    """Digest of a recipe and of this program, for what is resolved from them.
+
+    The program's files are known by size and time, as Python itself knows whether to compile them
+    anew: reading all of them would take as long as resolving.
+    """
+    package = Path(__file__).parent.parent
+    stamps = [
+        [str(path.relative_to(package)), (status := path.stat()).st_size, status.st_mtime_ns]
+        for path in _below(package)
+    ]
+    return digest([stamps, resolved.recipe.model_dump(mode="json")])
 
 
 @cache

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from voidimg.events import Listener, ignore, step
+from voidimg.events import Listener, StepFinished, ignore, step
 from voidimg.fetch import Cache, Location
 from voidimg.pipeline.artifacts import kinds_of
 from voidimg.pipeline.bundle import require_bundle_place, write_bundle
@@ -16,6 +16,7 @@ from voidimg.pipeline.consistency import (
     report_findings,
     state_findings,
 )
+from voidimg.pipeline.memory import known_lock, remember_lock
 from voidimg.pipeline.options import Sources
 from voidimg.pipeline.planning import signed_package, stages_of
 from voidimg.pipeline.state import RepositoryState
@@ -52,10 +53,13 @@ def lock_platforms(
         require_bundle_place(bundle)
     with Cache(sources.cache).in_use():
         state = RepositoryState(sources, listener)
-        supplies = _planned(resolved, state, listener)
-        lock = Lock.joined(one.lock for one in supplies)
+        lock = None if bundle is not None else _known(resolved, state, listener)
+        supplies = [] if lock is not None else _planned(resolved, state, listener)
+        lock = lock or Lock.joined(one.lock for one in supplies)
         findings = state_findings(state, now_epoch())
         report_findings([*findings, *lock_findings(lock)], sources, listener)
+        for one, supply in zip(resolved, supplies, strict=False):
+            remember_lock(one, state, _stages(one), supply.lock)
         if bundle is not None:
             _keep(bundle, lock, supplies, state)
         return lock
@@ -71,6 +75,25 @@ def repositories_to_update(old: Lock, resolved: Sequence[ResolvedRecipe]) -> tup
     return () if own.issuperset(used) else used
 
 
+def _known(
+    resolved: Sequence[ResolvedRecipe], state: RepositoryState, listener: Listener
+) -> Lock | None:
+    """The lock of all, if each of them is known from an earlier run."""
+    with step(listener, "repositories"):
+        for one in resolved:
+            state.files(one.recipe)
+        found = [known_lock(one, state, _stages(one)) for one in resolved]
+    known = [lock for lock in found if lock is not None]
+    if not known or len(known) < len(found):
+        return None
+    listener(StepFinished("resolve", 0.0, cached=True))
+    return Lock.joined(known)
+
+
+def _stages(one: ResolvedRecipe) -> tuple[Stage, ...]:
+    return stages_of(kinds_of(one.recipe))
+
+
 def _planned(
     resolved: Sequence[ResolvedRecipe], state: RepositoryState, listener: Listener
 ) -> list[PlannedSupply]:
@@ -78,7 +101,7 @@ def _planned(
         for one in resolved:
             state.files(one.recipe)
     with step(listener, "resolve"):
-        return [plan_supply(one.recipe, state, stages_of(kinds_of(one.recipe))) for one in resolved]
+        return [plan_supply(one.recipe, state, _stages(one)) for one in resolved]
 
 
 def _keep(

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 from voidimg.xbps.plan import Options, Step, Transaction, why
 from voidimg.xbps.plist import PlistDict
-from voidimg.xbps.resolver_faithful import FaithfulRun
 from voidimg.xbps.resolver_pool import Pool, Repository
 from voidimg.xbps.resolver_strict import StrictRun
 
@@ -47,6 +46,8 @@ def resolve(
     )
     if not options.faithful:
         return Transaction(StrictRun(pool, options).run(requests), tuple(requests))
+    from voidimg.xbps.resolver_faithful import FaithfulRun  # for tests and comparisons only
+
     run = FaithfulRun(pool, options)
     steps = tuple(
         Step(

@@ -14,14 +14,19 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 
 from tests.bench.engine import WORK, index_figures, install_figures, locked_packages
+from tests.bench.fresh import cost
+from tests.bench.live import live_figures
+from tests.bench.memory import SIZES, memory_figures
 from tests.command import arguments, environment
 from tests.tables import table
 from tests.testrepo import RepositoryFixture, provide
 
 DATE = "20240314"
 PLATFORM = "rpi-aarch64"
+_LOCKS = 10
 
 
 class Run:
@@ -73,6 +78,8 @@ def main() -> None:
         _locks(work, repository)
         packages = locked_packages(work / "out" / DATE, repository.path)
         print("\n" + table([("install", "seconds", "against bsdtar"), *install_figures(packages)]))
+        print("\n" + table([("peak memory", *SIZES, "ratio"), *memory_figures(work / "memory")]))
+        print("\n" + table([("live ISO", "figure", "ratio"), *live_figures(work / "live")]))
         print("\n" + table([("index of 15,000 packages", "seconds or MiB"), *index_figures()]))
     finally:
         shutil.rmtree(work)
@@ -103,20 +110,26 @@ def _builds(work: Path, repository: RepositoryFixture) -> None:
 
 
 def _locks(work: Path, repository: RepositoryFixture) -> None:
-    """The seconds of a lock that is made, and of one that is found to be up to date."""
+    """The seconds of a lock that is made, and of one that is up to date; against bare Python."""
     lock = work / "set.lock.json"
     words: list[str | Path] = [
         "--cache", work / "cache", "-q", "lock", "-o", lock,
         "-r", repository.path, "--repo-key", repository.key_plist,
     ]  # fmt: skip
-    rows = [("lock", "seconds")]
-    for name, more in (("made", [PLATFORM]), ("warm, nothing to update", ["--update"])):
-        started = time.monotonic()
-        subprocess.run(
-            arguments(*words, *more), env=environment(), check=True, stdout=subprocess.DEVNULL
-        )
-        rows.append((name, f"{time.monotonic() - started:.2f}"))
-    print("\n" + table(rows))
+    made = cost(*arguments(*words, PLATFORM)).seconds
+    _, *warm = (cost(*arguments(*words, "--update")).seconds for _ in range(_LOCKS + 1))
+    bare = [cost(sys.executable, "-c", "pass").seconds for _ in range(_LOCKS)]
+    libraries = "import pydantic, click"
+    imports = [cost(sys.executable, "-c", libraries).seconds for _ in range(_LOCKS)]
+    middle = median(warm)
+    print("\n" + table([
+        ("lock", "seconds"),
+        ("made", f"{made:.2f}"),
+        (f"nothing to update, median of {_LOCKS}", f"{middle:.2f}"),
+        ("  the least of them", f"{min(warm):.2f}"),
+        ("  against python -c pass", f"{middle / median(bare):.1f}"),
+        (f"  against python -c '{libraries}'", f"{middle / median(imports):.1f}"),
+    ]))  # fmt: skip
 
 
 if __name__ == "__main__":

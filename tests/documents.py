@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.reference import reference_page
 from voidimg.errors import VoidimgError
+from voidimg.lint.lint import lint_checks
 from voidimg.xbps.differences import DIFFERENCES
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -98,7 +99,27 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
+def checks_page() -> str:
+    """Every check of `voidimg lint`."""
+    lines = [
+        "# Checks of `voidimg lint`",
+        "",
+        "Each is asked of the artifacts that it fits: the first ones of all that hold a system,",
+        "`disk-`, `fat-` and `ext4-` of disk images, `pi-` of PLATFORMFS tarballs and images for",
+        "the Raspberry Pi, `iso-` of live ISOs, `set-` of directories. An error ends the command",
+        "with exit status 16. This page is made from the code.",
+        "",
+        "| check | severity | what is true of a sound artifact |",
+        "|---|---|---|",
+    ]
+    lines += [
+        f"| `{name}` | {severity} | {_cell(says)} |" for name, severity, says in lint_checks()
+    ]
+    return "\n".join(lines) + "\n"
+
+
 PAGES = {
+    "checks.md": checks_page,
     "differences.md": differences_page,
     "errors.md": errors_page,
     "reference.md": reference_page,

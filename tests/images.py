@@ -12,6 +12,8 @@ from tests.testrepo import provide
 
 DATE = "20240314"
 PLACE = PROJECT / "build" / "images"
+SPEC = Path(__file__).parent / "boot" / "spec"
+"""Profiles of images that can be watched and typed into by the serial console."""
 
 
 def built_image(platform: str = "rpi-aarch64", *, compression: str = "zstd:1") -> Path:
@@ -27,3 +29,15 @@ def built_image(platform: str = "rpi-aarch64", *, compression: str = "zstd:1") -
     )
     (path,) = [Path(artifact["path"]) for artifact in artifacts if artifact["kind"] == "image"]
     return path
+
+
+def built_iso() -> Path:
+    """The base live ISO for 64-bit PCs, with menu and console on the serial port; as above."""
+    repository = provide(arch="x86_64")
+    (artifact,) = voidimg_json(
+        *("--quiet", "--cache", PLACE / "cache", "--out", PLACE / "out"),
+        *("build", "x86_64", "--profile", "live-console", "--artifact", "iso", "--json"),
+        *("--date", DATE, "--platforms-and-profiles", SPEC),
+        *("-r", repository.path, "--repo-key", repository.key_plist),
+    )
+    return Path(artifact["path"])

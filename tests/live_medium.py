@@ -140,6 +140,8 @@ class Spoiled:
     tree: Mapping[str, bytes | str | None] = field(default_factory=dict)
     initramfs: Mapping[str, bytes | str | None] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)
+    edits: Mapping[str, tuple[bytes, bytes]] = field(default_factory=dict)
+    """Path on the ISO -> what is replaced in it, and by what."""
     gone: tuple[str, ...] = ()
     """Paths of the tree, of the initramfs and of the ISO that are not there."""
     volume_id: str = VOLUME_ID
@@ -185,13 +187,22 @@ def make_medium(place: Path, spoiled: Spoiled | None = None) -> Path:
     parts = MediaParts(squashfs, kernel, initrd, tools, esp)
     plan = plan_media(menu, parts, Identity("medium"), TEMPLATES)
     files = [
-        IsoFile(file.path, how.files.get(file.path, file.source), file.mode)
+        IsoFile(file.path, _source(file, how), file.mode)
         for file in plan.files
         if file.path not in how.gone
     ]
     iso = place / f"void-live-{how.arch}-20240314-base.iso"
     write_iso(replace(plan, volume_id=how.volume_id, files=tuple(files)), iso, EPOCH)
     return iso
+
+
+def _source(file: IsoFile, how: Spoiled) -> Path | bytes:
+    if file.path in how.edits:
+        assert isinstance(file.source, bytes)
+        before, after = how.edits[file.path]
+        assert before in file.source
+        return file.source.replace(before, after)
+    return how.files.get(file.path, file.source)
 
 
 def _without(

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
         verify_cache,
     )
     from voidimg.identity import ReleaseDate
+    from voidimg.lint.lint import lint_artifact, lint_checks, require_clean
+    from voidimg.lint.model import Defect, LintReport
+    from voidimg.lint.set_checks import artifacts_of_set, lint_set
     from voidimg.live.inspect import IsoInspection, inspect
     from voidimg.pipeline.artifacts import Artifact
     from voidimg.pipeline.build import BuildResult, build, build_platforms
@@ -102,6 +105,7 @@ _HOME = {
     "CollectedError": "voidimg.errors",
     "Compression": "voidimg.disk.compress",
     "DamagedEntry": "voidimg.fetch.upkeep",
+    "Defect": "voidimg.lint.model",
     "Event": "voidimg.events",
     "Explanation": "voidimg.pipeline.locking",
     "Filesystem": "voidimg.disk.inspect",
@@ -109,6 +113,7 @@ _HOME = {
     "Forecast": "voidimg.pipeline.forecast",
     "Inspection": "voidimg.disk.inspect",
     "IsoInspection": "voidimg.live.inspect",
+    "LintReport": "voidimg.lint.model",
     "Listener": "voidimg.events",
     "Lock": "voidimg.xbps.lock",
     "LockDifference": "voidimg.xbps.lock_difference",
@@ -140,6 +145,7 @@ _HOME = {
     "VerifiedFile": "voidimg.release.verify",
     "VoidimgError": "voidimg.errors",
     "architectures": "voidimg.xbps.repository",
+    "artifacts_of_set": "voidimg.lint.set_checks",
     "build": "voidimg.pipeline.build",
     "build_platforms": "voidimg.pipeline.build",
     "clear_cache": "voidimg.pipeline.workplace",
@@ -155,6 +161,9 @@ _HOME = {
     "format_size": "voidimg.units",
     "index_packages": "voidimg.xbps.repository",
     "inspect": "voidimg.live.inspect",
+    "lint_artifact": "voidimg.lint.lint",
+    "lint_checks": "voidimg.lint.lint",
+    "lint_set": "voidimg.lint.set_checks",
     "lock_difference": "voidimg.xbps.lock_difference",
     "lock_platforms": "voidimg.pipeline.locking",
     "measure_cache": "voidimg.fetch.upkeep",
@@ -169,9 +178,10 @@ _HOME = {
     "read_package_directory": "voidimg.xbps.pkgdir",
     "read_public_key": "voidimg.release.keys",
     "read_repodata": "voidimg.xbps.repository",
-    "repositories_to_update": "voidimg.pipeline.locking",
     "report_findings": "voidimg.pipeline.consistency",
+    "repositories_to_update": "voidimg.pipeline.locking",
     "repository_status": "voidimg.pipeline.status",
+    "require_clean": "voidimg.lint.lint",
     "sign_packages": "voidimg.xbps.repository",
     "sign_repository": "voidimg.xbps.repository",
     "sign_set": "voidimg.release.signing",
@@ -201,6 +211,7 @@ __all__ = [
     "CollectedError",
     "Compression",
     "DamagedEntry",
+    "Defect",
     "Event",
     "Explanation",
     "Filesystem",
@@ -208,6 +219,7 @@ __all__ = [
     "Forecast",
     "Inspection",
     "IsoInspection",
+    "LintReport",
     "Listener",
     "Lock",
     "LockDifference",
@@ -239,6 +251,7 @@ __all__ = [
     "VerifiedFile",
     "VoidimgError",
     "architectures",
+    "artifacts_of_set",
     "build",
     "build_platforms",
     "clear_cache",
@@ -254,6 +267,9 @@ __all__ = [
     "format_size",
     "index_packages",
     "inspect",
+    "lint_artifact",
+    "lint_checks",
+    "lint_set",
     "lock_difference",
     "lock_platforms",
     "measure_cache",
@@ -271,6 +287,7 @@ __all__ = [
     "report_findings",
     "repositories_to_update",
     "repository_status",
+    "require_clean",
     "sign_packages",
     "sign_repository",
     "sign_set",

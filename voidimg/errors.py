@@ -167,6 +167,13 @@ class BootTestError(VoidimgError):
     family = "E-BOOT"
 
 
+class LintError(VoidimgError):
+    """An artifact or image set failed its offline checks."""
+
+    exit_status = 16
+    family = "E-LINT"
+
+
 class CollectedError(VoidimgError):
     """Several problems of one class, so that all of them can be mended at once.
 

@@ -12,10 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.command import voidimg
-from tests.images import built_image
-
-SPEC = Path(__file__).parent / "spec"
-"""Platforms and profiles of these tests."""
+from tests.images import SPEC, built_image
 
 PATIENCE = os.environ.get("VOIDIMG_TEST_PATIENCE", "2")
 """What boots of good images may take, in times of the platform's own limits."""

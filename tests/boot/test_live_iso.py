@@ -13,10 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.boot.conftest import SPEC, sha256_of
-from tests.command import voidimg_json
-from tests.images import DATE, PLACE
-from tests.testrepo import provide
+from tests.boot.conftest import sha256_of
+from tests.images import built_iso
 from voidimg.smoke.console import Console
 from voidimg.smoke.emulator import Emulator, started
 from voidimg.smoke.shell import Shell, wait_for_login
@@ -48,14 +46,7 @@ MEDIA: Mapping[str, tuple[str, ...]] = {
 @pytest.fixture(scope="session")
 def iso() -> Path:
     """The base live ISO with its menu and console on the serial port."""
-    repository = provide(arch="x86_64")
-    (artifact,) = voidimg_json(
-        *("--quiet", "--cache", PLACE / "cache", "--out", PLACE / "out"),
-        *("build", "x86_64", "--profile", "live-console", "--artifact", "iso", "--json"),
-        *("--date", DATE, "--platforms-and-profiles", SPEC),
-        *("-r", repository.path, "--repo-key", repository.key_plist),
-    )
-    return Path(artifact["path"])
+    return built_iso()
 
 
 @contextmanager

@@ -20,11 +20,13 @@ _ORDER = (
     "live",
     "smoke",
     "release",
+    "lint",
     "pipeline",
 )
 _BESIDE = {frozenset({"xbps", "sandbox"}), frozenset({"release", "disk"}),
            frozenset({"release", "live"}), frozenset({"release", "smoke"}),
-           frozenset({"smoke", "live"})}  # fmt: skip
+           frozenset({"smoke", "live"}), frozenset({"lint", "smoke"}),
+           frozenset({"lint", "pipeline"})}  # fmt: skip
 """Parts that stand side by side: neither imports the other."""
 
 ALLOWED = {

@@ -22,6 +22,7 @@ VERBS = {
     "check": "Validate platform and profile files.",
     "inspect": "Look into an artifact without mounting it.",
     "keygen": "Make the signing key of one image set.",
+    "lint": "Check artifacts offline for what would keep them from working.",
     "list": "List platforms and profiles.",
     "lock": "Pin the packages of platforms.",
     "repo": "Make a signed local XBPS repository.",

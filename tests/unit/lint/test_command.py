@@ -1,0 +1,175 @@
+"""The verb `lint`, the table of checks, and sets as a whole."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from tests.live_medium import Spoiled, make_medium
+from tests.unit.lint import test_iso_checks, test_system_checks
+from tests.unit.lint.subjects import make_tar, patch
+from voidimg.cli.main import cli
+from voidimg.errors import LintError, ToolError, UsageError, exit_status_of
+from voidimg.identity import ReleaseDate
+from voidimg.lint import lint
+from voidimg.lint.lint import lint_artifact, lint_checks
+from voidimg.lint.set_checks import lint_set
+from voidimg.lint.table import CHECKS
+from voidimg.release.keys import create_release_key
+from voidimg.release.signing import sign_set
+
+DATE = "20240314"
+
+
+@pytest.fixture(scope="module")
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A set of a sound tar and a sound ISO, not signed."""
+    place = tmp_path_factory.mktemp("artifacts") / DATE
+    place.mkdir()
+    shutil.copy(make_tar(tmp_path_factory.mktemp("tar")), place)
+    shutil.copy(make_medium(tmp_path_factory.mktemp("iso")), place)
+    return place
+
+
+@pytest.fixture
+def unsigned(artifacts: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be spoiled."""
+    return Path(shutil.copytree(artifacts, tmp_path / DATE))
+
+
+@pytest.fixture
+def signed(unsigned: Path) -> Path:
+    """The same, signed; its key lies beside it."""
+    made = create_release_key(ReleaseDate.parse(DATE), unsigned.parent, passphrase=None)
+    sign_set(unsigned, made.secret_path)
+    return unsigned
+
+
+def test_every_check_was_seen_to_fail() -> None:
+    """There is a spoiled artifact for each line of the table."""
+    seen = {check for check, *_ in (*test_iso_checks.FAILING, *test_system_checks.FAILING)}
+    seen |= {check for check, *_ in test_system_checks.IN_IMAGES}
+    seen |= {check for check, *_ in test_system_checks.SPOILED_BYTES}
+    seen |= {check for check, *_ in test_system_checks.SUPERBLOCKS}
+    seen |= {check for check, *_ in test_iso_checks.SPOILED_TABLES}
+    assert {check.id for check in CHECKS} - seen == set()
+
+
+def test_ids_are_stable_and_said() -> None:
+    """Each id is there once, and every check says what is true of a sound artifact."""
+    rows = lint_checks()
+    assert len({identifier for identifier, _, _ in rows}) == len(rows)
+    assert all(says.endswith(".") for _, _, says in rows)
+    listed = CliRunner().invoke(cli, ["lint", "--list"])
+    assert listed.exit_code == 0
+    assert [line.split()[0] for line in listed.output.splitlines()] == [row[0] for row in rows]
+
+
+def test_text_says_what_to_do(tmp_path: Path) -> None:
+    """A line for the artifact, three for each defect; errors end in exit status 16."""
+    path = make_tar(tmp_path, {"/etc/machine-id": b"1\n", "/etc/.pwd.lock": b""})
+    ended = CliRunner().invoke(cli, ["-q", "lint", str(path)])
+    assert isinstance(ended.exception, LintError)
+    assert exit_status_of(ended.exception) == 16
+    assert f"{path}: tar, " in ended.output
+    assert "1 error, 1 warning" in ended.output
+    assert "  error    machine-identity: /etc/machine-id\n" in ended.output
+    assert "  warning  leftover: /etc/.pwd.lock\n" in ended.output
+    assert "remove it before the image is made" in ended.output
+
+
+def test_warnings_and_ignored_errors_are_no_failure(tmp_path: Path) -> None:
+    """Exit status 0; what was ignored was not asked."""
+    path = make_tar(tmp_path, {"/etc/machine-id": b"1\n", "/etc/.pwd.lock": b""})
+    words = ["-q", "lint", "--json", "--ignore", "machine-identity", str(path)]
+    ended = CliRunner().invoke(cli, words)
+    assert ended.exit_code == 0, ended.output
+    (told,) = json.loads(ended.output)
+    assert [one["check"] for one in told["defects"]] == ["leftover"]
+    assert "machine-identity" not in told["checks"]
+    ended = CliRunner().invoke(cli, ["-q", "lint", "--ignore", "nonsense", str(path)])
+    assert isinstance(ended.exception, UsageError)
+
+
+def test_names_cannot_command_the_terminal(tmp_path: Path) -> None:
+    """What is in an artifact is written out."""
+    path = make_tar(tmp_path, {"/var/cache/\x1b[2J": b"x"})
+    ended = CliRunner().invoke(cli, ["-q", "lint", str(path)])
+    assert "\\x1b[2J" in ended.output
+    assert "\x1b" not in ended.output
+
+
+def test_a_missing_tool_is_no_defect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says what to install, instead of blaming the artifact."""
+    path = make_medium(tmp_path)
+    monkeypatch.setattr("voidimg.run._SEARCH_PATH", "")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ToolError, match="not installed"):
+        lint_artifact(path)
+
+
+def test_a_signed_set_is_clean(signed: Path) -> None:
+    """The set and each of its artifacts."""
+    ended = CliRunner().invoke(cli, ["-q", "lint", "--json", str(signed)])
+    assert ended.exit_code == 0, ended.output
+    told = json.loads(ended.output)
+    assert [report["kind"] for report in told] == ["image set", "ISO image", "tar"]
+    assert not any(report["defects"] for report in told)
+
+
+def test_a_set_that_is_not_signed_is_warned_about(unsigned: Path) -> None:
+    """It can still be signed."""
+    report = lint_set(unsigned)
+    assert [(one.check, one.severity) for one in report.defects] == [("set-signed", "warning")] * 2
+
+
+def test_spoiled_sets_are_told(signed: Path) -> None:
+    """What was added, changed or renamed after signing; an empty directory."""
+    tar = next(signed.glob("*.tar"))
+    shutil.copy(tar, signed / f"{tar.name}.xz")
+    (signed / "void-aarch64-ROOTFS-20250101.tar").touch()
+    patch(next(signed.glob("*.iso")), 40_000, b"changed")
+    told = [f"{one.check} {one.object}: {one.what}" for one in lint_set(signed).defects]
+    for words in (
+        f"set-artifacts {tar.name}.xz: it is the same as {tar.name}",
+        "set-date void-aarch64-ROOTFS-20250101.tar: it is of 20250101",
+        f"set-sums {tar.name}.xz: sha256sum.txt does not list it",
+        "its SHA-256 is not the one in sha256sum.txt",
+    ):
+        assert any(words in one for one in told), (words, told)
+    tar.unlink()
+    told = [f"{one.check} {one.object}: {one.what}" for one in lint_set(signed).defects]
+    assert any("lists it, but it is not there" in one for one in told)
+
+
+def test_spoiled_signatures_are_told(signed: Path) -> None:
+    """Another key, another text, no key at all, and checksums that are none."""
+    other = create_release_key(
+        ReleaseDate.parse("20250101"), signed.parent, passphrase=None
+    ).public_path
+    (one,) = lint_set(signed, key=str(other)).defects
+    assert one.check == "set-signature"
+    sums = signed / "sha256sum.txt"
+    sums.write_text(sums.read_text().replace("SHA256", "SHA512", 1))
+    checks = {one.check for one in lint_set(signed).defects}
+    assert {"set-sums", "set-signature"} <= checks
+    (signed.parent / f"void-release-{DATE}.pub").unlink()
+    assert any("there is no key" in one.what for one in lint_set(signed).defects)
+
+
+def test_an_empty_directory_is_no_set(tmp_path: Path) -> None:
+    """Nothing says its date, and nothing is in it."""
+    checks = {one.check for one in lint_set(tmp_path).defects}
+    assert checks == {"set-artifacts", "set-date", "set-signed"}
+
+
+def test_damage_in_one_part_does_not_hide_another(tmp_path: Path) -> None:
+    """Every check that cannot look says so; the others still look."""
+    spoiled = Spoiled(files={"/boot/initrd": b"hello"}, volume_id="OTHER")
+    found = {one.check for one in lint_artifact(make_medium(tmp_path, spoiled)).defects}
+    assert {"iso-initramfs-live", "iso-cdlabel"} <= found
+    assert lint.READABLE not in found

@@ -1,0 +1,168 @@
+"""Checks of systems and of Raspberry Pis: each fails on what it is for, and on nothing sound."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.lint.subjects import (
+    BOOT,
+    MIB,
+    PKGDB,
+    RELEASE,
+    ROOT,
+    SERVICES,
+    Files,
+    defects,
+    kernel8,
+    make_image,
+    make_tar,
+    patch,
+    pkgdb,
+)
+from voidimg.disk.table import read_table
+from voidimg.lint.lint import lint_artifact
+from voidimg.run import run
+
+FAILING: list[tuple[str, Files, tuple[str, ...], str]] = [
+    ("root-tree", {}, ("/usr/bin/true",), "/usr/bin"),
+    ("packages-configured", {PKGDB: pkgdb("rpi-base", state="unpacked")}, (), "is unpacked"),
+    ("packages-configured", {}, (PKGDB,), "no package is in"),
+    ("service-exists", {f"{SERVICES}/cupsd": "/etc/sv/cupsd"}, (), "leads to /etc/sv/cupsd"),
+    ("service-exists", {"/etc/sv/sshd/note": b""}, ("/etc/sv/sshd/run",), "no program"),
+    ("root-password", {"/etc/shadow": b"root::1::::::\n"}, (), "no password at all"),
+    ("root-password", {"/etc/shadow": b"bin:*:1::::::\n"}, (), "no user root"),
+    ("host-key", {"/etc/ssh/ssh_host_ed25519_key": b"key"}, (), "share this host key"),
+    ("machine-identity", {"/etc/machine-id": b"0123\n"}, (), "each machine makes its own"),
+    ("machine-identity", {"/var/lib/random-seed": b"seed"}, (), "is no seed"),
+    ("resolv-conf", {"/etc/resolv.conf": b"nameserver 10.0.0.1\n"}, (), "name servers"),
+    ("builder-path", {PKGDB: pkgdb("x", repository="/home/me/repo")}, (), "/home/me/repo"),
+    ("leftover", {"/var/cache/xbps/x.xbps": b"x"}, (), "caches"),
+    ("leftover", {"/etc/.pwd.lock": b""}, (), "lock file"),
+    ("leftover", {"/var/log/build.log": b"x"}, (), "logs of the build"),
+    ("pi-cmdline-line", {}, ("/boot/cmdline.txt",), "no such file"),
+    ("pi-cmdline-line", {"/boot/cmdline.txt": b"rootwait\nquiet\n"}, (), "2 lines"),
+    ("pi-rootwait", {"/boot/cmdline.txt": b"root=/dev/mmcblk0p2 rw\n"}, (), "no rootwait"),
+    ("pi-config", {}, ("/boot/config.txt",), "no such file"),
+    ("pi-kernel", {}, ("/boot/kernel8.img",), "starts it on aarch64"),
+    ("pi-kernel", {"/boot/kernel8.img": b"hello"}, (), "is it a kernel"),
+    ("pi-kernel-modules", {"/boot/kernel8.img": kernel8(release="6.6.30_1")}, (), RELEASE),
+    ("pi-kernel-modules", {}, (f"/usr/lib/modules/{RELEASE}",), "modules for none"),
+    ("pi-page-size", {"/boot/kernel8.img": kernel8(2)}, (), "pages of 16384 bytes"),
+    ("pi-page-size", {PKGDB: pkgdb("rpi5-kernel")}, (), "rpi5-kernel 16384"),
+    ("pi-firmware", {}, ("/boot/start4.elf",), "/boot/start4.elf"),
+    ("pi-firmware", {}, ("/boot/bootcode.bin",), "/boot/bootcode.bin"),
+    ("pi-device-trees", {}, ("/boot/bcm2712-rpi.dtb",), "Pi 5 cannot start"),
+    ("pi-overlays", {}, ("/boot/overlays/vc4-kms-v3d.dtbo",), "there are none"),
+    ("pi-services", {}, (f"{SERVICES}/ntpd",), "ntpd or chronyd is not enabled"),
+]
+"""Check, what is changed and what is gone, words of what is told."""
+
+IN_IMAGES: list[tuple[str, Files, tuple[str, ...], str]] = [
+    ("pi-cmdline-root", {"/boot/cmdline.txt": b"rw rootwait\n"}, (), "no root="),
+    ("pi-cmdline-root", {"/boot/cmdline.txt": b"root=PARTUUID=1-02 x\n"}, (), "1-02 is not"),
+    ("pi-growpart", {"/etc/default/growpart": b"ENABLE_ROOT_GROWPART=no\n"}, (), "stays as small"),
+    ("fat-free", {"/boot/kernel8.img": bytes(30 * MIB)}, (), "the kernel has 31457280"),
+    ("fat-serial-fstab", {"/etc/fstab": b"UUID=AAAA-BBBB /boot vfat x 0 2\n"}, (), BOOT.uuid),
+    ("ext4-uuid-fstab", {"/etc/fstab": b"PARTUUID=1-02 / ext4 x 0 1\n"}, (), ROOT.partuuid),
+]
+"""The same for what is only asked of images."""
+
+
+@pytest.mark.parametrize(("check", "changes", "gone", "words"), FAILING)
+def test_a_spoiled_system_is_told(
+    check: str, changes: Files, gone: tuple[str, ...], words: str, tmp_path: Path
+) -> None:
+    """Exactly one defect of the check, with what to do about it."""
+    (found,) = defects(make_tar(tmp_path, changes, gone), check)
+    assert words in f"{found.object}: {found.what}"
+    assert found.hint
+
+
+@pytest.mark.parametrize(("check", "changes", "gone", "words"), IN_IMAGES)
+def test_a_spoiled_image_is_told(
+    check: str, changes: Files, gone: tuple[str, ...], words: str, tmp_path: Path
+) -> None:
+    """As above."""
+    (found,) = defects(make_image(tmp_path, changes, gone), check)
+    assert words in f"{found.object}: {found.what} {found.hint}"
+
+
+def test_sound_ones_are_clean(tmp_path: Path) -> None:
+    """The same system as tar and image; the image is asked more."""
+    tar, image = lint_artifact(make_tar(tmp_path / "a")), lint_artifact(make_image(tmp_path / "b"))
+    assert (tar.defects, image.defects) == ((), ())
+    assert set(tar.checks) < set(image.checks)
+    asked = {check for check, *_ in (*FAILING, *IN_IMAGES)}
+    assert asked <= set(image.checks)
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """A sound image, to be spoiled."""
+    return make_image(tmp_path)
+
+
+def entry(number: int) -> int:
+    """Where the entry of a partition is in the MBR."""
+    return 446 + 16 * (number - 1)
+
+
+SPOILED_BYTES: list[tuple[str, int, bytes, str]] = [
+    ("disk-table", 440, bytes(4), "identifier is zero"),
+    ("disk-table", entry(2) + 8, (4096).to_bytes(4, "little"), "begins inside partition 1"),
+    ("disk-table", entry(1), bytes(64), "no partition"),
+    ("disk-alignment", entry(1) + 8, (2049).to_bytes(4, "little"), "sector 2049"),
+    ("root-filesystem", -2, b"", "no partition holds an ext4"),
+    ("pi-boot-partition", entry(1) + 4, b"\xef", "its type is 0xef"),
+    ("pi-boot-partition", entry(1), bytes(16), "it is no FAT"),
+    ("fat-type", entry(1) + 4, b"\x06", "type 0x06 does not fit"),
+    ("fat-type", MIB + 32, (30000).to_bytes(4, "little"), "laid out as FAT32"),
+]
+"""Check, place in the image (below 0: the magic of the root), bytes, words of what is told."""
+
+
+@pytest.mark.parametrize(("check", "at", "content", "words"), SPOILED_BYTES)
+def test_spoiled_bytes_of_a_disk_are_told(
+    image: Path, check: str, at: int, content: bytes, words: str
+) -> None:
+    """Of the table, and of what filesystems say of themselves."""
+    if at < 0:
+        at = read_table(image).partition(2).offset_bytes + 1024 + 0x38
+        content = bytes(2)
+    found = defects(patch(image, at, content), check)
+    assert any(words in f"{one.object}: {one.what}" for one in found), found
+
+
+SUPERBLOCKS: list[tuple[str, str, str]] = [
+    ("ext4-clean", "ssv state 0", "not unmounted cleanly"),
+    ("ext4-growth", "ssv reserved_gdt_blocks 0", "while it is mounted"),
+    ("pi-journal", "feature has_journal", "it has a journal"),
+]
+"""Check, command of debugfs, words of what is told."""
+
+
+@pytest.mark.parametrize(("check", "command", "words"), SUPERBLOCKS)
+def test_spoiled_superblocks_are_told(image: Path, check: str, command: str, words: str) -> None:
+    """With their checksums right."""
+    offset = read_table(image).partition(2).offset_bytes
+    run(["debugfs", "-w", "-R", command, f"{image}?offset={offset}"])
+    (found,) = defects(image, check)
+    assert words in found.what
+
+
+def test_other_systems_are_not_asked_about_the_pi(tmp_path: Path) -> None:
+    """Nothing of a Pi is in a ROOTFS."""
+    gone = tuple(path for path in ("/boot/bootcode.bin",))
+    report = lint_artifact(make_tar(tmp_path, {PKGDB: pkgdb("base-files")}, gone))
+    assert not [check for check in report.checks if check.startswith("pi-")]
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\xfd7zXZ\0rubbish"])
+def test_what_is_no_artifact_is_a_defect(tmp_path: Path, content: bytes) -> None:
+    """So that the others of a set are still looked at."""
+    path = tmp_path / "void-aarch64-ROOTFS-20240314.tar.xz"
+    path.write_bytes(content)
+    report = lint_artifact(path)
+    assert [defect.check for defect in report.defects] == ["readable"]

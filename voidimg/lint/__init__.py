@@ -1,0 +1,1 @@
+"""Offline checks of finished artifacts: what keeps them from working or must not be shared."""

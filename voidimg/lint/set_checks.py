@@ -1,0 +1,201 @@
+"""Checks of an image set as a whole: one date, checksums of exactly its files, the signature."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from voidimg.errors import CollectedError, ReleaseError, VerifyError, VoidimgError, storing
+from voidimg.lint.model import Defect, LintReport, Problem, Severity, id_of, says_of
+from voidimg.release.keys import date_in_comment, find_public_key, read_public_key
+from voidimg.release.signing import date_of_name, date_of_set
+from voidimg.release.sums import SIGNATURE_NAME, SUMS_NAME, decode_sums, digest_files
+from voidimg.release.verify import read_signature, verify_signature
+
+_ARTIFACTS = (".iso", ".img", ".tar", ".wsl")
+_COMPRESSED = (".xz", ".zst", ".gz")
+_OWN = (SUMS_NAME, SIGNATURE_NAME)
+_MAX_BYTES = 2**22
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSet:
+    """A directory that holds an image set; `names` are those of its files.
+
+    `key` is the public key or its file, None for the one that belongs to the date.
+    """
+
+    directory: Path
+    names: tuple[str, ...]
+    key: str | None = None
+    jobs: int = 1
+
+    @property
+    def artifacts(self) -> tuple[Path, ...]:
+        """The files that can be checked one by one."""
+        return tuple(self.directory / name for name in self.names if is_artifact(name))
+
+
+def is_artifact(name: str) -> bool:
+    """Whether a file of this name is an image, a tar or an ISO."""
+    plain = name
+    for suffix in _COMPRESSED:
+        plain = plain.removesuffix(suffix)
+    return plain.endswith(_ARTIFACTS) and not name.startswith(".")
+
+
+@dataclass(frozen=True, slots=True)
+class SetCheck:
+    """A check of a set, as `LintCheck` is one of an artifact."""
+
+    id: str
+    severity: Severity
+    says: str
+    find: Callable[[ImageSet], Iterator[Problem]]
+
+    @classmethod
+    def of(cls, find: Callable[[ImageSet], Iterator[Problem]], severity: Severity) -> SetCheck:
+        """The check that `find` makes: its name is the id, its docstring says what is true."""
+        return cls(id_of(find), severity, says_of(find), find)
+
+
+def artifacts_of_set(directory: Path) -> tuple[Path, ...]:
+    """The images, tars and ISOs in `directory`, by name.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    return _open(directory, None, 1).artifacts
+
+
+def _open(directory: Path, key: str | None, jobs: int) -> ImageSet:
+    with storing(directory, "read"):
+        names = sorted(path.name for path in directory.iterdir())
+    return ImageSet(directory, tuple(names), key, jobs)
+
+
+def lint_set(
+    directory: Path, *, key: str | None = None, ignored: Collection[str] = (), jobs: int = 1
+) -> LintReport:
+    """What the checks of a set find in `directory`; its artifacts are not looked into.
+
+    Args:
+        directory: the set.
+        key: the public key or its file; by default the one that belongs to the date.
+        ignored: ids of checks that are not made.
+        jobs: how many checksums to compute at once.
+
+    Raises:
+        StoreError: a file cannot be read.
+    """
+    whole = _open(directory, key, jobs)
+    made = [check for check in SET_CHECKS if check.id not in ignored]
+    defects = [
+        Defect(check.id, check.severity, problem.object, problem.what, problem.hint)
+        for check in made
+        for problem in check.find(whole)
+    ]
+    return LintReport(str(directory), "image set", tuple(c.id for c in made), tuple(defects))
+
+
+def set_artifacts(whole: ImageSet) -> Iterator[Problem]:
+    """The set holds artifacts, and each once."""
+    if not whole.artifacts:
+        yield Problem(whole.directory.name, "there is no image, tar or ISO in it", "build a set")
+    seen: dict[str, str] = {}
+    for path in whole.artifacts:
+        plain = path.name
+        for suffix in _COMPRESSED:
+            plain = plain.removesuffix(suffix)
+        if plain in seen:
+            what = f"it is the same as {seen[plain]}, compressed in another way"
+            yield Problem(path.name, what, "keep one of them")
+        seen.setdefault(plain, path.name)
+
+
+def set_date(whole: ImageSet) -> Iterator[Problem]:
+    """Every file is of the date of the set."""
+    try:
+        date = str(date_of_set(whole.directory))
+    except ReleaseError as error:
+        yield Problem(whole.directory.name, error.what, error.hint or "")
+        return
+    for name in whole.names:
+        of = date_of_name(name)
+        if of != date and name not in _OWN:
+            what = f"it is of {of}" if of is not None else "its name is not that of a set's file"
+            yield Problem(name, f"{what}, but the set is of {date}", "move it out of the directory")
+
+
+def set_sums(whole: ImageSet) -> Iterator[Problem]:
+    """Where there are checksums, they cover exactly the files of the set, and are right."""
+    if SUMS_NAME not in whole.names:
+        return
+    try:
+        digests = decode_sums(_read(whole.directory / SUMS_NAME), SUMS_NAME)
+    except (VerifyError, CollectedError) as error:
+        yield from _told(error, SUMS_NAME)
+        return
+    present = [name for name in whole.names if name not in _OWN]
+    for name in present:
+        if name not in digests:
+            yield Problem(name, f"{SUMS_NAME} does not list it", "sign the set, or move it away")
+    for name in digests:
+        if name not in present:
+            yield Problem(
+                name, f"{SUMS_NAME} lists it, but it is not there", "fetch or build it too"
+            )
+    known = [name for name in present if name in digests]
+    found = digest_files([whole.directory / name for name in known], jobs=whole.jobs)
+    for name, digest in zip(known, found, strict=True):
+        if digest != digests[name]:
+            what = f"its SHA-256 is not the one in {SUMS_NAME}"
+            yield Problem(name, what, "it was changed or damaged: build or fetch it again")
+
+
+def set_signature(whole: ImageSet) -> Iterator[Problem]:
+    """Where there is a signature, it is good, and its comment says the date of the set."""
+    if SIGNATURE_NAME not in whole.names or SUMS_NAME not in whole.names:
+        return
+    sums, place = whole.directory / SUMS_NAME, whole.directory / SIGNATURE_NAME
+    try:
+        date = str(date_of_set(whole.directory))
+        key = read_public_key(whole.key or find_public_key(date, whole.directory))
+        signature = read_signature(_read(place), str(place))
+        verify_signature(_read(sums), signature, key, sums)
+    except (VerifyError, CollectedError, ReleaseError) as error:
+        yield from _told(error, SIGNATURE_NAME)
+        return
+    says = date_in_comment(signature.trusted_comment)
+    if says != date:
+        what = f"its trusted comment says {says or 'no date'}, but the set is of {date}"
+        yield Problem(SIGNATURE_NAME, what, "sign the set with the key of its date")
+
+
+def set_signed(whole: ImageSet) -> Iterator[Problem]:
+    """The set has checksums and a signature, so that it can be published."""
+    for name in _OWN:
+        if name not in whole.names:
+            yield Problem(name, "there is no such file", "sign the set: voidimg sign DIR")
+
+
+def _told(error: VoidimgError, name: str) -> Iterator[Problem]:
+    """A problem for each error that verifying met."""
+    for one in error.errors if isinstance(error, CollectedError) else (error,):
+        yield Problem(name, one.what, one.hint or "")
+
+
+def _read(path: Path) -> bytes:
+    with storing(path, "read"), path.open("rb") as file:
+        return file.read(_MAX_BYTES + 1)
+
+
+SET_CHECKS: tuple[SetCheck, ...] = (
+    SetCheck.of(set_artifacts, "error"),
+    SetCheck.of(set_date, "error"),
+    SetCheck.of(set_sums, "error"),
+    SetCheck.of(set_signature, "error"),
+    SetCheck.of(set_signed, "warning"),
+)
+"""In the order in which they are told."""

@@ -1,0 +1,162 @@
+"""Opens an artifact for the checks: whatever its kind, its parts are asked for in the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from voidimg.disk.artifact import Artifact, not_sound, open_artifact, raw_image
+from voidimg.disk.boot_files import BootFiles
+from voidimg.disk.ext4_files import Ext4Files
+from voidimg.disk.findings import WANTED, Findings, find
+from voidimg.disk.table import PartitionEntry, PartitionTable, read_table
+from voidimg.disk.tree_files import TarFiles, TreeEntry, TreeFiles, real_path
+from voidimg.disk.volumes import Ext4Volume, FatVolume, read_ext4, read_fat
+from voidimg.live.medium import LiveMedium, open_medium
+from voidimg.xbps.pkgdb import FILE as PKGDB
+from voidimg.xbps.pkgdb import Pkgdb
+from voidimg.xbps.plist import decode
+
+PI_KERNELS = ("kernel.img", "kernel7.img", "kernel8.img")
+GREETER = "/etc/lightdm/lightdm-gtk-greeter.conf"
+SESSION = "/etc/lightdm/.session"
+GROWPART = "/etc/default/growpart"
+_READ = (*WANTED, "/etc/passwd", GROWPART, GREETER, SESSION,
+         *(f"/boot/{name}" for name in PI_KERNELS))  # fmt: skip
+"""The files that checks read: of a tar no others are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class DiskParts:
+    """A disk image: its table, its boot and root filesystems with the partitions they are in."""
+
+    image: Path
+    table: PartitionTable
+    fat: tuple[PartitionEntry, FatVolume] | None
+    root: tuple[PartitionEntry, Ext4Volume] | None
+
+    @classmethod
+    def of(cls, image: Path) -> DiskParts:
+        """The parts of the raw `image`.
+
+        Raises:
+            LayoutError: its table is missing or damaged.
+        """
+        table = read_table(image)
+        fat: tuple[PartitionEntry, FatVolume] | None = None
+        roots: list[tuple[PartitionEntry, Ext4Volume]] = []
+        with image.open("rb") as file:
+            for entry in table.partitions:
+                volume = read_fat(file, entry.offset_bytes, entry.size_bytes)
+                ext4 = read_ext4(file, entry.offset_bytes)
+                if volume is not None and fat is None:
+                    fat = entry, volume
+                if ext4 is not None:
+                    roots.append((entry, ext4))
+        whole = (root for root in roots if Ext4Files(image, root[0].offset_bytes).names("/etc"))
+        return cls(image, table, fat, next(whole, None))
+
+
+class Subject:
+    """An artifact while it is checked; made by `open_subject`."""
+
+    def __init__(
+        self,
+        artifact: Artifact,
+        tree: TreeFiles,
+        *,
+        disk: DiskParts | None = None,
+        medium: LiveMedium | None = None,
+    ):
+        """What `artifact` holds: a tree, and the disk or the medium around it."""
+        self.artifact = artifact
+        self.tree = tree
+        self.disk = disk
+        self.medium = medium
+
+    @cached_property
+    def entries(self) -> Mapping[str, TreeEntry]:
+        """Every file of the system."""
+        return self.tree.entries()
+
+    @cached_property
+    def found(self) -> Findings:
+        """Packages, services, fstab."""
+        with not_sound(self.artifact.path):
+            return find(self.tree)
+
+    @property
+    def arch(self) -> str | None:
+        """The architecture without its libc."""
+        arch = self.found.architecture
+        return None if arch is None else arch.removesuffix("-musl")
+
+    @cached_property
+    def packages(self) -> frozenset[str]:
+        """The names of its packages."""
+        return frozenset(package.pkgver.rpartition("-")[0] for package in self.found.packages)
+
+    @cached_property
+    def repositories(self) -> Mapping[str, str]:
+        """By pkgname: the repository that the package database says it is from, where it does."""
+        content = self.tree.read(PKGDB)
+        if content is None:
+            return {}
+        with not_sound(self.artifact.path):
+            packages = Pkgdb(decode(content, where=PKGDB)).packages
+        return {name: str(entry["repository"]) for name, entry in sorted(packages.items())
+                if "repository" in entry}  # fmt: skip
+
+    def leads_to(self, path: str) -> TreeEntry | None:
+        """What is at `path` of the system when links are followed."""
+        real = real_path(self.entries, path)
+        return None if real is None else self.entries.get(real)
+
+    @cached_property
+    def boot(self) -> tuple[str, ...]:
+        """The paths of the boot files, from the top of the boot partition: ``/kernel8.img``."""
+        if self._fat is not None:
+            return self._fat.list()
+        return tuple(
+            path.removeprefix("/boot")
+            for path, entry in self.entries.items()
+            if path.startswith("/boot/") and entry.kind == "file"
+        )
+
+    def read_boot(self, path: str) -> bytes | None:
+        """The content of the boot file at `path`; None when there is none."""
+        if path not in self.boot:
+            return None
+        return self.tree.read(f"/boot{path}") if self._fat is None else self._fat.read(path)
+
+    @cached_property
+    def _fat(self) -> BootFiles | None:
+        if self.disk is None or self.disk.fat is None:
+            return None
+        return BootFiles(self.disk.image, self.disk.fat[0].offset_bytes)
+
+
+@contextmanager
+def open_subject(path: Path, scratch: Path | None) -> Iterator[Subject]:
+    """The artifact at `path`, while this lasts.
+
+    Raises:
+        LayoutError: it is no artifact, or damaged or truncated.
+        StoreError: it cannot be read, or `scratch` not be written.
+        ToolError: mtools or debugfs is missing or failed.
+    """
+    artifact = open_artifact(path)
+    if artifact.kind == "tar":
+        yield Subject(artifact, TarFiles.of(path, _READ))
+    elif artifact.kind == "ISO image":
+        with open_medium(path) as medium:
+            yield Subject(artifact, medium.tree, medium=medium)
+    else:
+        with raw_image(artifact, scratch) as image:
+            disk = DiskParts.of(image)
+            root = disk.root
+            tree = TarFiles() if root is None else Ext4Files(image, root[0].offset_bytes)
+            yield Subject(artifact, tree, disk=disk)

@@ -1,0 +1,69 @@
+"""The checks that `voidimg lint` makes: one table. A new check is a function and a line here."""
+
+from __future__ import annotations
+
+from voidimg.lint import disk_checks as disk
+from voidimg.lint import iso_checks as iso
+from voidimg.lint import live_checks as live
+from voidimg.lint import pi_checks as pi
+from voidimg.lint import tree_checks as tree
+from voidimg.lint.model import LintCheck, Severity
+
+_ERROR: Severity = "error"
+_WARNING: Severity = "warning"
+
+CHECKS: tuple[LintCheck, ...] = (
+    # What was installed, whatever holds it.
+    LintCheck.of(tree.root_tree, _ERROR, tree.is_any),
+    LintCheck.of(tree.packages_configured, _ERROR, tree.has_tree),
+    LintCheck.of(tree.service_exists, _ERROR, tree.has_tree),
+    LintCheck.of(tree.root_password, _ERROR, tree.has_tree),
+    LintCheck.of(tree.host_key, _ERROR, tree.has_tree),
+    LintCheck.of(tree.machine_identity, _ERROR, tree.has_tree),
+    LintCheck.of(tree.resolv_conf, _ERROR, tree.has_tree),
+    LintCheck.of(tree.builder_path, _WARNING, tree.has_tree),
+    LintCheck.of(tree.leftover, _WARNING, tree.has_tree),
+    LintCheck.of(tree.greeter_layout, _ERROR, tree.has_lightdm),
+    LintCheck.of(tree.greeter_session, _ERROR, tree.has_lightdm),
+    # Disk images.
+    LintCheck.of(disk.disk_table, _ERROR, disk.is_disk),
+    LintCheck.of(disk.disk_alignment, _WARNING, disk.is_disk),
+    LintCheck.of(disk.root_filesystem, _ERROR, disk.is_disk),
+    LintCheck.of(disk.fat_type, _ERROR, disk.has_fat),
+    LintCheck.of(disk.fat_free, _WARNING, disk.has_fat),
+    LintCheck.of(disk.fat_serial_fstab, _ERROR, disk.has_fat),
+    LintCheck.of(disk.ext4_uuid_fstab, _ERROR, disk.has_root),
+    LintCheck.of(disk.ext4_clean, _ERROR, disk.has_root),
+    LintCheck.of(disk.ext4_growth, _WARNING, disk.has_root),
+    # Raspberry Pi.
+    LintCheck.of(pi.pi_boot_partition, _ERROR, pi.is_pi_image),
+    LintCheck.of(pi.pi_cmdline_line, _ERROR, pi.is_pi),
+    LintCheck.of(pi.pi_cmdline_root, _ERROR, pi.is_pi_image),
+    LintCheck.of(pi.pi_rootwait, _ERROR, pi.is_pi),
+    LintCheck.of(pi.pi_config, _ERROR, pi.is_pi),
+    LintCheck.of(pi.pi_kernel, _ERROR, pi.is_pi),
+    LintCheck.of(pi.pi_kernel_modules, _ERROR, pi.is_pi),
+    LintCheck.of(pi.pi_page_size, _ERROR, pi.is_pi),
+    LintCheck.of(pi.pi_firmware, _ERROR, pi.is_pi),
+    LintCheck.of(pi.pi_device_trees, _WARNING, pi.is_pi),
+    LintCheck.of(pi.pi_overlays, _WARNING, pi.is_pi),
+    LintCheck.of(pi.pi_journal, _WARNING, pi.is_pi_image),
+    LintCheck.of(pi.pi_services, _ERROR, pi.is_pi),
+    LintCheck.of(pi.pi_growpart, _WARNING, pi.is_pi_image),
+    # Live ISOs.
+    LintCheck.of(iso.iso_el_torito, _ERROR, iso.is_iso),
+    LintCheck.of(iso.iso_hybrid, _ERROR, iso.is_iso),
+    LintCheck.of(iso.iso_efi_files, _ERROR, iso.is_iso),
+    LintCheck.of(iso.iso_efi_label, _ERROR, iso.is_iso),
+    LintCheck.of(iso.iso_menus, _ERROR, iso.is_iso),
+    LintCheck.of(iso.iso_menu_file, _ERROR, iso.is_iso),
+    LintCheck.of(iso.iso_cdlabel, _ERROR, iso.is_iso),
+    LintCheck.of(iso.iso_menus_agree, _ERROR, iso.is_iso),
+    LintCheck.of(iso.iso_overlay, _ERROR, iso.is_iso),
+    LintCheck.of(iso.iso_squashfs, _ERROR, iso.is_iso),
+    LintCheck.of(live.iso_kernel_release, _ERROR, iso.is_iso),
+    LintCheck.of(live.iso_initramfs_live, _ERROR, iso.is_iso),
+    LintCheck.of(live.iso_initramfs_modules, _ERROR, iso.is_iso),
+    LintCheck.of(live.live_user, _ERROR, iso.is_iso),
+)
+"""In the order in which they are told."""

@@ -1,0 +1,173 @@
+"""Checks of the installed system, whatever holds it: services, packages, traces of the build."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+
+from voidimg.disk.findings import SERVICES, SHADOW, password_state
+from voidimg.lint.model import Problem
+from voidimg.lint.subject import GREETER, SESSION, Subject
+from voidimg.rootfs.clean import RULES, Rule
+
+_HOST_KEYS = "/etc/ssh/ssh_host_*"
+_RESOLV_CONF = "/etc/resolv.conf"
+_SESSIONS = ("/usr/share/xsessions", "/usr/share/wayland-sessions")
+_CLEAN_HINT = "remove it before the image is made; a build by voidimg does"
+
+
+def is_any(_subject: Subject) -> bool:
+    """Of every artifact."""
+    return True
+
+
+def has_tree(subject: Subject) -> bool:
+    """Of those in which a system was found; whether there must be one is a check of its own."""
+    return bool(subject.entries)
+
+
+def has_lightdm(subject: Subject) -> bool:
+    """Of live systems that start LightDM."""
+    return subject.medium is not None and "lightdm" in subject.found.services
+
+
+def root_tree(subject: Subject) -> Iterator[Problem]:
+    """The artifact holds an installed system."""
+    for path in ("/etc", "/usr/bin"):
+        entry = subject.leads_to(path)
+        if entry is None or entry.kind != "directory":
+            yield Problem(
+                path, "there is no such directory: no installed system was found",
+                "is the file whole, and what its name says?",
+            )  # fmt: skip
+
+
+def packages_configured(subject: Subject) -> Iterator[Problem]:
+    """There is a package database, and every package in it was configured."""
+    if not subject.found.packages:
+        yield Problem("pkgdb", "no package is in the package database", "install the base system")
+    for package in subject.found.packages:
+        if package.state != "installed":
+            yield Problem(
+                package.pkgver, f"the package is {package.state or 'in no state'}, not configured",
+                "its script failed or did not run: build again, or xbps-reconfigure -f",
+            )  # fmt: skip
+
+
+def service_exists(subject: Subject) -> Iterator[Problem]:
+    """Every enabled service leads to a directory with a program to run."""
+    for name in subject.found.services:
+        link = f"{SERVICES}/{name}"
+        entry = subject.leads_to(link)
+        if entry is None or entry.kind != "directory":
+            target = subject.entries[link].target if link in subject.entries else ""
+            what = f"the link leads to {target}, which does not exist"
+            yield Problem(link, what, f"add the package that brings {name}, or do not enable it")
+            continue
+        run = subject.leads_to(f"{link}/run")
+        if run is None or run.kind != "file" or not run.mode & 0o111:
+            yield Problem(
+                f"{link}/run", "the service has no program that can be started",
+                "it must be a file with mode 0755",
+            )  # fmt: skip
+
+
+def host_key(subject: Subject) -> Iterator[Problem]:
+    """No SSH host keys: machines that share them can be impersonated by one another."""
+    for path in _matching(subject, _HOST_KEYS):
+        yield Problem(path, "all machines made from this would share this host key", _CLEAN_HINT)
+
+
+def machine_identity(subject: Subject) -> Iterator[Problem]:
+    """No machine-id, DUID or random seed: each machine makes its own."""
+    for path, rule in _left_over(subject):
+        if _is_identity(rule):
+            yield Problem(path, f"left over from the build: {rule.reason}", _CLEAN_HINT)
+
+
+def resolv_conf(subject: Subject) -> Iterator[Problem]:
+    """No name servers of the builder."""
+    entry = subject.entries.get(_RESOLV_CONF)
+    if entry is not None and entry.kind == "file" and entry.size_bytes:
+        yield Problem(_RESOLV_CONF, "it holds the name servers of the builder", _CLEAN_HINT)
+
+
+def leftover(subject: Subject) -> Iterator[Problem]:
+    """No caches, logs, lock files or histories of the build."""
+    for path, rule in _left_over(subject):
+        if not _is_identity(rule) and path != _RESOLV_CONF:
+            yield Problem(path, f"left over from the build: {rule.reason}", _CLEAN_HINT)
+
+
+def builder_path(subject: Subject) -> Iterator[Problem]:
+    """The package database names no directory of the builder."""
+    for pkgname, where in subject.repositories.items():
+        if where.startswith(("/", "file:")):
+            yield Problem(
+                pkgname, f"its repository is a directory of the builder: {where}",
+                "build from the repository's URL, or let voidimg build",
+            )  # fmt: skip
+
+
+def root_password(subject: Subject) -> Iterator[Problem]:
+    """Root exists, and nobody gets in as root without a password."""
+    state = password_state(subject.tree.read(SHADOW), "root")
+    if state in ("empty", "absent"):
+        what = "root has no password at all" if state == "empty" else "there is no user root"
+        yield Problem(SHADOW, what, "set or lock the password of root in the profile")
+
+
+def greeter_layout(subject: Subject) -> Iterator[Problem]:
+    """LightDM's greeter has its menu of keyboard layouts."""
+    text = (subject.tree.read(GREETER) or b"").decode("utf-8", "replace")
+    hint = "set indicators = ~host;~spacer;~clock;~spacer;~layout;~session;~a11y;~power"
+    indicators = _indicators(text)
+    if indicators is None:
+        yield Problem(GREETER, "the greeter's indicators are not set in [greeter]", hint)
+    elif "layout" not in indicators:
+        what = "the greeter has no menu of layouts: a password on other keys cannot be typed"
+        yield Problem(GREETER, what, hint)
+
+
+def greeter_session(subject: Subject) -> Iterator[Problem]:
+    """What LightDM is told to start exists."""
+    name = (subject.tree.read(SESSION) or b"").decode("utf-8", "replace").strip()
+    if not name:
+        yield Problem(SESSION, "it names no session", "write the name of the session into it")
+    elif not any(subject.leads_to(f"{place}/{name}.desktop") for place in _SESSIONS):
+        yield Problem(
+            SESSION, f"there is no session {name} in {' or '.join(_SESSIONS)}",
+            "add the package of the desktop, or name another session",
+        )  # fmt: skip
+
+
+def _indicators(text: str) -> tuple[str, ...] | None:
+    section, found = "", None
+    for line in text.splitlines():
+        plain = line.strip()
+        if plain.startswith("["):
+            section = plain
+        elif section == "[greeter]" and plain.partition("=")[0].strip() == "indicators":
+            value = plain.partition("=")[2]
+            found = tuple(one.strip().removeprefix("~") for one in value.split(";"))
+    return found
+
+
+def _matching(subject: Subject, pattern: str) -> Iterator[str]:
+    return (path for path in subject.entries if fnmatchcase(path, pattern))
+
+
+def _left_over(subject: Subject) -> Iterator[tuple[str, Rule]]:
+    """What a build by voidimg takes out, and is there all the same."""
+    for path, entry in subject.entries.items():
+        if entry.kind == "directory":
+            continue
+        rule = next((rule for rule in RULES if fnmatchcase(path, rule.pattern)), None)
+        if rule is None or rule.pattern == _HOST_KEYS:
+            continue
+        if rule.action == "remove" or (entry.kind == "file" and entry.size_bytes):
+            yield path, rule
+
+
+def _is_identity(rule: Rule) -> bool:
+    return "identity" in rule.reason or "seed" in rule.reason

@@ -31,12 +31,12 @@ def built_image(platform: str = "rpi-aarch64", *, compression: str = "zstd:1") -
     return path
 
 
-def built_iso() -> Path:
-    """The base live ISO for 64-bit PCs, with menu and console on the serial port; as above."""
+def built_iso(profile: str = "live-console") -> Path:
+    """The live ISO of `profile` for 64-bit PCs, by default the base one; as above."""
     repository = provide(arch="x86_64")
     (artifact,) = voidimg_json(
         *("--quiet", "--cache", PLACE / "cache", "--out", PLACE / "out"),
-        *("build", "x86_64", "--profile", "live-console", "--artifact", "iso", "--json"),
+        *("build", "x86_64", "--profile", profile, "--artifact", "iso", "--json"),
         *("--date", DATE, "--platforms-and-profiles", SPEC),
         *("-r", repository.path, "--repo-key", repository.key_plist),
     )

@@ -15,10 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.boot.conftest import SPEC
 from tests.boot.screen import Picture, Screen
 from tests.command import voidimg_json
-from tests.images import DATE, PLACE
+from tests.images import built_iso
 from tests.integration import pc_tree
 from tests.testrepo import provide
 from voidimg.run import run
@@ -57,14 +56,7 @@ DVORAK = str.maketrans("voidlinux", ".sghpglfb")
 @pytest.fixture(scope="session")
 def xfce_iso() -> Path:
     """The XFCE live ISO with its menu and a console on the serial port."""
-    repository = provide(arch="x86_64")
-    (artifact,) = voidimg_json(
-        *("--quiet", "--cache", PLACE / "cache", "--out", PLACE / "out"),
-        *("build", "x86_64", "--profile", "xfce-console", "--artifact", "iso", "--json"),
-        *("--date", DATE, "--platforms-and-profiles", SPEC),
-        *("-r", repository.path, "--repo-key", repository.key_plist),
-    )
-    return Path(artifact["path"])
+    return built_iso("xfce-console")
 
 
 def soon(seconds: float = ANSWER_SECONDS) -> float:
@@ -216,6 +208,13 @@ def test_autologin(
         assert "keycode  16 = a" in guest.answer("sudo -n dumpkeys -C /dev/tty1")
         assert guest.layouts() == ["fr,us,de,fr", "latin9,,,"]
         guest.answer("! sudo -n grep -r lightdm-gtk-greeter /var/log/lightdm/lightdm.log")
+
+
+def test_the_offline_checks_pass(xfce_iso: Path) -> None:
+    """Those of the greeter too, which only a system with LightDM is asked."""
+    (report,) = voidimg_json("--quiet", "lint", "--json", xfce_iso)
+    assert report["defects"] == []
+    assert {"greeter-layout", "greeter-session"} <= set(report["checks"])
 
 
 def test_every_keymap_leads_to_layouts_that_x_has() -> None:

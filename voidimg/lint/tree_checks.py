@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
+from fnmatch import fnmatchcase, translate
 
 from voidimg.disk.findings import SERVICES, SHADOW, password_state
 from voidimg.lint.model import Problem
@@ -13,6 +14,8 @@ from voidimg.rootfs.clean import RULES, Rule
 _HOST_KEYS = "/etc/ssh/ssh_host_*"
 _RESOLV_CONF = "/etc/resolv.conf"
 _SESSIONS = ("/usr/share/xsessions", "/usr/share/wayland-sessions")
+_ANY_RULE = re.compile("|".join(translate(rule.pattern) for rule in RULES))
+"""Most paths match no rule; this says so at once."""
 _CLEAN_HINT = "remove it before the image is made; a build by voidimg does"
 
 
@@ -160,7 +163,7 @@ def _matching(subject: Subject, pattern: str) -> Iterator[str]:
 def _left_over(subject: Subject) -> Iterator[tuple[str, Rule]]:
     """What a build by voidimg takes out, and is there all the same."""
     for path, entry in subject.entries.items():
-        if entry.kind == "directory":
+        if entry.kind == "directory" or _ANY_RULE.match(path) is None:
             continue
         rule = next((rule for rule in RULES if fnmatchcase(path, rule.pattern)), None)
         if rule is None or rule.pattern == _HOST_KEYS:

@@ -36,6 +36,8 @@ _MAX_NAME_BYTES = 4096
 _MAX_ENTRIES = 500_000
 _MAX_KEPT_BYTES = 256 * 2**20
 _SKIP_BYTES = 2**20
+_MAX_ZEROS = 2**20
+_NOT_ZERO = re.compile(rb"[^\0]")
 _MAGICS = {
     b"\x28\xb5\x2f\xfd": "zstd",
     b"\x1f\x8b": "gzip",
@@ -77,16 +79,15 @@ def decode_initramfs(content: bytes, wanted: Callable[[str], bool], where: str) 
         LayoutError: it is damaged or truncated, or decompresses to more than it may.
     """
     reader = _Reader(Initramfs(len(content)), wanted, where)
-    rest = content
-    plain: list[str] = []
+    source = BytesIO(content)
     try:
-        while rest := rest.lstrip(b"\0"):
-            if _is_archive(rest):
-                source = BytesIO(rest)
-                plain += reader.archive(source)
-                rest = rest[source.tell() :]
+        while (begin := _NOT_ZERO.search(content, source.tell())) is not None:
+            source.seek(begin.start())
+            if _HEADER.match(content, begin.start()) is not None:
+                reader.archive(source)
                 continue
-            reader.found.early = tuple(plain)
+            rest = content[begin.start() :]
+            reader.found.early = tuple(reader.found.entries)
             reader.found.compression = _compression(rest, where)
             stream = Stream(BytesIO(rest), where=where, max_bytes=MAX_DECODED_BYTES)
             reader.archives(stream)
@@ -96,10 +97,6 @@ def decode_initramfs(content: bytes, wanted: Callable[[str], bool], where: str) 
     if not reader.found.entries:
         raise _damaged("it holds no files", where)
     return reader.found
-
-
-def _is_archive(content: bytes) -> bool:
-    return _HEADER.match(content[:_HEADER_BYTES]) is not None
 
 
 def _compression(content: bytes, where: str) -> str:
@@ -115,23 +112,26 @@ class _Reader:
     wanted: Callable[[str], bool]
     where: str
     kept_bytes: int = 0
+    seen: int = 0
 
     def archives(self, source: _Source) -> None:
         """All archives of `source`."""
         while (header := self._next_header(source)) is not None:
             self._entries(source, header)
 
-    def archive(self, source: _Source) -> list[str]:
-        """The one archive at the beginning of `source`; the paths in it."""
-        before = set(self.found.entries)
+    def archive(self, source: _Source) -> None:
+        """The one archive at the beginning of `source`."""
         self._entries(source, source.read(_HEADER_BYTES))
-        return [path for path in self.found.entries if path not in before]
 
     def _next_header(self, source: _Source) -> bytes | None:
         """The header after any zeros; None at the end."""
+        passed = 0
         while word := source.read(4):
             if word.strip(b"\0"):
                 return word + source.read(_HEADER_BYTES - len(word))
+            passed += len(word)
+            if passed > _MAX_ZEROS:
+                raise _damaged(f"it has more than {_MAX_ZEROS} zeros after an archive", self.where)
         return None
 
     def _entries(self, source: _Source, header: bytes) -> None:
@@ -152,7 +152,8 @@ class _Reader:
                 self._content(source, 0, size)
             if path != "/":
                 self.found.entries[path] = entry
-            if len(self.found.entries) > _MAX_ENTRIES:
+            self.seen += 1
+            if self.seen > _MAX_ENTRIES:
                 raise _damaged(f"it has more than {_MAX_ENTRIES} files", self.where)
 
     def _content(self, source: _Source, kept: int, size: int) -> bytes:

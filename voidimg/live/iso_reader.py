@@ -36,6 +36,7 @@ _BOOT_RECORD_BLOCK = 17
 _BOOT_RECORD = b"\0CD001\1EL TORITO SPECIFICATION"
 _PLATFORMS: Mapping[int, Platform] = {0: "bios", 0xEF: "efi"}
 _BOOTABLE = 0x88
+_DAMAGE = (LookupError, ValueError, TypeError, AttributeError, RecursionError, OverflowError)
 _SECTION, _LAST_SECTION = 0x90, 0x91
 
 
@@ -90,10 +91,15 @@ class Iso:
     @cached_property
     def files(self) -> Mapping[str, int]:
         """Every file with its size in bytes, by path; directories are not named."""
-        return {
-            path: sum(int(extent.get_data_length()) for extent in _extents(self._record(path)))
-            for path in self._iso_paths
-        }
+        found = {}
+        with _reading(str(self.path)):
+            for path in self._iso_paths:
+                lengths = [int(one.get_data_length()) for one in _extents(self._record(path))]
+                # pycdlib cuts lengths off at the end of the file, from where they begin beyond it.
+                if min(lengths) < 0:
+                    raise _not_sound(str(self.path), f"{path} lies beyond the end of the file")
+                found[path] = sum(lengths)
+        return found
 
     @cached_property
     def _iso_paths(self) -> Mapping[str, str]:
@@ -131,7 +137,8 @@ class Iso:
                 f"{path} has more than {max_bytes} bytes", code="TOO-LARGE", where=str(self.path)
             )
         content = BytesIO()
-        self._pycdlib.get_file_from_iso_fp(content, iso_path=self._iso_paths[path])
+        with _reading(str(self.path)):
+            self._pycdlib.get_file_from_iso_fp(content, iso_path=self._iso_paths[path])
         return content.getvalue()
 
     def copy(self, path: str, target: Path) -> None:
@@ -193,7 +200,6 @@ def open_iso(path: Path) -> Iterator[Iso]:
 
 def _open(file: BinaryIO, where: str) -> PyCdlib:
     from pycdlib import PyCdlib
-    from pycdlib.pycdlibexception import PyCdlibException
 
     descriptor = os.pread(file.fileno(), BLOCK_BYTES, SYSTEM_AREA_BYTES)
     if not descriptor.startswith(_PRIMARY_DESCRIPTOR):
@@ -202,11 +208,20 @@ def _open(file: BinaryIO, where: str) -> PyCdlib:
     if blocks * BLOCK_BYTES > os.fstat(file.fileno()).st_size:
         raise _not_sound(where, f"it is shorter than the {blocks} blocks that it says it has")
     iso = PyCdlib()
-    try:
+    with _reading(where):
         iso.open_fp(cast("BinaryIO", _WithoutSystemArea(file)))
-    except (PyCdlibException, struct.error, LookupError, ValueError, TypeError) as error:
-        raise _not_sound(where, error) from error  # pycdlib trusts much of what it reads
     return iso
+
+
+@contextmanager
+def _reading(where: str) -> Iterator[None]:
+    """Turn what pycdlib raises for damaged ISOs, much of which it trusts, into a `LayoutError`."""
+    from pycdlib.pycdlibexception import PyCdlibException
+
+    try:
+        yield
+    except (PyCdlibException, struct.error, *_DAMAGE) as error:
+        raise _not_sound(where, error) from error
 
 
 def _not_sound(where: str, why: object) -> LayoutError:

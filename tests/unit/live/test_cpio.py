@@ -69,6 +69,7 @@ def test_what_is_not_wanted_is_not_kept() -> None:
         gzip.compress(b"no archive" * 100, mtime=0),
         cpio_archive(FILES).replace(b"0000000b", b"ffffffff"),
         cpio_archive({}),
+        gzip.compress(cpio_archive(FILES) + bytes(2**20 + 8) + cpio_archive(FILES)),
     ],
 )
 def test_damaged_ones_are_refused(content: bytes) -> None:

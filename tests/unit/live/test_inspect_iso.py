@@ -181,3 +181,27 @@ def test_passwords_of_root(iso: Path, secret: str, expected: str) -> None:
     assert access.root_password == expected
     assert (access.user_password, access.sudo) == ("locked", "none")
     assert (access.sshd, access.ssh_root) == (False, None)
+
+
+def test_damaged_names_end_in_words(iso: Path, tmp_path: Path) -> None:
+    """What pycdlib meets late, when it is asked for the files, is no traceback either."""
+    damaged = tmp_path / "x.iso"
+    content = iso.read_bytes()
+    name = b"VMLINUZ.;1"
+    assert name in content
+    damaged.write_bytes(content.replace(name, b"VMLIN\xecZ.;1"))
+    with pytest.raises(LayoutError) as caught:
+        inspect(damaged)
+    assert caught.value.code == "E-LAYOUT-ISO-DAMAGED"
+
+
+def test_a_file_that_lies_beyond_the_iso_is_damage(iso: Path, tmp_path: Path) -> None:
+    """Its content could not be read whole."""
+    damaged = tmp_path / "x.iso"
+    content = bytearray(iso.read_bytes())
+    record = content.index(b"SQUASHFS.IMG;1") - 33
+    content[record + 2 : record + 6] = (2**24).to_bytes(4, "little")
+    content[record + 6 : record + 10] = (2**24).to_bytes(4, "big")
+    damaged.write_bytes(content)
+    with pytest.raises(LayoutError, match="lies beyond the end"):
+        inspect(damaged)

@@ -20,8 +20,9 @@ from voidimg.cli.sources import SourceWords, source_options
     "--artifact",
     "artifacts",
     multiple=True,
-    type=click.Choice(["rootfs", "platformfs", "image", "iso"]),
-    help="Make only this; may be given several times.  [default: all the platform has]",
+    type=click.Choice(["rootfs", "platformfs", "image", "wsl", "iso", "netboot"]),
+    help="Make only this; may be given several times.  [default: all the platform has, but for"
+    " wsl and netboot]",
 )
 @click.option("--date", help="Date of the image set, YYYYMMDD.  [default: today in UTC]")
 @click.option(
@@ -54,7 +55,7 @@ def command(
     sources: SourceWords,
     as_json: bool,
 ) -> None:
-    """Make ROOTFS, PLATFORMFS, disk images and live ISOs.
+    """Make ROOTFS, PLATFORMFS, disk images, live ISOs, netboot tarballs and files for WSL.
 
     Without root: an ordinary user needs a line in /etc/subuid and /etc/subgid. The date fixes
     every time stamp and identifier: the same packages and date give the same bytes. What was
@@ -69,6 +70,7 @@ def command(
       voidimg build rpi-aarch64 rpi-aarch64-musl --date 20240314
       voidimg build rpi-aarch64 --artifact image --compression zstd:3
       voidimg build x86_64 --profile xfce --artifact iso
+      voidimg build x86_64 x86_64-musl --artifact netboot --artifact wsl
       voidimg build rpi-aarch64 -r ./repo --repo-key ./repo.plist
       voidimg build rpi-aarch64 --lock kept/lock.json --offline
     """  # noqa: D301

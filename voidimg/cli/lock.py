@@ -38,6 +38,13 @@ from voidimg.cli.sources import SourceWords, source_options
     metavar="FILE",
     help="The lock.",
 )
+@click.option(
+    "--artifact",
+    "artifacts",
+    multiple=True,
+    type=click.Choice(["rootfs", "platformfs", "image", "wsl", "iso", "netboot"]),
+    help="What it is for; may be given several times.  [default: what a build makes unasked]",
+)
 @click.option("--update", is_flag=True, help="Bring FILE up to date and say what changes.")
 @click.option(
     "--bundle",
@@ -56,6 +63,7 @@ def command(
     *,
     profile: str | None,
     output: Path,
+    artifacts: tuple[str, ...],
     update: bool,
     bundle: Path | None,
     sources: SourceWords,
@@ -70,6 +78,7 @@ def command(
     \b
     Examples:
       voidimg lock rpi-aarch64 rpi-aarch64-musl -o set.lock.json
+      voidimg lock x86_64 --artifact wsl --artifact iso
       voidimg lock --update -o set.lock.json
       voidimg lock rpi-aarch64 --bundle kept
       voidimg build rpi-aarch64 --lock kept --offline
@@ -83,7 +92,9 @@ def command(
     if old is not None and not sources["repositories"]:
         sources["repositories"] = repositories_to_update(old, recipes)
     places = Sources.parse(cache=session.cache, jobs=session.jobs, **sources)
-    lock = lock_platforms(recipes, places, bundle=bundle, listener=session.listener)
+    lock = lock_platforms(
+        recipes, places, artifacts=artifacts, bundle=bundle, listener=session.listener
+    )
     write_lock(output, lock)
     change = None if old is None else lock_difference(old, lock)
     if as_json:

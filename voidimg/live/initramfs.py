@@ -22,8 +22,12 @@ MODULES = "/usr/lib/dracut/modules.d"
 KERNELS = "/usr/lib/modules"
 _DRACUT = ("/usr/bin/dracut", "/usr/sbin/dracut")
 _NEEDED = "dmsquash-live"
+_LIVENET = "livenet"
 _WISHED = ("overlayfs",)
 """A module of its own only in some versions of dracut."""
+
+_NETWORK = ("network-legacy",)
+"""dracut's own network, of shell scripts and dhclient; newer versions have only others."""
 
 _OMITTED = ("systemd", "plymouth")
 _OUTPUT = "/boot/initrd"
@@ -84,6 +88,7 @@ def make_initramfs(
     module: Mapping[str, bytes],
     compression: str,
     epoch: int,
+    network: bool = False,
 ) -> None:
     """Write the initramfs of `kernel` as the file `out`.
 
@@ -97,27 +102,24 @@ def make_initramfs(
         module: file name -> content of our dracut module.
         compression: a program of the tree, and the option of dracut that takes it.
         epoch: the build's time, in seconds since 1970.
+        network: whether it can fetch the root over the network (``root=live:http://...``).
 
     Raises:
-        LayoutError: the tree has no dracut, or none that can start live media.
+        LayoutError: the tree has no dracut, or none that can start live media, or from a network.
         ScriptError: dracut failed, or left something out.
         SandboxError: it cannot be started.
     """
     with Tree(root) as tree:
         before = set(_listed(tree, "/boot"))
         known = {re.sub(r"^\d+", "", name) for name in _listed(tree, MODULES)}
-        if _NEEDED not in known:
-            raise LayoutError(
-                f"the tree has no dracut with the module {_NEEDED}",
-                code="NO-DRACUT",
-                where=MODULES,
-                hint="add the package dracut to build_packages of [live]",
-            )
+        _require_modules(known, network=network)
         for name, content in sorted(module.items()):
             mode = 0o755 if name.endswith(".sh") else 0o644
             path = f"{_MODULE_DIRECTORY}/{name}"
             tree.write(path, content, mode, mtime=epoch, parents=True)
     modules = [_NEEDED, *(name for name in _WISHED if name in known), MODULE]
+    if network:
+        modules += [_LIVENET, *(name for name in _NETWORK if name in known)]
     _run_dracut(root, kernel, modules, arch=arch, compression=compression, epoch=epoch)
     with Tree(root) as tree:
         content = tree.read(_OUTPUT)
@@ -129,6 +131,21 @@ def make_initramfs(
     with storing(out, "write the initramfs"):
         out.write_bytes(content)
         out.chmod(0o644)
+
+
+def _require_modules(known: set[str], *, network: bool) -> None:
+    """Ensure that dracut has the modules that live media, or the network, need."""
+    needed = [(_NEEDED, "dracut", "[live]")]
+    if network:
+        needed.append((_LIVENET, "dracut-network", "[live.netboot]"))
+    for module, package, table in needed:
+        if module not in known:
+            raise LayoutError(
+                f"the tree has no dracut with the module {module}",
+                code="NO-DRACUT",
+                where=MODULES,
+                hint=f"add the package {package} to build_packages of {table}",
+            )
 
 
 def _run_dracut(

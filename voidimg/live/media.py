@@ -75,21 +75,26 @@ def plan_media(
 
 
 def _isolinux(menu: Menu, tools: Path) -> Iterator[IsoFile]:
-    yield IsoFile(f"{menu.modules}/{_LOADER}", _syslinux(tools, _LOADER))
+    yield IsoFile(f"{menu.modules}/{_LOADER}", syslinux_file(tools, _LOADER))
     for path in sorted(files_of(menu, "bios")):
         directory, _, name = path.rpartition("/")
         if directory == menu.modules and name.endswith(".c32"):
-            yield IsoFile(path, _syslinux(tools, name))
+            yield IsoFile(path, syslinux_file(tools, name))
 
 
 def _bios(menu: Menu, tools: Path) -> BiosBoot:
-    code = _syslinux(tools, _MBR_CODE)
+    code = syslinux_file(tools, _MBR_CODE)
     with storing(code, "read"):
         content = code.read_bytes()
     return BiosBoot(f"{menu.modules}/{_LOADER}", content, f"{menu.modules}/{_CATALOG}")
 
 
-def _syslinux(tools: Path, name: str) -> Path:
+def syslinux_file(tools: Path, name: str) -> Path:
+    """The file `name` of the package syslinux in the tree `tools`.
+
+    Raises:
+        LayoutError: it is not there.
+    """
     path = host_path(tools, f"{SYSLINUX}/{name}")
     if path.is_symlink() or not path.is_file():
         raise LayoutError(

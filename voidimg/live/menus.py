@@ -1,4 +1,4 @@
-"""The boot menus of a live ISO: one table of entries, rendered for isolinux and for GRUB. Pure.
+"""The boot menus of a live system: one table of entries, for isolinux, PXELINUX and GRUB. Pure.
 
 Whatever firmware a machine has, it offers the same entries with the same command lines.
 """
@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from voidimg.errors import CollectedError, LayoutError
+from voidimg.spec.live_checks import title_fits
 from voidimg.spec.templates import render_template
 
 Kind = Literal["linux", "memtest", "disk", "firmware", "restart", "poweroff"]
@@ -25,9 +26,10 @@ _SPEECH = ("live.accessibility", "live.autologin")
 _RAM, _NO_GRAPHICS = ("rd.live.ram",), ("nomodeset",)
 _FORBIDDEN_IN_WORDS = frozenset("\"'\\$;&|<>{}#`")
 """What GRUB's shell or isolinux would take for its own; a word that needs it cannot be written."""
-_FORBIDDEN_IN_TITLES = frozenset("\"'\\$^`")
 _SERIAL = re.compile(r"(tty[A-Z]+)(\d+)(?:,(\d+))?[a-z0-9]*")
 _DEFAULT_SPEED = 115200
+_NETBOOT_SECONDS = 10
+"""Void's: machines that try the network first go on with their disk soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,19 @@ class Menu:
     font: str | None = None
     modules: str = "/boot/isolinux"
     """The directory of isolinux with its modules (``*.c32``)."""
+    netboot: str | None = None
+    """The URL of the root for machines that start over the network by PXELINUX; all paths are
+    relative to its directory then, and the first hard disk is what starts by itself."""
     machines: tuple[MachineMenu, ...] = ()
+
+    @property
+    def default(self) -> str:
+        """The id of the entry that starts when nobody chooses."""
+        return "linux" if self.netboot is None else "disk"
+
+    def module(self, name: str) -> str:
+        """The path of a module of isolinux or PXELINUX."""
+        return f"{self.modules}/{name}.c32" if self.netboot is None else f"{name}.c32"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +131,26 @@ class Submenu:
     entries: tuple[Entry, ...]
 
 
+def netboot_menu(menu: Menu, url: str) -> Menu:
+    """`menu` for machines that start over the network by PXELINUX, and fetch their root from `url`.
+
+    Files are relative to the directory that PXELINUX was loaded from, as servers put it anywhere.
+    """
+    splash, memtest = (
+        path and path.rpartition("/")[2] for path in (menu.splash, menu.memtest_bios)
+    )
+    return replace(
+        menu, netboot=url, kernel=menu.kernel.rpartition("/")[2], initrd="initrd",
+        timeout_seconds=_NETBOOT_SECONDS, memtest_bios=memtest, memtest_efi=None, splash=splash,
+        font=None, machines=(),
+    )  # fmt: skip
+
+
+def check_menu_words(menu: Menu) -> None:
+    """Raise for a title or command line that cannot be written into a menu, as `entries_of`."""
+    _check(menu)
+
+
 def kernel_words(menu: Menu) -> tuple[str, ...]:
     """The command line of the first entry.
 
@@ -124,8 +158,9 @@ def kernel_words(menu: Menu) -> tuple[str, ...]:
     is a squashfs without an image in it, which only overlayfs can make writable.
     """
     consoles = () if menu.serial is None else ("console=tty0", f"console={menu.serial}")
+    root = menu.netboot or f"CDLABEL={menu.volume_id}"
     return (
-        f"root=live:CDLABEL={menu.volume_id}", "ro", "init=/sbin/init", "rd.luks=0", "rd.md=0",
+        f"root=live:{root}", "ro", "init=/sbin/init", "rd.luks=0", "rd.md=0",
         "rd.dm=0", "loglevel=4", "vconsole.unicode=1", f"vconsole.keymap={menu.keymap}",
         f"locale.LANG={menu.locale}", *menu.cmdline.split(), *consoles,
         "rd.live.overlay.overlayfs=1", "rd.overlay=1",
@@ -164,7 +199,7 @@ def files_of(menu: Menu, firmware: Firmware) -> frozenset[str]:
             "vesamenu",
             *(_MODULES[entry.kind] for entry in entries if entry.kind in _MODULES),
         ]
-        named |= {f"{menu.modules}/{name}.c32" for name in (*modules, *_LIBRARIES)}
+        named |= {menu.module(name) for name in (*modules, *_LIBRARIES)}
     return frozenset(path for path in named if path is not None)
 
 
@@ -178,6 +213,11 @@ def render_isolinux(menu: Menu, templates: Sequence[Path]) -> str:
     entries = [entry for entry in entries_of(menu) if "bios" in entry.firmware]
     context = {"menu": menu, "entries": entries, "serial": _serial(menu), "modules": _MODULES}
     return render_template(templates, "live/isolinux.cfg.j2", context)
+
+
+def render_pxelinux(menu: Menu, templates: Sequence[Path]) -> str:
+    """``pxelinux.cfg/default``, for machines that start over the network; see `render_isolinux`."""
+    return render_isolinux(menu, templates)
 
 
 def render_grub(menu: Menu, templates: Sequence[Path]) -> str:
@@ -215,6 +255,8 @@ def _linux(menu: Menu, machine: MachineMenu | None) -> Iterator[Entry]:
             ("linuxa11yram", " with speech (RAM)", "r", (*_SPEECH, *_RAM)),
             ("linuxa11ynogfx", " with speech (graphics disabled)", "g", (*_SPEECH, *_NO_GRAPHICS)),
         ]
+    if menu.netboot is not None:  # what comes over the network is in memory always
+        variants = [variant for variant in variants if "rd.live.ram" not in variant[3]]
     base = kernel_words(menu)
     if machine is None:
         for identifier, suffix, key, words in variants:
@@ -274,7 +316,7 @@ def _check(menu: Menu) -> None:
 def _check_titles(menu: Menu) -> Iterator[LayoutError]:
     texts = [menu.title, menu.kernel_version, menu.arch]
     for text in (*texts, *(machine.title for machine in menu.machines)):
-        if not text.strip() or not text.isprintable() or set(text) & _FORBIDDEN_IN_TITLES:
+        if not title_fits(text):
             yield _bad(
                 f"{text!r} cannot stand in a boot menu: it is empty, or has quotes, $, ^ or \\"
             )

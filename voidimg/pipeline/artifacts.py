@@ -11,15 +11,23 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from voidimg.disk.compress import Compression
 from voidimg.errors import UsageError, storing
 from voidimg.fetch import Cache
 from voidimg.identity import ReleaseDate
 from voidimg.pipeline.outputs import replace_by_bytes, replace_by_file
 from voidimg.spec.model import Recipe
 
-Kind = Literal["rootfs", "platformfs", "image", "iso"]
+Kind = Literal["rootfs", "platformfs", "image", "wsl", "iso", "netboot"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 """What `build` can make, in the order in which it is made."""
+
+_ASKED_FOR = frozenset({"wsl", "netboot"})
+"""Made only when asked for: they are not part of Void's image sets by default."""
+
+LIVE_KINDS: frozenset[Kind] = frozenset({"iso", "netboot"})
+"""What is made of the tree of a live system."""
+_WSL_ARCHES = ("x86_64", "aarch64")
 
 _TREE_STAGE = {"rootfs": "ROOTFS", "platformfs": "PLATFORMFS"}
 
@@ -27,8 +35,13 @@ _TREE_STAGE = {"rootfs": "ROOTFS", "platformfs": "PLATFORMFS"}
 def artifact_name(kind: Kind, recipe: Recipe, date: ReleaseDate, suffix: str) -> str:
     """Void's file name of an artifact; `suffix` is that of the compression (``.xz``, ``""``).
 
-    An ISO has its compression inside, so no suffix.
+    An ISO and a netboot tarball have their compression inside, so theirs is always the same; WSL
+    looks into its file, so that its suffix never changes.
     """
+    if kind == "netboot":
+        return f"void-{recipe.arch}-NETBOOT-{date}.tar.gz"
+    if kind == "wsl":
+        return f"void-{recipe.arch}-{date}.wsl"
     if kind == "iso":
         return f"void-live-{recipe.arch}-{date}-{recipe.profile}.iso"
     if kind == "image":
@@ -39,9 +52,30 @@ def artifact_name(kind: Kind, recipe: Recipe, date: ReleaseDate, suffix: str) ->
 
 def lock_name(recipe: Recipe, date: ReleaseDate, kinds: Collection[Kind] = ()) -> str:
     """The file name of the lock that is written beside the artifacts `kinds` of a platform."""
-    if set(kinds) == {"iso"}:
+    if set(kinds) == {"wsl"}:
+        return f"void-{recipe.arch}-{date}.wsl.lock.json"
+    if set(kinds) == {"netboot"}:
+        return f"void-{recipe.arch}-NETBOOT-{date}.lock.json"
+    if kinds and LIVE_KINDS.issuperset(kinds):
         return f"void-live-{recipe.arch}-{date}-{recipe.profile}.lock.json"
     return f"void-{recipe.platform}-{date}.lock.json"
+
+
+def parse_kinds(words: Collection[str]) -> tuple[Kind, ...]:
+    """The artifacts that `words` name, in the order in which they are made.
+
+    Raises:
+        UsageError: there is no such artifact.
+    """
+    unknown = sorted(set(words) - set(KINDS))
+    if unknown:
+        raise UsageError(
+            f"there is no artifact {unknown[0]!r}",
+            code="ARTIFACT",
+            where="--artifact",
+            hint=f"choose from {', '.join(KINDS)}",
+        )
+    return tuple(kind for kind in KINDS if kind in words)
 
 
 def kinds_of(recipe: Recipe, asked: Sequence[Kind] = ()) -> tuple[Kind, ...]:
@@ -65,16 +99,42 @@ def kinds_of(recipe: Recipe, asked: Sequence[Kind] = ()) -> tuple[Kind, ...]:
     return tuple(
         kind
         for kind in KINDS
-        if _why_not(kind, recipe) is None and not (live_only and kind == "platformfs")
+        if _why_not(kind, recipe) is None
+        and kind not in _ASKED_FOR
+        and not (live_only and kind == "platformfs")
     )
 
 
 def _why_not(kind: Kind, recipe: Recipe) -> str | None:
     if kind == "image" and recipe.disk is None:
         return "the platform file has no [disk]"
-    if kind == "iso" and recipe.live is None:
+    if kind in LIVE_KINDS and recipe.live is None:
         return "its platform or profile file has no [live]"
+    if kind == "netboot" and recipe.live is not None and recipe.live.netboot is None:
+        return "the platform file has no [live.netboot]"
+    if kind == "wsl" and recipe.wsl is None:
+        return "the profile file has no [wsl]"
+    if kind == "wsl" and recipe.arch.removesuffix("-musl") not in _WSL_ARCHES:
+        return f"WSL is for {' and '.join(_WSL_ARCHES)}"
     return None
+
+
+def require_compression(kinds: Collection[Kind], compression: Compression) -> None:
+    """Raise for a compression that an artifact of `kinds` cannot have.
+
+    WSL 2 happens to read Zstandard, WSL 1 does not; its makers support gzip and xz (microsoft/WSL,
+    pull request 12818).
+
+    Raises:
+        UsageError: WSL does not read it.
+    """
+    if "wsl" in kinds and compression.kind == "zstd":
+        raise UsageError(
+            "WSL does not read every file that is compressed with zstd",
+            code="COMPRESSION",
+            where="--compression",
+            hint="build it with xz or none",
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,14 @@ from voidimg.events import Listener, StepFinished, ignore, step
 from voidimg.fetch import Cache, require_room
 from voidimg.identity import ReleaseDate
 from voidimg.pipeline.artifacts import (
+    LIVE_KINDS,
     Artifact,
     ArtifactStore,
     Kind,
     artifact_name,
     kinds_of,
     lock_name,
+    require_compression,
     write_atomically,
 )
 from voidimg.pipeline.consistency import (
@@ -132,7 +134,8 @@ class _Build:
 
     def prepare(self) -> None:
         """Find out which packages there will be."""
-        if "iso" in self._kinds:
+        require_compression(self._kinds, self._options.compression)
+        if not LIVE_KINDS.isdisjoint(self._kinds):
             probe_live(self._recipe)
         if self._options.lock is not None:
             lock, file = read_lock(self._options.lock)
@@ -236,7 +239,7 @@ class _Build:
 
 def _share(kind: Kind, compression: Compression) -> float:
     """Room for an artifact, as a share of the tree; an image is there raw and compressed."""
-    if kind == "iso":
-        return 1.0  # the squashfs, and the ISO that holds it
+    if kind in LIVE_KINDS:
+        return 1.0  # the squashfs, and the ISO or tarball that holds it
     packed = 1.0 if compression.kind == "none" else 0.4
     return packed + 1.0 if kind == "image" else packed

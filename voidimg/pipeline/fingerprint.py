@@ -31,6 +31,7 @@ _TOOLS = (
 
 _OF_ROOTFS = {"arch", "libc", "locale", "timezone", "hostname", "users", "rootfs"}
 _OF_TREES = _OF_ROOTFS | {"platform", "platformfs"}
+_OF_WSL = _OF_ROOTFS - {"rootfs"} | {"wsl"}
 
 
 def digest(value: object) -> str:
@@ -60,7 +61,7 @@ def artifact_key(
         packages: stage -> (pkgver, SHA-256) in the order of installation.
         keys: fingerprints put into the tree.
     """
-    included = {"rootfs": _OF_ROOTFS, "platformfs": _OF_TREES}.get(kind)
+    included = {"rootfs": _OF_ROOTFS, "platformfs": _OF_TREES, "wsl": _OF_WSL}.get(kind)
     stages = ("rootfs",) if kind == "rootfs" else stages_of((kind,))
     return digest(
         {

@@ -1,4 +1,6 @@
-"""Makes the live ISO from verified packages: a tree of its own, its initramfs, loaders, squashfs.
+"""Makes live systems from verified packages: a tree of its own, its initramfs, loaders, squashfs.
+
+The parts become an ISO, or the tarball from which machines start over the network.
 
 Runs inside the namespace, as `voidimg.pipeline.work`.
 """
@@ -17,37 +19,45 @@ from voidimg.live.efi import make_esp, probe_grub
 from voidimg.live.initramfs import Kernel, find_kernel, make_initramfs
 from voidimg.live.iso import write_iso
 from voidimg.live.media import SYSLINUX, MediaParts, plan_media
-from voidimg.live.menus import MachineMenu, Menu
+from voidimg.live.menus import check_menu_words, netboot_menu
+from voidimg.live.netboot import NetbootParts, plan_netboot, write_netboot
 from voidimg.live.squashfs import SquashfsOptions, probe_squashfs, write_squashfs
+from voidimg.pipeline.live_menu import FONT, MEMTEST, SPLASH, live_menu
 from voidimg.pipeline.order import WorkOrder
 from voidimg.rootfs import steps
 from voidimg.rootfs.accounts import crypt_password
+from voidimg.rootfs.locale import check_keymap
 from voidimg.rootfs.script_runner import TreeScripts
 from voidimg.spec.live_checks import volume_id
 from voidimg.spec.model import Live, Recipe
 from voidimg.spec.templates import template_files
 from voidimg.xbps.installer import remove
+from voidimg.xbps.lock_file import Stage
+from voidimg.xbps.tree import Tree
 
 _MODULE = "live/dracut/"
 """Where the templates have our dracut module; ``*.j2`` are rendered, the rest is copied."""
 
-_MEMTEST = {"/boot/memtest.bin": "/boot/memtest86+/memtest.bin",
-            "/boot/memtest.efi": "/boot/memtest86+/memtest.efi"}  # fmt: skip
-"""Path on the ISO -> path in the target's package of memtest86+."""
-
-_SPLASH = "/boot/isolinux/splash.png", "/usr/share/void-artwork/splash.png"
-_FONT = "/boot/grub/fonts/unicode.pf2", "/usr/share/grub/unicode.pf2"
+_ANY_KERNEL = Kernel("0.0.0_0", "/boot/vmlinuz-0.0.0_0")
+"""What is checked of a menu before there is a kernel does not depend on it."""
 
 
 def probe_live(recipe: Recipe) -> None:
     """Raise for what this host lacks to make the ISO of `recipe`, before work starts.
 
     Raises:
-        LayoutError: squashfs knows no such options.
+        LayoutError: squashfs knows no such options, or a loader would change what the menu says.
         ToolError: mksquashfs, its compressor, or grub-mkimage is missing.
     """
-    probe_squashfs(_squashfs_options(_live_of(recipe)))
+    live = _live_of(recipe)
+    check_menu_words(live_menu(recipe, volume_id(live.volume_id, ""), _ANY_KERNEL, {}))
+    probe_squashfs(_squashfs_options(live))
     probe_grub()
+
+
+def make_netboot(order: WorkOrder, out: Path, listener: Listener) -> None:
+    """Write the netboot tarball of `order` as the file `out`; see `make_live_iso`."""
+    _Studio(order, listener).make_netboot(out)
 
 
 def make_live_iso(order: WorkOrder, out: Path, listener: Listener) -> None:
@@ -56,7 +66,7 @@ def make_live_iso(order: WorkOrder, out: Path, listener: Listener) -> None:
     Raises:
         VoidimgError: what went wrong, by its class; `out` is not there then.
     """
-    _Studio(order, listener).make(out)
+    _Studio(order, listener).make_iso(out)
 
 
 class _Studio:
@@ -70,33 +80,18 @@ class _Studio:
         self._epoch = order.date.epoch
         self._tree = order.work / "live"
         self._parts = order.work / "parts"
+        self._build_stages: tuple[Stage, ...] = ()
         self._identity = Identity(
             f"iso {self._recipe.platform} {self._recipe.profile} {order.date}"
         )
         self._volume_id = volume_id(self._live.volume_id, str(order.date))
 
-    def make(self, out: Path) -> None:
-        with storing(self._parts, "make"):
-            self._parts.mkdir()
-        self._install_system()
-        self._install("live-build")
-        kernel = find_kernel(self._tree)
-        with step(self._listener, "live: initramfs"):
-            self._make_initramfs(kernel)
+    def make_iso(self, out: Path) -> None:
+        kernel = self._make_system("live-build")
         with step(self._listener, "live: boot loaders"):
             others = self._take_boot_files(kernel)
             self._make_esp()
-        with step(self._listener, "live: clean"):
-            self._remove_build_packages()
-            steps.finish(self._tree, epoch=self._epoch, listener=self._listener)
-        with step(self._listener, "iso: squashfs"):
-            write_squashfs(
-                self._tree,
-                self._parts / "squashfs.img",
-                _squashfs_options(self._live),
-                epoch=self._epoch,
-                jobs=self._order.jobs,
-            )
+        self._pack_system()
         with step(self._listener, "iso: write"):
             parts = MediaParts(
                 squashfs=self._parts / "squashfs.img",
@@ -106,14 +101,65 @@ class _Studio:
                 esp=self._parts / "esp.img" if self._efi_platforms() else None,
                 others=others,
             )
-            menu = self._menu(kernel, others)
+            menu = live_menu(self._recipe, self._volume_id, kernel, others)
             plan = plan_media(menu, parts, self._identity, self._order.templates)
             write_iso(plan, out, self._epoch)
+
+    def make_netboot(self, out: Path) -> None:
+        kernel = self._make_system("live-build", "netboot-build", network=True)
+        with step(self._listener, "live: boot loaders"):
+            others = self._take_boot_files(kernel)
+        self._pack_system()
+        with step(self._listener, "netboot: write"):
+            parts = NetbootParts(
+                squashfs=self._parts / "squashfs.img",
+                kernel=self._parts / kernel.name,
+                initrd=self._parts / "initrd",
+                tools=self._parts,
+                others={path.rpartition("/")[2]: source for path, source in others.items()},
+            )
+            menu = netboot_menu(live_menu(self._recipe, self._volume_id, kernel, others), self._url)
+            write_netboot(plan_netboot(menu, parts, self._order.templates), out, self._epoch)
+
+    @property
+    def _url(self) -> str:
+        if self._live.netboot is None:  # checked with the artifacts that are asked for
+            raise AssertionError(f"{self._recipe.platform} does not start over the network")
+        return self._live.netboot.url
+
+    def _make_system(self, *build_stages: Stage, network: bool = False) -> Kernel:
+        """Make the tree with what builds it, and its initramfs; the kernel is in the tree."""
+        with storing(self._parts, "make"):
+            self._parts.mkdir()
+        self._install_system()
+        for stage in build_stages:
+            self._install(stage)
+        self._build_stages = build_stages
+        kernel = find_kernel(self._tree)
+        with step(self._listener, "live: initramfs"):
+            self._make_initramfs(kernel, network=network)
+        return kernel
+
+    def _pack_system(self) -> None:
+        """Take out what only built the tree, and pack the rest as a squashfs."""
+        with step(self._listener, "live: clean"):
+            self._remove_build_packages()
+            steps.finish(self._tree, epoch=self._epoch, listener=self._listener)
+        with step(self._listener, "live: squashfs"):
+            write_squashfs(
+                self._tree,
+                self._parts / "squashfs.img",
+                _squashfs_options(self._live),
+                epoch=self._epoch,
+                jobs=self._order.jobs,
+            )
 
     def _install_system(self) -> None:
         recipe = self._recipe
         steps.install_keys(self._tree, self._order.keys, epoch=self._epoch)
         self._install("live", locale=recipe.locale)
+        with Tree(self._tree) as tree:  # before the minutes that the rest takes
+            check_keymap(tree, self._live.keymap)
         with step(self._listener, "live: set up"):
             steps.set_up_system(
                 self._tree,
@@ -133,7 +179,7 @@ class _Studio:
                 listener=self._listener,
             )
 
-    def _install(self, stage: str, locale: str | None = None) -> None:
+    def _install(self, stage: Stage, locale: str | None = None) -> None:
         with step(self._listener, f"{stage}: install"):
             steps.install_stage(
                 self._tree,
@@ -146,7 +192,7 @@ class _Studio:
                 listener=self._listener,
             )
 
-    def _make_initramfs(self, kernel: Kernel) -> None:
+    def _make_initramfs(self, kernel: Kernel, *, network: bool) -> None:
         make_initramfs(
             self._tree,
             self._parts / "initrd",
@@ -155,6 +201,7 @@ class _Studio:
             module=self._dracut_module(),
             compression=self._live.initramfs,
             epoch=self._epoch,
+            network=network,
         )
 
     def _dracut_module(self) -> dict[str, bytes]:
@@ -187,9 +234,9 @@ class _Studio:
             self._copy_directory(SYSLINUX)
         others = {}
         if self._live.memtest:
-            for place, source in _MEMTEST.items():
+            for place, source in MEMTEST.items():
                 others[place] = self._copy(source, place.rpartition("/")[2])
-        for place, source in (_SPLASH, _FONT):
+        for place, source in (SPLASH, FONT):
             if host_path(self._tree, source).is_file():
                 others[place] = self._copy(source, place.rpartition("/")[2])
         for machine in self._live.machines:
@@ -239,47 +286,16 @@ class _Studio:
             )
 
     def _remove_build_packages(self) -> None:
-        names = [package.step.pkgname for package in self._order.packages["live-build"]]
+        names = [
+            package.step.pkgname
+            for stage in self._build_stages
+            for package in self._order.packages[stage]
+        ]
         if not names:
             return
         arch = self._recipe.arch
         with TreeScripts(self._tree, arch, epoch=self._epoch) as scripts:
             remove(self._tree, names[::-1], arch=arch, runner=scripts, listener=self._listener)
-
-    def _menu(self, kernel: Kernel, others: dict[str, Path]) -> Menu:
-        recipe, live = self._recipe, self._live
-        bios, efi = (path if path in others else None for path in _MEMTEST)
-        splash, font = (place if place in others else None for place, _ in (_SPLASH, _FONT))
-        return Menu(
-            title=live.title,
-            kernel_version=kernel.release,
-            arch=recipe.arch,
-            volume_id=self._volume_id,
-            keymap=live.keymap,
-            locale=recipe.locale or "C.UTF-8",
-            cmdline=live.cmdline,
-            kernel=f"/boot/{kernel.name}",
-            timeout_seconds=live.timeout_seconds,
-            serial=live.serial_port if live.serial else None,
-            memtest_bios=bios,
-            memtest_efi=efi,
-            splash=splash,
-            font=font,
-            machines=machine_menus(live),
-        )
-
-
-def machine_menus(live: Live) -> tuple[MachineMenu, ...]:
-    """The entries of their own for machines that need them; device trees lie in /boot/dtbs."""
-    return tuple(
-        MachineMenu(
-            name=machine.name,
-            title=machine.title,
-            cmdline=machine.cmdline,
-            devicetree=f"/boot/dtbs/{machine.devicetree}",
-        )
-        for machine in live.machines
-    )
 
 
 def _squashfs_options(live: Live) -> SquashfsOptions:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from voidimg.events import Listener, StepFinished, ignore, step
 from voidimg.fetch import Cache, Location
-from voidimg.pipeline.artifacts import kinds_of
+from voidimg.pipeline.artifacts import kinds_of, parse_kinds
 from voidimg.pipeline.bundle import require_bundle_place, write_bundle
 from voidimg.pipeline.consistency import (
     lock_findings,
@@ -28,11 +28,15 @@ from voidimg.xbps.plan import Step, Suppliers, Transaction, why
 from voidimg.xbps.query import parse_query
 from voidimg.xbps.resolver_errors import Link
 
+_Wanted = tuple[ResolvedRecipe, tuple[Stage, ...]]
+"""A recipe, and the stages whose packages are to be locked."""
+
 
 def lock_platforms(
     resolved: Sequence[ResolvedRecipe],
     sources: Sources,
     *,
+    artifacts: Sequence[str] = (),
     bundle: Path | None = None,
     listener: Listener = ignore,
 ) -> Lock:
@@ -41,25 +45,28 @@ def lock_platforms(
     Args:
         resolved: the recipes; their order is that of the lock.
         sources: where packages come from.
+        artifacts: lock what these are made of; by default all that a build makes unasked.
         bundle: keep the packages themselves, with all that a build needs, in this directory.
         listener: is told of steps, and of signs of inconsistency.
 
     Raises:
         FetchError, VerifyError, PackageError: a repository or package cannot be used.
         ResolveError: no consistent set of packages exists.
-        UsageError: the bundle would replace something else.
+        UsageError: the bundle would replace something else; a recipe has no such artifact.
     """
+    kinds = parse_kinds(artifacts)
     if bundle is not None:
         require_bundle_place(bundle)
     with Cache(sources.cache).in_use():
         state = RepositoryState(sources, listener)
-        lock = None if bundle is not None else _known(resolved, state, listener)
-        supplies = [] if lock is not None else _planned(resolved, state, listener)
+        wanted = [(one, stages_of(kinds_of(one.recipe, kinds))) for one in resolved]
+        lock = None if bundle is not None else _known(wanted, state, listener)
+        supplies = [] if lock is not None else _planned(wanted, state, listener)
         lock = lock or Lock.joined(one.lock for one in supplies)
         findings = state_findings(state, now_epoch())
         report_findings([*findings, *lock_findings(lock)], sources, listener)
-        for one, supply in zip(resolved, supplies, strict=False):
-            remember_lock(one, state, _stages(one), supply.lock)
+        for (one, stages), supply in zip(wanted, supplies, strict=False):
+            remember_lock(one, state, stages, supply.lock)
         if bundle is not None:
             _keep(bundle, lock, supplies, state)
         return lock
@@ -75,14 +82,12 @@ def repositories_to_update(old: Lock, resolved: Sequence[ResolvedRecipe]) -> tup
     return () if own.issuperset(used) else used
 
 
-def _known(
-    resolved: Sequence[ResolvedRecipe], state: RepositoryState, listener: Listener
-) -> Lock | None:
+def _known(wanted: Sequence[_Wanted], state: RepositoryState, listener: Listener) -> Lock | None:
     """The lock of all, if each of them is known from an earlier run."""
     with step(listener, "repositories"):
-        for one in resolved:
+        for one, _ in wanted:
             state.files(one.recipe)
-        found = [known_lock(one, state, _stages(one)) for one in resolved]
+        found = [known_lock(one, state, stages) for one, stages in wanted]
     known = [lock for lock in found if lock is not None]
     if not known or len(known) < len(found):
         return None
@@ -90,18 +95,14 @@ def _known(
     return Lock.joined(known)
 
 
-def _stages(one: ResolvedRecipe) -> tuple[Stage, ...]:
-    return stages_of(kinds_of(one.recipe))
-
-
 def _planned(
-    resolved: Sequence[ResolvedRecipe], state: RepositoryState, listener: Listener
+    wanted: Sequence[_Wanted], state: RepositoryState, listener: Listener
 ) -> list[PlannedSupply]:
     with step(listener, "repositories"):
-        for one in resolved:
+        for one, _ in wanted:
             state.files(one.recipe)
     with step(listener, "resolve"):
-        return [plan_supply(one.recipe, state, _stages(one)) for one in resolved]
+        return [plan_supply(one.recipe, state, stages) for one, stages in wanted]
 
 
 def _keep(
@@ -147,7 +148,8 @@ def explain_package(
     """
     with Cache(sources.cache).in_use():
         state = RepositoryState(sources, listener)
-        supply = _planned([resolved], state, listener)[0]
+        wanted = (resolved, stages_of(kinds_of(resolved.recipe)))
+        supply = _planned([wanted], state, listener)[0]
     for stage in supply.stages:
         found = stage.transaction.step(pkgname)
         if found is not None:

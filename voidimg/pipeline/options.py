@@ -10,7 +10,7 @@ from typing import Self
 from voidimg.disk.compress import Compression, parse_compression
 from voidimg.errors import UsageError
 from voidimg.fetch import Location
-from voidimg.pipeline.artifacts import KINDS, Kind
+from voidimg.pipeline.artifacts import Kind, parse_kinds
 
 _UNITS = {"m": 60, "h": 3600, "d": 24 * 3600, "w": 7 * 24 * 3600}
 
@@ -122,18 +122,10 @@ class BuildOptions(Sources):
         Raises:
             UsageError: an unknown artifact or compression, what is not a repository or an age.
         """
-        unknown = sorted(set(artifacts) - set(KINDS))
-        if unknown:
-            raise UsageError(
-                f"there is no artifact {unknown[0]!r}",
-                code="ARTIFACT",
-                where="--artifact",
-                hint=f"choose from {', '.join(KINDS)}",
-            )
         return cls(
             cache=cache.absolute(),
             out=out.absolute(),
-            artifacts=tuple(kind for kind in KINDS if kind in artifacts),
+            artifacts=parse_kinds(artifacts),
             compression=parse_compression(compression),
             repositories=tuple(Location.parse(text) for text in repositories),
             repo_keys=tuple(path.absolute() for path in repo_keys),

@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from voidimg.errors import SpecError
 from voidimg.fetch import Wanted
 from voidimg.pipeline.artifacts import Kind
+from voidimg.pipeline.pinned import pinned_files
 from voidimg.pipeline.repositories import OpenRepository
 from voidimg.pipeline.trust import SignedPackage
 from voidimg.spec.model import Live, Recipe
 from voidimg.spec.problems import raise_all
 from voidimg.xbps.lock import Lock, LockedPackage, LockedPlatform, LockedStage, locked
-from voidimg.xbps.lock_file import TREES, Stage
+from voidimg.xbps.lock_file import STAGES, TREES, Stage
 from voidimg.xbps.plist import PlistDict
 from voidimg.xbps.resolver import Options, Transaction, resolve
 
 _DEFAULT_KERNEL = "linux"
+_LIVE = ("live", "live-build", "netboot-build")
 _BASE_OF_KERNELS = "linux-base"
+
+# An image is made of the whole tree of its PLATFORMFS, a ROOTFS is a part of that tree.
+_STAGES_OF: Mapping[Kind, tuple[Stage, ...]] = {
+    "rootfs": ("rootfs", "platformfs"),
+    "platformfs": ("rootfs", "platformfs"),
+    "image": ("rootfs", "platformfs"),
+    "iso": ("live", "live-build"),
+    "netboot": ("live", "live-build", "netboot-build"),
+    "wsl": ("wsl",),
+}
 
 
 def stages_of(kinds: Collection[Kind]) -> tuple[Stage, ...]:
     """The stages whose packages the artifacts `kinds` are made of."""
-    ordinary, live = TREES
-    found = ordinary if set(kinds) - {"iso"} else ()
-    return found + live if "iso" in kinds else found
+    wanted = {stage for kind in kinds for stage in _STAGES_OF[kind]}
+    return tuple(stage for stage in STAGES if stage in wanted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +84,20 @@ def stage_requests(recipe: Recipe, stage: Stage) -> tuple[str, ...]:
         return recipe.rootfs.packages
     if stage == "platformfs":
         return recipe.platformfs.packages
+    if stage == "wsl":
+        return () if recipe.wsl is None else recipe.wsl.packages
     live, kernel = _live_kernel(recipe)
     if stage == "live-build":
         return (*live.build_packages, live.initramfs)
+    if stage == "netboot-build":
+        return () if live.netboot is None else live.netboot.build_packages
     kernels = (kernel,) if kernel == _DEFAULT_KERNEL else (kernel, _BASE_OF_KERNELS)
     return (*live.packages, *kernels)
 
 
 def stage_options(recipe: Recipe, stage: Stage) -> Options:
     """How the packages of `stage` are to be resolved."""
-    if stage not in ("live", "live-build") or _live_kernel(recipe)[1] == _DEFAULT_KERNEL:
+    if stage not in _LIVE or _live_kernel(recipe)[1] == _DEFAULT_KERNEL:
         return Options(arch=recipe.arch)
     # base-system asks for the default kernel, and only one can be there.
     return Options(arch=recipe.arch, ignorepkg=frozenset({_DEFAULT_KERNEL}))
@@ -125,7 +140,10 @@ def make_lock(
         for group, stage in enumerate(stages)
         for step in stage.transaction.steps
     ]
-    platform = LockedPlatform(recipe.platform, recipe.profile, recipe.arch).with_stages(
+    files = tuple(sorted(pinned_files(recipe, [stage.stage for stage in stages]).items()))
+    platform = LockedPlatform(
+        recipe.platform, recipe.profile, recipe.arch, files=files
+    ).with_stages(
         {
             stage.stage: LockedStage(group, stage.transaction.requests)
             for group, stage in enumerate(stages)

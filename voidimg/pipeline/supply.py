@@ -25,6 +25,7 @@ from voidimg.errors import (
 from voidimg.fetch import Location, Wanted
 from voidimg.pipeline.artifacts import write_atomically
 from voidimg.pipeline.bundle import LOCK, Bundle
+from voidimg.pipeline.pinned import pinned_files
 from voidimg.pipeline.planning import (
     StagePlan,
     make_lock,
@@ -328,7 +329,25 @@ def lock_for(recipe: Recipe, lock: Lock, where: Path, stages: Collection[Stage] 
                 where=str(where),
                 hint=f"bring it up to date with: voidimg lock --update -o {where}",
             )
-    return own.of_stages(stages)
+    own = own.of_stages(stages)
+    _require_pinned(recipe, own, where)
+    return own
+
+
+def _require_pinned(recipe: Recipe, lock: Lock, where: Path) -> None:
+    """Ensure that the files that come from no package are those that `lock` was made with."""
+    platform = lock.platforms[0]
+    now = pinned_files(recipe, platform.stages)
+    then = dict(platform.files)
+    for path in sorted(now.keys() | then.keys()):
+        if now.get(path) != then.get(path):
+            raise ResolveError(
+                f"the lock of {platform.title} was made with another {path}:"
+                f" {then.get(path, 'none')}, not {now.get(path, 'none')}",
+                code="LOCK-FILES",
+                where=str(where),
+                hint=f"bring it up to date with: voidimg lock --update -o {where}",
+            )
 
 
 def read_lock(path: Path) -> tuple[Lock, Path]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from voidimg.disk.compress import compress_file, compressor
 from voidimg.disk.contents import measure_tree
@@ -23,7 +24,7 @@ from voidimg.events import Listener, ignore, step
 from voidimg.fetch import Cache
 from voidimg.identity import Identity
 from voidimg.pipeline.artifacts import ArtifactStore, Kind
-from voidimg.pipeline.live import make_live_iso
+from voidimg.pipeline.live import make_live_iso, make_netboot
 from voidimg.pipeline.order import WorkOrder
 from voidimg.rootfs import steps
 from voidimg.rootfs.ownership import package_paths
@@ -53,9 +54,10 @@ def make_artifacts(order: WorkOrder, listener: Listener = ignore) -> None:
         with storing(order.work, "build in"), _full_disk_told(order.work):
             for _, make in makers[: last + 1]:
                 make()
-            if "iso" in order.targets:
-                clear(order.work)
-                workshop.make_iso()
+            for kind, make in workshop.makers_of_other_trees:
+                if kind in order.targets:
+                    clear(order.work)
+                    make()
     finally:
         with step(listener, "clean up"):
             clear(order.work)
@@ -85,21 +87,32 @@ class _Workshop:
         self._tree = order.work / "tree"
         self._epoch = order.date.epoch
 
+    @property
+    def makers_of_other_trees(self) -> tuple[tuple[Kind, Callable[[], None]], ...]:
+        """What has a tree of its own, and how it is made."""
+        return (("wsl", self.make_wsl), ("iso", self.make_iso), ("netboot", self.make_netboot))
+
     def make_rootfs(self) -> None:
+        self._make_system("rootfs", self._recipe.rootfs)
+
+    def make_wsl(self) -> None:
+        self._make_system("wsl", self._recipe.wsl or Stage())
+
+    def _make_system(self, kind: Literal["rootfs", "wsl"], stage: Stage) -> None:
         recipe = self._recipe
         steps.install_keys(self._tree, self._order.keys, epoch=self._epoch)
-        self._install("rootfs")
-        with step(self._listener, "rootfs: set up"):
+        self._install(kind)
+        with step(self._listener, f"{kind}: set up"):
             steps.set_up_system(
                 self._tree,
                 users=recipe.users,
                 hostname=recipe.hostname,
                 timezone=recipe.timezone,
-                identity=Identity(f"rootfs {recipe.arch} {self._order.date}"),
+                identity=Identity(f"{kind} {recipe.arch} {self._order.date}"),
                 date=self._order.date,
             )
-            self._apply(recipe.rootfs, {})
-        self._pack("rootfs")
+            self._apply(stage, {})
+        self._pack(kind)
 
     def make_platformfs(self) -> None:
         self._install("platformfs")
@@ -147,6 +160,11 @@ class _Workshop:
         make_live_iso(self._order, finished, self._listener)
         self._keep("iso", finished)
 
+    def make_netboot(self) -> None:
+        finished = self._order.work / "netboot.new"
+        make_netboot(self._order, finished, self._listener)
+        self._keep("netboot", finished)
+
     def _install(self, stage: str) -> None:
         with step(self._listener, f"{stage}: install"):
             steps.install_stage(
@@ -155,7 +173,7 @@ class _Workshop:
                 arch=self._recipe.arch,
                 epoch=self._epoch,
                 scratch=self._order.work / "bootstrap",
-                locale=self._recipe.locale if stage == "rootfs" else None,
+                locale=None if stage == "platformfs" else self._recipe.locale,
                 jobs=self._order.jobs,
                 listener=self._listener,
             )
@@ -187,7 +205,7 @@ class _Workshop:
             with stream, Tree(self._tree) as tree:
                 names = [
                     package.step.pkgname
-                    for stage in ("rootfs", "platformfs")
+                    for stage in (("wsl",) if kind == "wsl" else ("rootfs", "platformfs"))
                     for package in self._order.packages[stage]
                 ]
                 write_tar(

@@ -14,6 +14,8 @@ LIBC_LOCALES = "/etc/default/libc-locales"
 """The locales that glibc-locales' INSTALL script generates, one a line, ``#`` before the others."""
 
 LOCALE_PACKAGE = "glibc-locales"
+_KEYMAPS = "/usr/share/kbd/keymaps"
+"""Where Void's package kbd has them, by kind of keyboard."""
 _ZONES = "/usr/share/zoneinfo"
 
 
@@ -46,6 +48,28 @@ def set_locale(tree: Tree, locale: str, *, epoch: int) -> None:
         apply_edits(tree, (edit,), epoch=epoch)
     language = Edit(path="/etc/locale.conf", match=r"^LANG=", line=f"LANG={locale}")
     apply_edits(tree, (language,), epoch=epoch)
+
+
+def check_keymap(tree: Tree, keymap: str) -> None:
+    """Raise when `tree` has keymaps of the console, but none is called `keymap`.
+
+    A tree without any (kbd is not there) has no console that could use one.
+
+    Raises:
+        SpecError: there is no such keymap; the hint names similar ones.
+    """
+    if not tree.exists(_KEYMAPS):
+        return
+    names = (entry.path.rpartition("/")[2] for entry in tree.walk(_KEYMAPS))
+    known = {name.partition(".map")[0] for name in names if ".map" in name}
+    if known and keymap not in known:
+        near = get_close_matches(keymap, known, n=3)
+        raise SpecError(
+            f"the console has no keymap {keymap}",
+            code="KEYMAP-UNKNOWN",
+            where=keymap,
+            hint=f"did you mean {', '.join(near)}?" if near else f"see {_KEYMAPS} of the tree",
+        )
 
 
 def set_timezone(tree: Tree, timezone: str, *, epoch: int) -> None:

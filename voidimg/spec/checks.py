@@ -77,7 +77,7 @@ def _check_locale(content: Content, node: Node, libc: Libc) -> Iterator[SpecErro
 
 
 def _check_files(node: Node) -> Iterator[SpecError]:
-    for stage in ("rootfs", "platformfs", "image", "live"):
+    for stage in ("rootfs", "platformfs", "image", "live", "wsl"):
         files = node.table[stage].table.get("files") if stage in node.table else None
         seen: dict[str, Node] = {}
         for element in files.items if files is not None else ():

@@ -96,7 +96,7 @@ def _recipe_node(platform: Part, profile: Part, libc: Libc) -> Node:
     }
     for name in ("summary", "boards", "keys", "disk", "boot"):
         table[name] = _entry(Platform, hardware, name)
-    for name in ("locale", "timezone", "hostname", "users"):
+    for name in ("locale", "timezone", "hostname", "users", "wsl"):
         table[name] = _entry(Profile, content, name)
     for name in ("platformfs", "image"):
         joined = join_stages(content.table.get(name), hardware.table.get(name))

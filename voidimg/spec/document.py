@@ -99,6 +99,8 @@ class Profile(Model):
     """What every image with it has."""
     live: LiveContent | None = None
     """Absent: there is no live ISO with it."""
+    wsl: Stage | None = None
+    """A tree of its own for WSL, instead of the ROOTFS. Absent: there is none."""
     smoke: ProfileSmoke = ProfileSmoke()
 
 

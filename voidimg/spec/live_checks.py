@@ -25,6 +25,8 @@ _LOADERS = {
 }
 """Architecture -> the loaders that can start its kernel, from any firmware that it may meet."""
 
+_FORBIDDEN_IN_TITLES = frozenset("\"'\\$^`")
+
 _MOST_LEVEL = {"zstd": 22, "gzip": 9, "xz": 0, "lz4": 0}
 """Compressor of mksquashfs -> its highest level; 0: it has none to choose."""
 
@@ -61,6 +63,7 @@ def check_live(live: Live, arch: str, node: Node) -> Iterator[SpecError]:
         if name in names[:index]:
             place = node.at("machines", index, "name").origin
             yield problem(place, f"machine {name!r} is there twice", code="TWICE")
+        yield from _check_title(live.machines[index].title, node.at("machines", index, "title"))
     if live.serial and live.serial_port is None:
         yield problem(
             node.at("serial").origin,
@@ -68,6 +71,12 @@ def check_live(live: Live, arch: str, node: Node) -> Iterator[SpecError]:
             code="SERIAL",
             hint='write serial_port = "ttyS0,115200" into [live] of the platform',
         )
+
+
+def title_fits(title: str) -> bool:
+    """Whether every loader shows `title` as it is: one line, without what they take for theirs."""
+    plain = title.isprintable() and not set(title) & _FORBIDDEN_IN_TITLES
+    return plain and bool(title.strip())
 
 
 def volume_id(template: str, date: str) -> str:
@@ -118,6 +127,17 @@ def _check_volume_id(live: LiveContent, node: Node) -> Iterator[SpecError]:
         )
 
 
+def _check_menu_title(live: LiveContent, node: Node) -> Iterator[SpecError]:
+    yield from _check_title(live.title, node.at("title"))
+
+
+def _check_title(title: str, node: Node) -> Iterator[SpecError]:
+    if not title_fits(title):
+        what = f"{title!r} cannot stand in a boot menu"
+        hint = "write one line without quotes, $, ^ and \\"
+        yield problem(node.origin, what, code="MENU-TITLE", hint=hint)
+
+
 def _check_squashfs(live: LiveContent, node: Node) -> Iterator[SpecError]:
     level, compression = live.squashfs.level, live.squashfs.compression
     if level is not None and level > _MOST_LEVEL[compression]:
@@ -151,6 +171,7 @@ _CONTENT_CHECKS: tuple[Callable[[LiveContent, Node], Iterator[SpecError]], ...] 
     _check_networks,
     _check_display,
     _check_volume_id,
+    _check_menu_title,
     _check_squashfs,
     _check_access,
 )

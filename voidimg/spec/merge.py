@@ -121,7 +121,8 @@ def join_live(platform: Node | None, profile: Node | None) -> Node:
     """The live system of a platform with a profile; None as content where either has none.
 
     Its packages are those of the profile, those that the platform adds to every live system, its
-    graphics where the profile is graphical, and those of its machines.
+    graphics where the profile is graphical, and those of its machines. A file of the platform comes
+    in the place of the profile's.
     """
     if platform is None or profile is None:
         return implied(None)
@@ -136,8 +137,13 @@ def join_live(platform: Node | None, profile: Node | None) -> Node:
         packages = packages if found is None else join_lists(packages, found)
     if packages is not None:
         joined["packages"] = packages
+    own = platform.table.get("files")
+    if own is not None:
+        paths = {identity(file) for file in own.items}
+        others = [file for file in profile.at("files").items if identity(file) not in paths]
+        joined["files"] = Node((*others, *own.items), own.origin, own.key)
     return Node(joined, profile.origin, profile.key)
 
 
-_HARDWARE_ONLY = frozenset({"packages", "graphics"})
-"""What a platform says of its live systems that becomes part of their packages."""
+_HARDWARE_ONLY = frozenset({"packages", "graphics", "files"})
+"""What a platform says of its live systems that becomes part of their packages and files."""

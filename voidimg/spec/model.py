@@ -16,6 +16,7 @@ from voidimg.spec.words import (
     Bytes,
     Fingerprint,
     HostName,
+    HttpUrl,
     ImagePath,
     KeyboardLayout,
     KeymapName,
@@ -34,7 +35,7 @@ from voidimg.spec.words import (
     TimeZone,
 )
 
-StageName = Literal["rootfs", "platformfs", "image", "live"]
+StageName = Literal["rootfs", "platformfs", "image", "live", "wsl"]
 Libc = Literal["glibc", "musl"]
 Loader = Literal["isolinux", "grub-x86_64-efi", "grub-i386-efi", "grub-arm64-efi"]
 """Boot loaders of an ISO: one for BIOS, and GRUB for the kinds of UEFI."""
@@ -156,7 +157,7 @@ class Hook(Model):
 
 
 class Stage(Model):
-    """What one stage (ROOTFS, PLATFORMFS, image, live) adds to the tree, in this order.
+    """What one stage (ROOTFS, PLATFORMFS, image, live, WSL) adds to the tree, in this order.
 
     Packages are installed, edits and files applied, services linked into
     ``/etc/runit/runsvdir/default``, hooks run. The image stage has no packages: everything an image
@@ -353,6 +354,18 @@ class MenuMachine(Model):
     devicetree: str = Field(pattern=r"^[\w.+-]+(/[\w.+-]+)*\.dtb$")
 
 
+class Netboot(Model):
+    """How a live system is started over the network (PXE), from the files of its tarball.
+
+    `build_packages` make an initramfs that can fetch the root; like those of the medium they leave
+    the tree.
+    """
+
+    build_packages: tuple[PackageRequest, ...] = ()
+    url: HttpUrl = "http://SERVER/squashfs.img"
+    """Where machines fetch the root; ``SERVER`` is to be replaced by whoever serves it."""
+
+
 class LiveBoot(Model):
     """How a live system starts on an architecture.
 
@@ -371,6 +384,8 @@ class LiveBoot(Model):
     """The first serial port, with its speed: ``ttyS0,115200``."""
     machines: tuple[MenuMachine, ...] = ()
     """Machines with a submenu of their own."""
+    netboot: Netboot | None = None
+    """Absent: there is no netboot tarball."""
 
 
 class LiveHardware(LiveBoot):
@@ -378,6 +393,8 @@ class LiveHardware(LiveBoot):
 
     packages: tuple[PackageRequest, ...] = ()
     graphics: tuple[PackageRequest, ...] = ()
+    files: tuple[File, ...] = ()
+    """Files that every live system of the platform has, instead of the profile's of their path."""
 
 
 class LiveContent(Stage):
@@ -440,6 +457,7 @@ class Recipe(Model):
     platformfs: Stage
     image: Stage
     live: Live | None
+    wsl: Stage | None
     disk: Disk | None
     boot: Boot
     smoke: Smoke

@@ -20,7 +20,7 @@ from voidimg.spec.model import File, Recipe
 from voidimg.spec.problems import did_you_mean, problem
 from voidimg.spec.tree import Node
 
-_STAGES = ("rootfs", "platformfs", "image", "live")
+_STAGES = ("rootfs", "platformfs", "image", "live", "wsl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def source_digests(recipe: Recipe, directories: Sequence[Path]) -> list[list[str
         SpecError: as `source_entries`, or a pinned file is another.
         StoreError: something cannot be read.
     """
-    stages = [recipe.rootfs, recipe.platformfs, recipe.image, recipe.live]
+    stages = [recipe.rootfs, recipe.platformfs, recipe.image, recipe.live, recipe.wsl]
     files = [file for stage in stages if stage is not None for file in stage.files]
     return [
         [entry.path, entry.kind, str(entry.mode), _identity(entry, file.sha256)]

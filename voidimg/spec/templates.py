@@ -20,13 +20,14 @@ from voidimg.spec.tree import Node
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-_STAGES: tuple[StageName, ...] = ("rootfs", "platformfs", "image", "live")
+_STAGES: tuple[StageName, ...] = ("rootfs", "platformfs", "image", "live", "wsl")
 _EVERYWHERE = frozenset({"recipe", "date"})
 KNOWN_NAMES: dict[StageName, frozenset[str]] = {
     "rootfs": _EVERYWHERE,
     "platformfs": _EVERYWHERE,
     "image": _EVERYWHERE | {"partitions", "cmdline"},
     "live": _EVERYWHERE,
+    "wsl": _EVERYWHERE,
 }
 """Stage -> the names a template of it can use."""
 

@@ -166,6 +166,9 @@ RepositoryLocation = Annotated[
     str,
     *_text("repository", r"https?://[^\s/]+(?:/\S*)?|/\S*", "an http(s) URL or absolute directory"),
 ]
+HttpUrl = Annotated[
+    str, *_text("url", r"https?://[^\s/'\"]+/[^\s'\"]+", "an http(s) URL of a file")
+]
 LocaleName = Annotated[
     str,
     *_text("locale", r"(?:C|[a-z]{2,3}(?:_[A-Z]{2})?)(?:\.[A-Za-z0-9-]+)?(?:@\w+)?",

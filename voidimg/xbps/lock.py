@@ -17,10 +17,11 @@ bytes::
        "sha256": ..., "stage": ..., "automatic": ...},
      ...
 
-One lock serves all platforms of a set. A platform has the stages of what is made of it: for a live
-ISO ``live`` and ``live-build``. Packages of a group are in the order of their installation;
-platforms that install the same packages in the same order share the group, so that an upgrade is
-one changed line. Sizes are bytes of the package file.
+One lock serves all platforms of a set. A platform has the stages of what is made of it: for a
+live ISO ``live`` and ``live-build``; and ``files`` (path: SHA-256) if some come from no package.
+Packages of a group are in the order of their installation; platforms that install the same packages
+in the same order share the group, so that an upgrade is one changed line. Sizes are bytes of the
+package file.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import combinations
 
 from voidimg.errors import PackageError, ResolveError, SpecError
 from voidimg.xbps.lock_file import (
@@ -104,6 +106,10 @@ class LockedPlatform:
     platformfs: LockedStage | None = None
     live: LockedStage | None = None
     live_build: LockedStage | None = None
+    netboot_build: LockedStage | None = None
+    wsl: LockedStage | None = None
+    files: tuple[tuple[str, str], ...] = ()
+    """Path in the live system and SHA-256 of files that come from no package."""
 
     @property
     def title(self) -> str:
@@ -119,7 +125,8 @@ class LockedPlatform:
     def with_stages(self, stages: Mapping[Stage, LockedStage]) -> LockedPlatform:
         """The platform with these stages and no others."""
         values = {_attribute(name): stages.get(name) for name in STAGES}
-        return LockedPlatform(self.platform, self.profile, self.arch, **values)
+        files = self.files if "live" in stages else ()
+        return LockedPlatform(self.platform, self.profile, self.arch, **values, files=files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,12 +312,15 @@ def _platform(row: Row) -> LockedPlatform:
         for name in STAGES
         if name in row
     }
-    return LockedPlatform(row["platform"], row["profile"], row["arch"]).with_stages(stages)
+    files = tuple(sorted(row.get("files", {}).items()))
+    platform = LockedPlatform(row["platform"], row["profile"], row["arch"], files=files)
+    return platform.with_stages(stages)
 
 
 def _platform_row(one: LockedPlatform) -> dict[str, object]:
     row: dict[str, object] = {"platform": one.platform, "profile": one.profile, "arch": one.arch}
-    return row | {name: asdict(stage) for name, stage in one.stages.items()}
+    row |= {name: asdict(stage) for name, stage in one.stages.items()}
+    return {**row, "files": dict(one.files)} if one.files else row
 
 
 def _attribute(stage: Stage) -> str:
@@ -353,9 +363,11 @@ def _wrong_platforms(lock: Lock, where: str) -> Iterator[SpecError]:
             if known and known[0].arch != one.arch:
                 what = f"{package.pkgver} comes from a repository for {known[0].arch}"
                 yield wrong("LOCK-REFERENCE", what, at)
-        for first, second in TREES:
-            for name in sorted(names[first] & names[second]):
-                yield wrong("LOCK-TWICE", f"{name} is in both stages", at)
+        for tree in TREES:
+            for first, second in combinations(tree, 2):
+                for name in sorted(names[first] & names[second]):
+                    what = f"{name} is in both stages, {first} and {second}"
+                    yield wrong("LOCK-TWICE", what, at)
 
 
 def _line(row: Mapping[str, object]) -> str:

@@ -14,15 +14,23 @@ from voidimg.xbps.names import split_pkgver
 SCHEMA = 1
 """The only version of the format so far."""
 
-Stage = Literal["rootfs", "platformfs", "live", "live-build"]
+Stage = Literal["rootfs", "platformfs", "live", "live-build", "netboot-build", "wsl"]
 """Where a package comes in: with the ROOTFS, or with the PLATFORMFS on top of it; with the tree of
-a live system, or only while that is made."""
+a live system, or only while that is made, for any medium or for the network; with the tree for
+WSL."""
 
 STAGES: tuple[Stage, ...] = get_args(Stage)
 """The stages in the order in which they are made."""
 
-TREES: tuple[tuple[Stage, ...], ...] = (("rootfs", "platformfs"), ("live", "live-build"))
+TREES: tuple[tuple[Stage, ...], ...] = (
+    ("rootfs", "platformfs"),
+    ("live", "live-build", "netboot-build"),
+    ("wsl",),
+)
 """Tree -> the stages that install packages into it, in their order."""
+
+FILES = "files"
+"""The key of a platform's files that come from no package."""
 
 Row = dict[str, Any]
 """A row of a table, its keys and values checked."""
@@ -87,6 +95,13 @@ def _wrong_stage(value: object) -> str | None:
     return None if fits else "is not a group with its requests"
 
 
+def _wrong_files(value: object) -> str | None:
+    fits = isinstance(value, dict) and all(
+        path.startswith("/") and _DIGEST(digest) is None for path, digest in value.items()
+    )
+    return None if fits else "is not a SHA-256 for each absolute path"
+
+
 REPOSITORY: Mapping[str, Check] = {
     "url": _text,
     "arch": _ARCHITECTURE,
@@ -98,6 +113,7 @@ PLATFORM: Mapping[str, Check] = {
     "profile": _text,
     "arch": _ARCHITECTURE,
     **dict.fromkeys(STAGES, _wrong_stage),
+    FILES: _wrong_files,
 }
 PACKAGE: Mapping[str, Check] = {
     "group": _number,
@@ -109,7 +125,7 @@ PACKAGE: Mapping[str, Check] = {
     "stage": _stage,
     "automatic": _boolean,
 }
-_OPTIONAL = frozenset(STAGES)
+OPTIONAL = frozenset({*STAGES, FILES})
 """Keys that may be missing: a platform has the stages of what is made of it."""
 
 _TABLES = {"repositories": REPOSITORY, "platforms": PLATFORM, "packages": PACKAGE}
@@ -172,7 +188,7 @@ def _complaints(row: object, checks: Mapping[str, Check]) -> Iterable[str]:
     if not isinstance(row, dict):
         yield "is not an object"
         return
-    for key in sorted((checks.keys() ^ row.keys()) - _OPTIONAL):
+    for key in sorted((checks.keys() ^ row.keys()) - OPTIONAL):
         yield f"{key} is {'missing' if key in checks else 'not known'}"
     for key in checks.keys() & row.keys():
         complaint = checks[key](row[key])

@@ -10,7 +10,15 @@ import json
 from collections.abc import Collection
 from pathlib import Path
 
-from voidimg.xbps.lock_file import ARCH_FORM, KEY_FORM, SCHEMA, SHA256_FORM, STAGES
+from voidimg.xbps.lock_file import (
+    ARCH_FORM,
+    FILES,
+    KEY_FORM,
+    OPTIONAL,
+    SCHEMA,
+    SHA256_FORM,
+    STAGES,
+)
 
 PATH = Path(__file__).parent.parent / "schemas" / "lock.schema.json"
 
@@ -43,6 +51,12 @@ def lock_schema() -> dict[str, object]:
         {"group": _NUMBER, "requests": {"type": "array", "items": {"type": "string"}}},
         "What a stage asked for, and the number of the group of packages that it got.",
     )
+    files = {
+        "type": "object",
+        "description": "Path in the live system -> SHA-256, of files that come from no package.",
+        "propertyNames": {"pattern": "^/"},
+        "additionalProperties": _DIGEST,
+    }
     repository = _object(
         {
             "url": _TEXT,
@@ -58,10 +72,11 @@ def lock_schema() -> dict[str, object]:
             "profile": _TEXT,
             "arch": _ARCHITECTURE,
             **dict.fromkeys(STAGES, stage),
+            FILES: files,
         },
         "A platform with a profile, and the stages of what is made of it; platforms that install "
         "the same share groups.",
-        STAGES,
+        OPTIONAL,
     )
     package = _object(
         {

@@ -6,18 +6,19 @@ from pathlib import Path
 
 import pytest
 
+from voidimg.disk.compress import parse_compression
 from voidimg.errors import CollectedError, ResolveError, SpecError, UsageError
 from voidimg.fetch import Location
 from voidimg.identity import ReleaseDate
-from voidimg.pipeline.artifacts import artifact_name, lock_name
+from voidimg.pipeline.artifacts import Kind, artifact_name, kinds_of, lock_name, require_compression
 from voidimg.pipeline.build import build
-from voidimg.pipeline.live import machine_menus
+from voidimg.pipeline.live_menu import machine_menus
 from voidimg.pipeline.options import BuildOptions
 from voidimg.pipeline.planning import make_lock, plan_stages, stages_of
 from voidimg.pipeline.repositories import OpenRepository
 from voidimg.pipeline.supply import lock_for
 from voidimg.spec.catalog import Catalog
-from voidimg.spec.model import Recipe
+from voidimg.spec.model import File, Recipe
 from voidimg.xbps.keys import PrivateKey, create_repository_key
 from voidimg.xbps.lock import Lock, LockedRepository
 from voidimg.xbps.plist import PlistDict
@@ -44,6 +45,7 @@ def repository(tmp_path: Path, *left_out: str) -> OpenRepository:
     live = BASE.live
     assert live is not None
     asked = {*live.packages, *live.build_packages, live.initramfs, "linux-mainline", *SERVICES}
+    asked |= {*live.netboot.build_packages} if live.netboot else set()
     index = {name: entry(name) for name in sorted(asked - set(left_out))}
     services = [name for name in SERVICES if name in index and name != "linux-base"]
     index["base-system"] = entry("base-system", *services)
@@ -71,6 +73,8 @@ def test_stages_follow_from_the_artifacts() -> None:
     assert stages_of(["iso"]) == ("live", "live-build")
     assert stages_of(["image"]) == stages_of(["rootfs"]) == ("rootfs", "platformfs")
     assert stages_of(["rootfs", "iso"]) == ("rootfs", "platformfs", "live", "live-build")
+    assert stages_of(["netboot", "iso"]) == ("live", "live-build", "netboot-build")
+    assert stages_of(["wsl"]) == ("wsl",)
 
 
 def test_names_are_those_of_void() -> None:
@@ -79,6 +83,67 @@ def test_names_are_those_of_void() -> None:
     assert artifact_name("iso", musl, DATE, ".xz") == "void-live-x86_64-musl-20240314-xfce.iso"
     assert lock_name(musl, DATE, ["iso"]) == "void-live-x86_64-musl-20240314-xfce.lock.json"
     assert lock_name(musl, DATE, ["iso", "rootfs"]) == "void-x86_64-musl-20240314.lock.json"
+    assert artifact_name("netboot", musl, DATE, ".xz") == "void-x86_64-musl-NETBOOT-20240314.tar.gz"
+    assert artifact_name("wsl", musl, DATE, ".xz") == "void-x86_64-musl-20240314.wsl"
+    assert lock_name(musl, DATE, ["wsl"]) == "void-x86_64-musl-20240314.wsl.lock.json"
+    assert lock_name(musl, DATE, ["netboot"]) == "void-x86_64-musl-NETBOOT-20240314.lock.json"
+
+
+def test_what_is_made_without_being_asked_for() -> None:
+    """Netboot and WSL are no part of a set by default, and not every platform has them."""
+    assert kinds_of(BASE) == ("rootfs", "iso")
+    assert kinds_of(BASE, ("wsl", "netboot")) == ("wsl", "netboot")
+    arm = Catalog().recipe("aarch64", "base").recipe
+    with pytest.raises(
+        UsageError, match=r"has no netboot: the platform file has no \[live\.netboot"
+    ):
+        kinds_of(arm, ("netboot",))
+    assert kinds_of(arm, ("wsl",)) == ("wsl",)
+    with pytest.raises(UsageError, match="has no wsl: WSL is for x86_64 and aarch64"):
+        kinds_of(Catalog().recipe("i686", "base").recipe, ("wsl",))
+    bare = BASE.model_copy(update={"wsl": None})
+    with pytest.raises(UsageError, match=r"has no wsl: the profile file has no \[wsl\]"):
+        kinds_of(bare, ("wsl",))
+
+
+def test_wsl_reads_no_zstd() -> None:
+    """WSL 1 does not, and WSL 2 by accident."""
+    with pytest.raises(UsageError, match="WSL does not read") as caught:
+        require_compression(("rootfs", "wsl"), parse_compression("zstd:3"))
+    assert caught.value.code == "E-USAGE-COMPRESSION"
+    for fitting in ("xz", "none"):
+        require_compression(("rootfs", "wsl"), parse_compression(fitting))
+    only: tuple[Kind, ...] = ("rootfs",)
+    require_compression(only, parse_compression("zstd"))
+
+
+def test_network_packages_leave_with_the_others(tmp_path: Path) -> None:
+    """They come after those that every medium needs, and are none of the system's own."""
+    plans = plan_stages(BASE, [repository(tmp_path)], stages_of(["netboot"]))
+    assert [plan.stage for plan in plans] == ["live", "live-build", "netboot-build"]
+    names = {step.pkgname for step in plans[2].transaction.steps}
+    assert names == {"dracut-network", "dhclient", "curl"}
+
+
+def test_a_pinned_file_is_in_the_lock(tmp_path: Path) -> None:
+    """A set says which installer it has, and a lock of another is refused."""
+
+    def pinned(digest: str) -> Recipe:
+        file = File(path="/usr/bin/void-installer", source="installer", sha256=digest * 64)
+        return with_live(files=(file,))
+
+    repositories, stages = [repository(tmp_path)], stages_of(["iso"])
+    recipe = pinned("1")
+    lock = make_lock(recipe, repositories, plan_stages(recipe, repositories, stages))
+    read = Lock.decode(lock.encode(), where="x.lock.json")
+    assert read == lock
+    assert read.platforms[0].files == (("/usr/bin/void-installer", "1" * 64),)
+    assert lock_for(recipe, read, tmp_path, stages).platforms[0].files == read.platforms[0].files
+    for other in (pinned("2"), BASE):
+        with pytest.raises(ResolveError, match="made with another /usr/bin/void-installer") as told:
+            lock_for(other, read, tmp_path, stages)
+        assert told.value.code == "E-RESOLVE-LOCK-FILES"
+    assert read.of_stages(["live-build"]).platforms[0].files == ()
 
 
 def test_build_packages_come_after_the_system(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from voidimg.errors import CollectedError, SpecError, StoreError
 from voidimg.rootfs.files import apply_edits, apply_files, edited, final_path
-from voidimg.rootfs.locale import set_hostname, set_locale, set_timezone
+from voidimg.rootfs.locale import check_keymap, set_hostname, set_locale, set_timezone
 from voidimg.rootfs.services import enable_services
 from voidimg.spec.model import Edit, File
 from voidimg.xbps.tree import Tree
@@ -162,3 +162,18 @@ def test_time_zone_and_host_name(tmp_path: Path) -> None:
             set_timezone(tree, "Europe/Toledo", epoch=EPOCH)
     assert os.readlink(tmp_path / "etc/localtime") == "/usr/share/zoneinfo/Europe/Madrid"
     assert (tmp_path / "etc/hostname").read_text() == "void\n"
+
+
+def test_keymaps_are_those_of_the_tree(tmp_path: Path) -> None:
+    """A typing error is told with what was meant; without kbd nothing is known of keymaps."""
+    with Tree(tmp_path / "tree", create=True) as tree:
+        check_keymap(tree, "de-latin1")
+        for name in ("i386/qwertz/de-latin1.map.gz", "i386/qwerty/us.map.gz", "i386/include/x.inc"):
+            path = f"/usr/share/kbd/keymaps/{name}"
+            tree.write(path, b"", mtime=EPOCH, parents=True)
+        check_keymap(tree, "de-latin1")
+        check_keymap(tree, "us")
+        with pytest.raises(SpecError, match="no keymap de-latin") as caught:
+            check_keymap(tree, "de-latin")
+        assert caught.value.code == "E-SPEC-KEYMAP-UNKNOWN"
+        assert caught.value.hint == "did you mean de-latin1?"

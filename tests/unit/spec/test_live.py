@@ -190,6 +190,9 @@ WRONG = [
     (BASE + '[live]\nkeyboard = { layouts = [▸"German"] }\n', "LAYOUT", "layout of X"),
     (BASE + '[live]\nkeymap = ▸"../de"\n', "KEYMAP", "keymap of the console"),
     (BASE + '[live]\ncmdline = ▸"a\\nb"\n', "VALUE", "live.cmdline"),
+    (BASE + '[live]\ntitle = ▸"Void\\u001b[2J"\n', "MENU-TITLE", "cannot stand in a boot menu"),
+    (BASE + '[live]\ntitle = ▸"Void $arch"\n', "MENU-TITLE", "cannot stand in a boot menu"),
+    (BASE + '[live]\ntitle = ▸" "\n', "MENU-TITLE", "cannot stand in a boot menu"),
     (BASE + '[live.service_packages]\nsshd = ▸"a b"\n', "PACKAGE", "name of a package"),
     (BASE + '[live.files]\nadd = [{ path = "/a", template = ▸"live/isue.j2" }]\n', "TEMPLATE",
      "no template"),
@@ -220,6 +223,9 @@ HARDWARE = [
     (PC + '[live]\nmachines = [{ name = "a", title = "A", devicetree = "a.dtb" },'
      ' { name = ▸"a", title = "B", devicetree = "b.dtb" }]\n',
      "TWICE", "machine 'a'"),
+    (PC + '[live]\nmachines = [{ name = "a", title = ▸"A\\nB", devicetree = "a.dtb" }]\n',
+     "MENU-TITLE", "cannot stand in a boot menu"),
+    (PC + '[live.netboot]\nurl = ▸"tftp://SERVER/squashfs.img"\n', "URL", "http(s) URL"),
     (PC.replace('"x86_64"', '"void"')
      + 'summary = "s"\narch = "x86_64"\nlibc = ["glibc"]\n[live]\nloaders = ["isolinux"]\n',
      "LIVE-KERNEL", "needs a kernel"),
@@ -240,6 +246,24 @@ def test_what_is_wrong_with_a_live_platform(
     assert what in errors[0].what
     if place is not None:
         assert errors[0].where == f"{path}:{place}"
+
+
+def test_a_file_of_the_platform_takes_the_place_of_the_profile_s(
+    write: Write, tmp_path: Path
+) -> None:
+    """Void's installer makes only PCs start: others have a word that says so."""
+    path = "/usr/bin/void-installer"
+    write("files/installer", "#!/bin/sh\n")
+    own = f'{{ path = "{path}", source = "installer", mode = "0755" }}'
+    write("profiles/mine.toml", f"{BASE}[live.files]\nadd = [{own}]\n")
+    (pc,) = [file for file in live("x86_64", "mine", tmp_path).files if file.path == path]
+    (arm,) = [file for file in live("aarch64", "mine", tmp_path).files if file.path == path]
+    assert (pc.source, pc.mode) == ("installer", 0o755)
+    assert (arm.source, arm.template, arm.mode) == (None, "live/no-installer.sh.j2", 0o755)
+    paths = [file.path for file in live("aarch64", "base").files]
+    assert paths.count(path) == 1
+    assert "/etc/issue" in paths
+    assert path not in [file.path for file in live("x86_64", "base").files]
 
 
 def test_an_abstract_profile_cannot_be_built() -> None:

@@ -1,0 +1,55 @@
+"""What the boot menu of a live system says, from its recipe and what is found in its tree."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from voidimg.live.initramfs import Kernel
+from voidimg.live.menus import MachineMenu, Menu
+from voidimg.spec.model import Live, Recipe
+
+MEMTEST = {"/boot/memtest.bin": "/boot/memtest86+/memtest.bin",
+           "/boot/memtest.efi": "/boot/memtest86+/memtest.efi"}  # fmt: skip
+"""Path on the ISO -> path in the target's package of memtest86+."""
+
+SPLASH = "/boot/isolinux/splash.png", "/usr/share/void-artwork/splash.png"
+FONT = "/boot/grub/fonts/unicode.pf2", "/usr/share/grub/unicode.pf2"
+
+
+def live_menu(recipe: Recipe, volume_id: str, kernel: Kernel, others: Collection[str]) -> Menu:
+    """The menu of the ISO `volume_id` with `kernel`; `others` are its optional files."""
+    live = recipe.live
+    if live is None:  # checked with the recipe
+        raise AssertionError(f"{recipe.platform} with {recipe.profile} is no live system")
+    bios, efi = (path if path in others else None for path in MEMTEST)
+    splash, font = (place if place in others else None for place, _ in (SPLASH, FONT))
+    return Menu(
+        title=live.title,
+        kernel_version=kernel.release,
+        arch=recipe.arch,
+        volume_id=volume_id,
+        keymap=live.keymap,
+        locale=recipe.locale or "C.UTF-8",
+        cmdline=live.cmdline,
+        kernel=f"/boot/{kernel.name}",
+        timeout_seconds=live.timeout_seconds,
+        serial=live.serial_port if live.serial else None,
+        memtest_bios=bios,
+        memtest_efi=efi,
+        splash=splash,
+        font=font,
+        machines=machine_menus(live),
+    )
+
+
+def machine_menus(live: Live) -> tuple[MachineMenu, ...]:
+    """The entries of their own for machines that need them; device trees lie in /boot/dtbs."""
+    return tuple(
+        MachineMenu(
+            name=machine.name,
+            title=machine.title,
+            cmdline=machine.cmdline,
+            devicetree=f"/boot/dtbs/{machine.devicetree}",
+        )
+        for machine in live.machines
+    )

@@ -13,10 +13,13 @@ import lzma
 import struct
 import tarfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+from tests.live_medium import MENU, TEMPLATES, cpio_archive, initramfs, kernel_image
 from voidimg.disk.table import SECTOR_BYTES
 from voidimg.errors import VoidimgError
+from voidimg.live.menus import render_grub, render_isolinux
 from voidimg.spec.catalog import Catalog
 from voidimg.xbps.compression import open_stream
 from voidimg.xbps.lock import Lock, LockedPackage, LockedPlatform, LockedRepository, LockedStage
@@ -201,7 +204,28 @@ def _entries() -> Iterator[bytes]:
     yield from _raw("scenarios/*/**/pkgdb-0.38.plist")
 
 
+def _initramfs() -> Iterator[bytes]:
+    files = {"/init": b"#!/bin/sh\n", "/lib": "usr/lib", "/usr/lib": None, "/usr/lib/x.ko": b"1"}
+    archive = cpio_archive(files)
+    yield archive
+    yield initramfs(files)
+    for pack in (gzip.compress, bz2.compress, lzma.compress):
+        yield archive + bytes(12) + pack(archive + bytes(8) + archive)
+
+
+def _menus() -> Iterator[bytes]:
+    menu = replace(MENU, memtest_bios="/boot/memtest.bin", memtest_efi="/boot/memtest.efi",
+                   serial="ttyS0,115200", splash="/splash.png", font="/font.pf2")  # fmt: skip
+    yield render_isolinux(menu, TEMPLATES).encode()
+    yield render_grub(menu, TEMPLATES).encode()
+    yield kernel_image()[:2048]
+    yield gzip.compress(b"\0" * 56 + b"ARM\x64Linux version 6.6.22_1 (x)")
+    yield b"LIVE_USER='anon'\nLIVE_GROUPS='audio video'\nLIVE_SUDO=\"x\n"
+
+
 _SEEDS = {
+    "initramfs": _initramfs,
+    "menus": _menus,
     "plist": _plists,
     "entries": _entries,
     "repodata": lambda: (*_plain("repos/evil-index/*/*repodata"), *_plain("repos/*/*repodata")),

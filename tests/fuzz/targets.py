@@ -20,6 +20,10 @@ from tests.fuzz.scratch import file_with, with_gpt_checksums, with_tar_checksums
 from voidimg.disk.table import SECTOR_BYTES, read_table
 from voidimg.disk.volumes import read_ext4, read_fat
 from voidimg.errors import VoidimgError
+from voidimg.live.access import decode_live_conf
+from voidimg.live.cpio import decode_initramfs
+from voidimg.live.kernel_image import read_kernel_image
+from voidimg.live.menu_reader import read_grub, read_isolinux
 from voidimg.release.keys import key_id_of, read_public_key
 from voidimg.release.recognise import kind_of, looks_like_signify, why_damaged
 from voidimg.release.sums import decode_sums, encode_sums
@@ -203,6 +207,28 @@ def fuzz_disk(data: bytes) -> None:
             assert fat is None or 0 <= fat.free_bytes <= size // SECTOR_BYTES * SECTOR_BYTES
             ext4 = read_ext4(image, offset)
             assert ext4 is None or ext4.growth_limit_bytes >= 0
+
+
+def fuzz_initramfs(data: bytes) -> None:
+    """Initramfs images: any archives in any compression; every path is absolute."""
+    with refusing():
+        found = decode_initramfs(
+            data, lambda path: len(path) % 2 == 0, "fuzz", max_bytes=MAX_DECODED_BYTES
+        )
+        assert all(path.startswith("/") for path in found.entries)
+        assert found.contents.keys() <= found.entries.keys() | {"/"}
+
+
+def fuzz_menus(data: bytes) -> None:
+    """Boot menus, the heads of kernels, and what our hooks are told: read whatever they are."""
+    text = data.decode("utf-8", "replace")
+    for read in (read_isolinux, read_grub):
+        menu = read(text, "/boot/menu.cfg")
+        named = [*menu.files, *(path for entry in menu.entries for path in entry.files)]
+        assert all(path.startswith("/") for path in named)
+        assert all(entry.label != "" for entry in menu.entries)
+    read_kernel_image(data)
+    decode_live_conf(data)
 
 
 def fuzz_spec(data: bytes) -> None:

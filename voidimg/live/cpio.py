@@ -72,8 +72,16 @@ class _Source(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-def decode_initramfs(content: bytes, wanted: Callable[[str], bool], where: str) -> Initramfs:
+def decode_initramfs(
+    content: bytes,
+    wanted: Callable[[str], bool],
+    where: str,
+    *,
+    max_bytes: int = MAX_DECODED_BYTES,
+) -> Initramfs:
     """The files of the initramfs `content`; those whose path is `wanted` with their content.
+
+    It may decompress to `max_bytes`.
 
     Raises:
         LayoutError: it is damaged or truncated, or decompresses to more than it may.
@@ -89,7 +97,7 @@ def decode_initramfs(content: bytes, wanted: Callable[[str], bool], where: str) 
             rest = content[begin.start() :]
             reader.found.early = tuple(reader.found.entries)
             reader.found.compression = _compression(rest, where)
-            stream = Stream(BytesIO(rest), where=where, max_bytes=MAX_DECODED_BYTES)
+            stream = Stream(BytesIO(rest), where=where, max_bytes=max_bytes)
             reader.archives(stream)
             break
     except PackageError as error:

@@ -37,7 +37,7 @@ class KernelImage:
 
 def read_kernel_image(content: bytes) -> KernelImage:
     """The release and page size of the kernel whose image is `content`; never raises."""
-    if content[0x202:0x206] == b"HdrS":
+    if content[0x202:0x206] == b"HdrS" and len(content) >= 0x210:
         return KernelImage(_x86_release(content), 4096)
     plain = _unpacked(content) if content.startswith(_MAGICS) else content
     release = _banner(plain)

@@ -31,6 +31,7 @@ def arm64(page_bits: int) -> bytes:
         (zstandard.compress(arm64(3)), KernelImage("6.6.22_1", 65536)),
         (b"zImage" + gzip.compress(BANNER, mtime=0) + b"tail" * 99, KernelImage("6.6.22_1", None)),
         (b"", KernelImage(None, None)),
+        (kernel_image()[:0x208], KernelImage(None, None)),
         (b"Linux" * 1000, KernelImage(None, None)),
         (b"\x1f\x8b\x08" * 100, KernelImage(None, None)),
     ],

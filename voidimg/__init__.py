@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from voidimg.pipeline.forecast import Forecast, forecast_build
     from voidimg.pipeline.locking import (
         Explanation,
+        bundle_lock,
         explain_package,
         lock_platforms,
         repositories_to_update,
@@ -148,6 +149,7 @@ _HOME = {
     "artifacts_of_set": "voidimg.lint.set_checks",
     "build": "voidimg.pipeline.build",
     "build_platforms": "voidimg.pipeline.build",
+    "bundle_lock": "voidimg.pipeline.locking",
     "clear_cache": "voidimg.pipeline.workplace",
     "create_release_key": "voidimg.release.keys",
     "create_repository_key": "voidimg.xbps.keys",
@@ -254,6 +256,7 @@ __all__ = [
     "artifacts_of_set",
     "build",
     "build_platforms",
+    "bundle_lock",
     "clear_cache",
     "create_release_key",
     "create_repository_key",

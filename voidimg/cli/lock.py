@@ -14,6 +14,7 @@ from voidimg import (
     LockedPackage,
     ResolvedRecipe,
     Sources,
+    bundle_lock,
     format_size,
     lock_difference,
     lock_platforms,
@@ -52,6 +53,13 @@ from voidimg.cli.sources import SourceWords, source_options
     metavar="DIR",
     help="Keep the packages, signatures, indexes and keys in DIR, for building without a mirror.",
 )
+@click.option(
+    "--lock",
+    "exact",
+    type=click.Path(path_type=Path, exists=True),
+    metavar="FILE",
+    help="With --bundle: keep the packages of this lock as they are, and resolve nothing.",
+)
 @source_options
 @catalog_option
 @json_option
@@ -66,6 +74,7 @@ def command(
     artifacts: tuple[str, ...],
     update: bool,
     bundle: Path | None,
+    exact: Path | None,
     sources: SourceWords,
     as_json: bool,
 ) -> None:
@@ -81,8 +90,18 @@ def command(
       voidimg lock x86_64 --artifact wsl --artifact iso
       voidimg lock --update -o set.lock.json
       voidimg lock rpi-aarch64 --bundle kept
+      voidimg lock --lock set.lock.json --bundle kept
       voidimg build rpi-aarch64 --lock kept --offline
     """  # noqa: D301
+    if exact is not None:
+        if bundle is None or update:
+            raise click.UsageError("--lock goes with --bundle, and without --update")
+        lock, file = read_lock(exact)
+        recipes = _recipes(catalog, platforms, profile, None if platforms else lock)
+        places = Sources.parse(cache=session.cache, jobs=session.jobs, **sources)
+        kept = bundle_lock(lock, file, recipes, places, bundle, listener=session.listener)
+        _tell(bundle, kept, None, as_json=as_json)
+        return
     old = None
     if update:
         old, _ = read_lock(output)
@@ -96,7 +115,10 @@ def command(
         recipes, places, artifacts=artifacts, bundle=bundle, listener=session.listener
     )
     write_lock(output, lock)
-    change = None if old is None else lock_difference(old, lock)
+    _tell(output, lock, None if old is None else lock_difference(old, lock), as_json=as_json)
+
+
+def _tell(output: Path, lock: Lock, change: LockDifference | None, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(_as_json(output, lock, change), indent=2, sort_keys=True))
     else:

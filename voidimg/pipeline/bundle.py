@@ -5,7 +5,8 @@ A bundle is made to be kept::
     lock.json                    the lock
     keys/<fingerprint>.plist     the public keys of its repositories
     repository-<n>/              the lock's repositories, one for each URL: the repodata as it was,
-                                 and of the packages and signatures those that the lock names
+                                 or, when that cannot be had any more, one of what is here alone;
+                                 of the packages and signatures those that the lock names
 
 Each ``repository-<n>`` can be used as a repository by itself, by ``-r`` and by XBPS.
 """
@@ -17,14 +18,15 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from voidimg.errors import UsageError, storing
 from voidimg.fetch import require_room
-from voidimg.pipeline.repositories import OpenRepository
 from voidimg.xbps.keys import PublicKey
-from voidimg.xbps.lock import Lock, LockedPackage
+from voidimg.xbps.lock import Lock, LockedPackage, LockedRepository
+from voidimg.xbps.repodata import KeyMeta, Repodata
+from voidimg.xbps.repository import entry_of
 
 LOCK = "lock.json"
 KEYS = "keys"
@@ -53,10 +55,19 @@ class Bundle:
         return sorted((self.directory / KEYS).glob("*.plist"))
 
 
+@dataclass(frozen=True, slots=True)
+class BundledRepository:
+    """A repository of a lock: its key, and its index; None when that cannot be had any more."""
+
+    locked: LockedRepository
+    key: PublicKey
+    content: bytes | None = field(repr=False)
+
+
 def write_bundle(
     directory: Path,
     lock: Lock,
-    repositories: Sequence[OpenRepository],
+    repositories: Sequence[BundledRepository],
     files: Mapping[str, Path],
     signatures: Mapping[str, bytes],
 ) -> None:
@@ -65,7 +76,7 @@ def write_bundle(
     Args:
         directory: where; it must be missing, empty, or a bundle.
         lock: what to keep.
-        repositories: those of the lock, as they were when it was made.
+        repositories: those of the lock.
         files: the verified packages, by SHA-256.
         signatures: their signatures, by SHA-256.
 
@@ -134,27 +145,32 @@ def require_bundle_place(directory: Path) -> None:
 def _fill(
     new: Path,
     lock: Lock,
-    repositories: Sequence[OpenRepository],
+    repositories: Sequence[BundledRepository],
     files: Mapping[str, Path],
     signatures: Mapping[str, bytes],
 ) -> None:
     numbers: dict[str, Path] = {}
     for locked in lock.repositories:
-        place = numbers.setdefault(locked.url, new / f"repository-{len(numbers)}")
-        place.mkdir(exist_ok=True)
-        for one in repositories:
-            if one.locked == locked:
-                (place / f"{locked.arch}-repodata").write_bytes(one.content)
-    (new / KEYS).mkdir()
-    for key in _keys(repositories):
-        (new / KEYS / f"{key.fingerprint}.plist").write_bytes(key.plist())
+        numbers.setdefault(locked.url, new / f"repository-{len(numbers)}").mkdir(exist_ok=True)
     for package in lock.packages:
         _keep(numbers[lock.url_of(package)], package, files, signatures)
+    (new / KEYS).mkdir()
+    for one in repositories:
+        if one.locked in lock.repositories:
+            place = numbers[one.locked.url]
+            content = _index(place, lock, one) if one.content is None else one.content
+            (place / f"{one.locked.arch}-repodata").write_bytes(content)
+            (new / KEYS / f"{one.key.fingerprint}.plist").write_bytes(one.key.plist())
     (new / LOCK).write_bytes(lock.encode())
 
 
-def _keys(repositories: Sequence[OpenRepository]) -> list[PublicKey]:
-    return list({one.key.fingerprint: one.key for one in repositories}.values())
+def _index(place: Path, lock: Lock, one: BundledRepository) -> bytes:
+    """An index of the packages in `place` that the lock has from the repository."""
+    number = lock.repositories.index(one.locked)
+    found = [entry_of(place / package.file_name) for package in lock.packages
+             if package.repository == number]  # fmt: skip
+    index = {name: entry for name, _, entry in found}
+    return Repodata(index, {}, KeyMeta(one.key)).encode()
 
 
 def _keep(

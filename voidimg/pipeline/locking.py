@@ -9,7 +9,7 @@ from pathlib import Path
 from voidimg.events import Listener, StepFinished, ignore, step
 from voidimg.fetch import Cache, Location
 from voidimg.pipeline.artifacts import kinds_of, parse_kinds
-from voidimg.pipeline.bundle import require_bundle_place, write_bundle
+from voidimg.pipeline.bundle import BundledRepository, require_bundle_place, write_bundle
 from voidimg.pipeline.consistency import (
     lock_findings,
     now_epoch,
@@ -20,7 +20,7 @@ from voidimg.pipeline.memory import known_lock, remember_lock
 from voidimg.pipeline.options import Sources
 from voidimg.pipeline.planning import signed_package, stages_of
 from voidimg.pipeline.state import RepositoryState
-from voidimg.pipeline.supply import PlannedSupply, plan_supply
+from voidimg.pipeline.supply import LockedSupply, PlannedSupply, lock_for, plan_supply
 from voidimg.spec.compose import ResolvedRecipe
 from voidimg.xbps.lock import Lock
 from voidimg.xbps.lock_file import Stage
@@ -117,7 +117,66 @@ def _keep(
         for package in supply.lock.packages
     }
     signatures = state.fetcher.signatures([one.wanted for one in wanted.values()])
-    write_bundle(bundle, lock, state.opened, files, signatures)
+    repositories = [BundledRepository(one.locked, one.key, one.content) for one in state.opened]
+    write_bundle(bundle, lock, repositories, files, signatures)
+
+
+def bundle_lock(
+    lock: Lock,
+    lock_file: Path,
+    resolved: Sequence[ResolvedRecipe],
+    sources: Sources,
+    bundle: Path,
+    *,
+    listener: Listener = ignore,
+) -> Lock:
+    """Keep exactly the packages that `lock` names for `resolved`; nothing is resolved anew.
+
+    Args:
+        lock: what to keep; `read_lock` gives it with its file.
+        lock_file: where it is; in a bundle, that bundle's packages are used.
+        resolved: the recipes of those of its platforms that are kept.
+        sources: where packages come from, and which keys are trusted.
+        bundle: the directory to make.
+        listener: is told of steps.
+
+    Returns:
+        The lock in the bundle.
+
+    Raises:
+        FetchError: a package cannot be had any more.
+        VerifyError: a key is not trusted, or a package is not what the lock says.
+        ResolveError: the lock is not for these recipes, or its packages do not fit together.
+        UsageError: the bundle would replace something else.
+    """
+    require_bundle_place(bundle)
+    with Cache(sources.cache).in_use():
+        state = RepositoryState(sources, listener)
+        parts = [_locked_part(lock, lock_file, one, state) for one in resolved]
+        whole = Lock.joined(one.lock for one in parts)
+        repositories = {
+            locked: BundledRepository(locked, key, supply.index(locked))
+            for supply in parts
+            for locked, key in zip(supply.lock.repositories, supply.keys, strict=True)
+        }
+        files: dict[str, Path] = {}
+        signatures: dict[str, bytes] = {}
+        for supply in parts:
+            fetched = supply.fetch()
+            supply.steps(fetched)  # they are what the lock says, and fit together
+            files |= fetched
+            signatures |= supply.signatures()
+        write_bundle(bundle, whole, list(repositories.values()), files, signatures)
+        return whole
+
+
+def _locked_part(
+    lock: Lock, lock_file: Path, one: ResolvedRecipe, state: RepositoryState
+) -> LockedSupply:
+    """The packages that `lock` has for all stages of a recipe."""
+    known = lock.of_platform(one.recipe.platform, one.recipe.profile).platforms[0]
+    own = lock_for(one.recipe, lock, lock_file, tuple(known.stages))
+    return LockedSupply(one.recipe, own, state, lock_file)
 
 
 @dataclass(frozen=True, slots=True)

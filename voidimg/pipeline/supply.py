@@ -41,7 +41,7 @@ from voidimg.spec.model import Recipe
 from voidimg.xbps.agreement import entry_of_props
 from voidimg.xbps.binpkg import BinaryPackage
 from voidimg.xbps.keys import PublicKey
-from voidimg.xbps.lock import Lock, LockedPackage
+from voidimg.xbps.lock import Lock, LockedPackage, LockedRepository
 from voidimg.xbps.lock_file import TREES, Stage
 from voidimg.xbps.plan import Step
 from voidimg.xbps.repodata import Repodata
@@ -159,17 +159,40 @@ class LockedSupply:
             FetchError: a package cannot be had any more.
             VerifyError: a signature does not fit.
         """
-        signed = [
+        try:
+            return fetch_verified(self._state.fetcher, self._signed(), self._state.sources.jobs)
+        except (FetchError, VerifyError, CollectedError) as error:
+            raise self._explained(error) from error
+
+    def signatures(self) -> dict[str, bytes]:
+        """The signatures of what was fetched, by the SHA-256 of the package.
+
+        Raises:
+            FetchError: one cannot be had any more.
+        """
+        return self._state.fetcher.signatures([one.wanted for one in self._signed()])
+
+    def _signed(self) -> list[SignedPackage]:
+        return [
             SignedPackage(
                 Wanted(one.file_name, self._urls(one), one.size, one.sha256),
                 self.keys[one.repository],
             )
             for one in self.lock.packages
         ]
-        try:
-            return fetch_verified(self._state.fetcher, signed, self._state.sources.jobs)
-        except (FetchError, VerifyError, CollectedError) as error:
-            raise self._explained(error) from error
+
+    def index(self, locked: LockedRepository) -> bytes | None:
+        """The repodata that the lock was made from, if it can still be had."""
+        locations = [Location.parse(str(at)) for one in self._bundles for at in one.repositories()]
+        locations += self._state.sources.repositories or (self._location(locked.url),)
+        for location in locations:
+            try:
+                file = self._state.fetcher.repodata(location, locked.arch)
+            except FetchError:
+                continue
+            if file is not None and file.sha256 == locked.repodata_sha256:
+                return file.content
+        return None
 
     def steps(self, files: Mapping[str, Path]) -> Mapping[Stage, Sequence[Step]]:
         """What the packages say of themselves, as steps.

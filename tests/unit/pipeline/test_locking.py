@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.command import voidimg, voidimg_json
 from tests.http_server import Server, serving
 from tests.unit.pipeline.shop import Shop
 from voidimg.cli.render import show_error
@@ -23,7 +24,7 @@ from voidimg.errors import (
 from voidimg.events import Event, Message
 from voidimg.fetch import Location
 from voidimg.pipeline.bundle import Bundle
-from voidimg.pipeline.locking import explain_package, lock_platforms
+from voidimg.pipeline.locking import bundle_lock, explain_package, lock_platforms
 from voidimg.pipeline.options import Sources
 from voidimg.pipeline.state import RepositoryState
 from voidimg.pipeline.supply import LockedSupply, lock_for, plan_supply, read_lock, write_lock
@@ -215,6 +216,83 @@ def test_a_bundle_is_all_that_is_needed(
     again = lock_platforms(boards, alone)
     assert again.packages == lock.packages
     assert server.requests == []
+
+
+def test_a_bundle_of_an_older_lock_has_its_packages(
+    shop: Shop, sources: Sources, tmp_path: Path
+) -> None:
+    """The repository moved on but still has them: nothing newer comes in, nothing is lacking."""
+    boards = [shop.board(), shop.board("board-musl")]
+    lock = lock_platforms(boards, sources)
+    file = tmp_path / "set.lock.json"
+    write_lock(file, lock)
+    shop.put("lib", "2.0_1")
+    shop.put("firmware", "2.0_1")
+    place = tmp_path / "kept"
+    assert bundle_lock(lock, file, boards, sources, place) == lock
+    assert read_lock(place) == (lock, place / "lock.json")
+    assert {path.name for path in place.rglob("*.xbps")} == {
+        f"{name}-1.0_1.noarch.xbps" for name in ("base", "lib", "kernel", "firmware")
+    }
+    offline = replace(sources, cache=tmp_path / "other", offline=True, repositories=())
+    for board in boards:
+        assert len(supplied(board, lock, offline, place / "lock.json").fetch()) == 4
+    # its index is one of these packages alone, so it is a repository by itself
+    alone = Sources.parse(
+        cache=tmp_path / "alone",
+        repositories=[str(place / "repository-0")],
+        repo_keys=[place / "keys" / shop.key_plist.name],
+    )
+    assert lock_platforms(boards, alone).packages == lock.packages
+    # of one platform, and out of the bundle itself
+    part = bundle_lock(lock, place / "lock.json", boards[:1], offline, tmp_path / "part")
+    assert [one.platform for one in part.platforms] == ["board"]
+
+
+def test_a_bundle_of_a_lock_keeps_the_index_while_there_is_one(
+    shop: Shop, sources: Sources, tmp_path: Path
+) -> None:
+    """Byte for byte what a lock with a bundle keeps."""
+    boards = [shop.board()]
+    lock = lock_platforms(boards, sources, bundle=tmp_path / "at once")
+    bundle_lock(lock, tmp_path / "x.json", boards, sources, tmp_path / "later")
+    first, later = (
+        {path.relative_to(top): path.read_bytes() for path in top.rglob("*") if path.is_file()}
+        for top in (tmp_path / "at once", tmp_path / "later")
+    )
+    assert first == later
+
+
+def test_a_bundle_of_a_lock_needs_all_of_it(shop: Shop, sources: Sources, tmp_path: Path) -> None:
+    """A dropped package, or a recipe that asks for more: an error, and no bundle."""
+    lock = lock_platforms([shop.board()], sources)
+    with pytest.raises(ResolveError) as asked:
+        bundle_lock(lock, tmp_path / "x", [shop.board(rootfs=["kernel"])], sources, tmp_path / "b")
+    assert asked.value.code == "E-RESOLVE-LOCK-REQUESTS"
+    for path in shop.path.glob("lib-*"):
+        path.unlink()
+    with pytest.raises(FetchError) as gone:
+        bundle_lock(lock, tmp_path / "x", [shop.board()], sources, tmp_path / "b")
+    assert gone.value.code == "E-FETCH-LOCK-DROPPED"
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_lock_is_bundled_from_the_command_line(shop: Shop, tmp_path: Path) -> None:
+    """Without its platforms being named; not with what would resolve anew."""
+    shop.board()
+    common = ["--cache", tmp_path / "cache", "-q", "lock", "--profile", "little"]
+    common += ["--platforms-and-profiles", shop.root / "spec"]
+    common += ["-r", shop.path, "--repo-key", shop.key_plist]
+    file, place = tmp_path / "set.lock.json", tmp_path / "kept"
+    assert voidimg(*common, "board", "board-musl", "-o", file).returncode == 0
+    shop.put("lib", "2.0_1")
+    bundled = voidimg_json(*common, "--lock", file, "--bundle", place, "--json")
+    assert (bundled["lock"], bundled["packages"]) == (str(place), 4)
+    assert (place / "lock.json").read_bytes() == file.read_bytes()
+    for words in (["--lock", file], ["--lock", file, "--bundle", place, "--update"]):
+        refused = voidimg(*common, *words)
+        assert refused.returncode == 2
+        assert "--lock goes with --bundle" in refused.stderr
 
 
 def test_a_bundle_replaces_bundles_only(shop: Shop, sources: Sources, tmp_path: Path) -> None:

@@ -25,8 +25,6 @@ from voidimg.errors import UsageError, storing
 from voidimg.fetch import require_room
 from voidimg.xbps.keys import PublicKey
 from voidimg.xbps.lock import Lock, LockedPackage, LockedRepository
-from voidimg.xbps.repodata import KeyMeta, Repodata
-from voidimg.xbps.repository import entry_of
 
 LOCK = "lock.json"
 KEYS = "keys"
@@ -166,6 +164,9 @@ def _fill(
 
 def _index(place: Path, lock: Lock, one: BundledRepository) -> bytes:
     """An index of the packages in `place` that the lock has from the repository."""
+    from voidimg.xbps.repodata import KeyMeta, Repodata  # seldom needed
+    from voidimg.xbps.repository import entry_of
+
     number = lock.repositories.index(one.locked)
     found = [entry_of(place / package.file_name) for package in lock.packages
              if package.repository == number]  # fmt: skip

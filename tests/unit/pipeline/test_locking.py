@@ -280,17 +280,19 @@ def test_a_bundle_of_a_lock_needs_all_of_it(shop: Shop, sources: Sources, tmp_pa
 def test_a_lock_is_bundled_from_the_command_line(shop: Shop, tmp_path: Path) -> None:
     """Without its platforms being named; not with what would resolve anew."""
     shop.board()
-    common = ["--cache", tmp_path / "cache", "-q", "lock", "--profile", "little"]
+    common: list[str | Path] = ["--cache", tmp_path / "cache", "-q"]
+    common += ["lock", "--profile", "little"]
     common += ["--platforms-and-profiles", shop.root / "spec"]
     common += ["-r", shop.path, "--repo-key", shop.key_plist]
     file, place = tmp_path / "set.lock.json", tmp_path / "kept"
     assert voidimg(*common, "board", "board-musl", "-o", file).returncode == 0
     shop.put("lib", "2.0_1")
     bundled = voidimg_json(*common, "--lock", file, "--bundle", place, "--json")
-    assert (bundled["lock"], bundled["packages"]) == (str(place), 4)
+    assert (bundled["lock"], bundled["packages"]) == (str(place), 8)
     assert (place / "lock.json").read_bytes() == file.read_bytes()
-    for words in (["--lock", file], ["--lock", file, "--bundle", place, "--update"]):
-        refused = voidimg(*common, *words)
+    refusals: list[list[str | Path]] = [[], ["--bundle", place, "--update"]]
+    for more in refusals:
+        refused = voidimg(*common, "--lock", file, *more)
         assert refused.returncode == 2
         assert "--lock goes with --bundle" in refused.stderr
 

@@ -31,13 +31,19 @@ def built_image(platform: str = "rpi-aarch64", *, compression: str = "zstd:1") -
     return path
 
 
-def built_iso(profile: str = "live-console") -> Path:
-    """The live ISO of `profile` for 64-bit PCs, by default the base one; as above."""
+def live_words(place: Path, *more: str | Path, profile: str = "live-console") -> list[str | Path]:
+    """What follows `voidimg` to build a live ISO with the cache and outputs below `place`.
+
+    By default it is the base system with its menus on the serial port; `more` are further options.
+    """
     repository = provide(arch="x86_64")
-    (artifact,) = voidimg_json(
-        *("--quiet", "--cache", PLACE / "cache", "--out", PLACE / "out"),
-        *("build", "x86_64", "--profile", profile, "--artifact", "iso", "--json"),
-        *("--date", DATE, "--platforms-and-profiles", SPEC),
-        *("-r", repository.path, "--repo-key", repository.key_plist),
-    )
+    words: list[str | Path] = ["--quiet", "--cache", place / "cache", "--out", place / "out"]
+    words += ["build", "x86_64", "--profile", profile, "--artifact", "iso"]
+    words += ["--date", DATE, "--platforms-and-profiles", SPEC]
+    return [*words, "-r", repository.path, "--repo-key", repository.key_plist, *more]
+
+
+def built_iso(profile: str = "live-console") -> Path:
+    """The live ISO of `live_words`, its lock beside it; only to be read, as `built_image`."""
+    (artifact,) = voidimg_json(*live_words(PLACE, "--json", profile=profile))
     return Path(artifact["path"])

@@ -1,46 +1,41 @@
-"""A live ISO starts from BIOS as a CD and from UEFI as a USB stick, and lets its user in.
+"""A live ISO starts from BIOS and UEFI, as CD and USB stick, is as its menu was told, and obeys.
 
-Everything is real but the processor: isolinux or GRUB from the ISO itself, the initramfs that
-dracut made in the target, a squashfs below a writable layer, runit, a typed login.
+Everything is real but the processor: isolinux or GRUB from the ISO itself, words typed on its menu,
+the initramfs that dracut made in the target, a squashfs below a writable layer, runit, a typed
+login.
 """
 
 from __future__ import annotations
 
+import subprocess
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.boot.conftest import sha256_of
+from tests.boot.pc import START_SECONDS, Guest, booted, log_in, running
+from tests.boot.screen import Screen
 from tests.images import built_iso
-from voidimg.smoke.console import Console
-from voidimg.smoke.emulator import Emulator, started
-from voidimg.smoke.shell import Shell, wait_for_login
+from voidimg.smoke.qmp import Qmp
 
-pytestmark = pytest.mark.smoke
+SERVICES = ("acpid", "chronyd", "sshd", "wpa_supplicant")
+LOGS = Path("console.log")
+USER = "eve"
+WORDS = f"live.user={USER} vconsole.keymap=fr-latin1 locale.LANG=de_DE.UTF-8"
+"""None of them is what the profile says."""
 
-START_SECONDS = 900.0
-ANSWER_SECONDS = 60.0
-POWER_OFF_SECONDS = 180.0
+MENU_SIZE = (640, 480)
+"""Of the picture that isolinux draws its menu on, in pixels."""
 
-SERVICES = ("chronyd", "sshd")
+RAM, NO_GRAPHICS = 1, 2
+"""How far down in the menu these entries are."""
 
-PC = (
-    *("-cpu", "qemu64", "-smp", "2", "-m", "2G", "-accel", "tcg,thread=multi"),
-    *("-display", "none", "-monitor", "none", "-nic", "none", "-no-reboot"),
+WRITTEN = (
+    *("hostname", "hosts", "passwd", "group", "shells", "rc.conf", "locale.conf"),
+    *("default/live.conf", "sudoers.d/99-void-live", "sv/agetty-ttyS0/conf", "sv/agetty-tty1/conf"),
 )
-FIRMWARE = "if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd"
-MEDIA: Mapping[str, tuple[str, ...]] = {
-    "cd on BIOS": ("-drive", "file={iso},format=raw,media=cdrom,readonly=on", "-boot", "d"),
-    "usb on UEFI": (
-        *("-machine", "q35", "-drive", FIRMWARE, "-device", "qemu-xhci"),
-        *("-drive", "file={iso},format=raw,if=none,id=stick,readonly=on"),
-        *("-device", "usb-storage,drive=stick,bootindex=1"),
-    ),
-}
-"""How the medium is attached; it can only be read."""
+"""Files of /etc that the hooks of the initramfs write into."""
 
 
 @pytest.fixture(scope="session")
@@ -49,50 +44,123 @@ def iso() -> Path:
     return built_iso()
 
 
-@contextmanager
-def booted(iso: Path, medium: str, log: Path) -> Iterator[tuple[Shell, Emulator]]:
-    """The shell of the live user, in a guest that runs while this lasts."""
-    attached = [word.replace("{iso}", str(iso)) for word in MEDIA[medium]]
-    with (
-        started("qemu-system-x86_64", [*PC, *attached]) as emulator,
-        log.open("wb") as file,
-        Console(emulator.console, file) as console,
-    ):
-        until = time.monotonic() + START_SECONDS
-        wait_for_login(console, until)
-        yield Shell.log_in(console, "anon", "voidlinux", until), emulator
+def check_root(guest: Guest) -> None:
+    """A squashfs below a layer that can be written, and a name that leads to this machine."""
+    mounts = guest.answer("cat /proc/mounts")
+    assert " / overlay rw," in mounts
+    assert " squashfs ro," in mounts
+    assert guest.answer("sudo -n sh -c 'echo kept > /etc/written && cat /etc/written'") == "kept"
+    assert guest.answer("uname -n") == "void-live"
 
 
-def answer(shell: Shell, command: str) -> str:
-    """What `command` says in the guest; it must succeed."""
-    found = shell.run(command, time.monotonic() + ANSWER_SECONDS)
-    assert found is not None, f"{command} does not end"
-    assert found.status == 0, f"{command}: {found.output}"
-    return found.output
+def check_user(guest: Guest) -> None:
+    """Who the command line named, and nobody else, is there and may do everything."""
+    assert f"uid=1000({USER})" in guest.answer("id")
+    assert guest.answer("id -Gn").split() == [USER, "wheel", "audio", "video"]
+    assert "anon" not in guest.answer("cat /etc/passwd")
+    assert guest.answer("pwd; echo $HOME; ps -o tty= -p $PPID").split() == [
+        *(f"/home/{USER}", f"/home/{USER}", "ttyS0")
+    ]
+    # sudo says so on its standard error when the host's name leads nowhere.
+    assert guest.answer("sudo -n id -un") == "root"
 
 
-@pytest.mark.parametrize("medium", list(MEDIA))
-def test_a_live_iso_starts_and_is_as_asked(iso: Path, medium: str, tmp_path: Path) -> None:
-    """The user, the services, the language; the root can be written to, the medium was not."""
+def check_services(guest: Guest) -> None:
+    """They run, also those that have nothing to do on this machine; sshd takes connections."""
+    for service in SERVICES:
+        guest.answer(f"until sudo -n sv check {service}; do sleep 1; done")
+        assert guest.answer(f"sudo -n sv status {service}").startswith("run: ")
+    guest.answer("until pgrep -x chronyd && pgrep -x sshd; do sleep 1; done")
+    guest.answer("until ss -ltn | grep -q ':22 '; do sleep 1; done")
+
+
+@pytest.mark.parametrize("medium", ["cd on BIOS", "usb on UEFI"])
+def test_it_starts_and_is_as_its_menu_was_told(iso: Path, medium: str, tmp_path: Path) -> None:
+    """User, keymap and language of the command line; services; the medium stays as it was."""
     before = sha256_of(iso)
-    with booted(iso, medium, tmp_path / "console.log") as (shell, emulator):
-        # These lack what they need in the test repository, and say so on the console for ever.
-        answer(shell, "sudo -n sv down /var/service/acpid /var/service/wpa_supplicant")
-        assert "uid=1000(anon)" in answer(shell, "id")
-        assert "ttyS0" in answer(shell, "ps -o tty= -p $PPID")
-        assert "void-live" in answer(shell, "uname -n")
-        assert "root=live:CDLABEL=VOID_LIVE" in answer(shell, "cat /proc/cmdline")
-        mounts = answer(shell, "cat /proc/mounts")
-        assert " / overlay rw," in mounts
-        assert " squashfs ro," in mounts
-        answer(shell, "sudo -n sh -c 'echo kept > /etc/written && grep -q kept /etc/written'")
-        for service in SERVICES:
-            answer(shell, f"until pgrep -x {service}; do sleep 1; done")
-            assert "run: " in answer(shell, f"sudo -n sv status /var/service/{service}")
-        assert ":22 " in answer(shell, "ss -ltn")
-        assert "KEYMAP=de-latin1" in answer(shell, "cat /etc/rc.conf")
-        assert "LANG=en_US.UTF-8" in answer(shell, "cat /etc/locale.conf")
-        answer(shell, f"test {'-d' if 'UEFI' in medium else '! -e'} /sys/firmware/efi")
-        shell.run("sudo -n poweroff", time.monotonic() + ANSWER_SECONDS)
-        assert emulator.wait(POWER_OFF_SECONDS) == 0
+    with booted(iso, medium, tmp_path / LOGS, words=WORDS, user=USER) as guest:
+        assert f" {WORDS}" in guest.answer("cat /proc/cmdline")
+        guest.answer(f"test {'-d' if 'UEFI' in medium else '! -e'} /sys/firmware/efi")
+        check_root(guest)
+        check_user(guest)
+        assert "\nKEYMAP=fr-latin1" in guest.answer("cat /etc/rc.conf")
+        assert guest.answer("cat /etc/locale.conf").split() == ["LANG=de_DE.UTF-8", "LC_COLLATE=C"]
+        check_services(guest)
+        guest.power_off()
     assert sha256_of(iso) == before
+
+
+@pytest.mark.smoke
+def test_it_starts_into_memory(iso: Path, tmp_path: Path) -> None:
+    """The entry (RAM), by UEFI from a CD, which nothing uses then: it can be taken out."""
+    words = f"live.user={USER}"
+    more = ("-m", "2G")
+    with booted(
+        iso, "cd on UEFI", tmp_path / LOGS, entry=RAM, words=words, user=USER, more=more
+    ) as guest:
+        assert " rd.live.ram " in guest.answer("cat /proc/cmdline")
+        assert "iso9660" not in guest.answer("cat /proc/mounts")
+        guest.answer("losetup --noheadings --output BACK-FILE | grep -q squashed.img")
+        check_root(guest)
+        check_user(guest)
+        guest.power_off()
+
+
+@pytest.mark.smoke
+def test_it_starts_twice_with_what_was_written(iso: Path, tmp_path: Path) -> None:
+    """By BIOS from a USB stick, with a disk that keeps changes.
+
+    First without graphics, which keeps a display manager down; then with: the hooks of the second
+    start find their own work, and take back what it does not ask for.
+    """
+    (tmp_path / "top/overlay").mkdir(parents=True)
+    (tmp_path / "top/ovlwork").mkdir()
+    disk = tmp_path / "disk.img"
+    words: list[str | Path] = ["mke2fs", "-q", "-t", "ext4", "-L", "KEPT"]
+    subprocess.run([*words, "-d", tmp_path / "top", disk, "512M"], check=True)
+    more = ("-drive", f"file={disk},format=raw,if=virtio")
+    kept = f"live.user={USER} rd.live.overlay=LABEL=KEPT:/overlay"
+    sums = f"cd /etc && sudo -n sha256sum {' '.join(WRITTEN)}"
+    found = []
+    for entry in (NO_GRAPHICS, 0):
+        with booted(
+            iso,
+            "usb on BIOS",
+            tmp_path / LOGS,
+            entry=entry,
+            words=kept,
+            user=USER,
+            more=more,
+        ) as guest:
+            assert (" nomodeset " in guest.answer("cat /proc/cmdline")) is (entry == NO_GRAPHICS)
+            down = "-e" if entry == NO_GRAPHICS else "! -e"
+            guest.answer(f"test {down} /etc/sv/lightdm/down")
+            guest.answer(f"test {'! -e' if entry == NO_GRAPHICS else '-s'} /etc/written")
+            check_root(guest)
+            check_user(guest)
+            found.append(guest.answer(sums))
+            guest.power_off()
+    assert found[0] == found[1]
+    assert len(found[0].splitlines()) == len(WRITTEN)
+
+
+@pytest.mark.smoke
+def test_the_iso_of_the_profile_itself(tmp_path: Path) -> None:
+    """What users get: its menu is on the screen alone, and is told by keyboard to use the port."""
+    iso = built_iso("base")
+    with running(iso, "cd on BIOS", tmp_path / LOGS) as (emulator, console):
+        until = time.monotonic() + START_SECONDS
+        qmp = Qmp(emulator.control, until)
+        screen = Screen(qmp, tmp_path)
+        while (shown := screen.now()) and (shown.width, shown.height) != MENU_SIZE:
+            assert time.monotonic() < until, "no menu"
+            time.sleep(0.5)
+        qmp.press(["tab"], until)
+        screen.keep("base-menu")
+        qmp.type(f" console=ttyS0,115200 {WORDS}\n", until)
+        guest = log_in(emulator, console, USER)
+        assert f" {WORDS}" in guest.answer("cat /proc/cmdline")
+        check_root(guest)
+        check_user(guest)
+        check_services(guest)
+        guest.power_off()

@@ -60,11 +60,17 @@ def names_of(compression: str) -> set[str]:
     return {*(name + suffix for name in NAMES.values()), LOCK}
 
 
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def published(place: Path) -> dict[str, str]:
     """Every file below `out`, hidden ones too: its path in there and its SHA-256."""
     out = place / "out"
     return {
-        str(path.relative_to(out / DATE)): hashlib.sha256(path.read_bytes()).hexdigest()
+        str(path.relative_to(out / DATE)): sha256_of(path)
         for path in sorted(out.rglob("*"))
         if not path.is_dir()
     }

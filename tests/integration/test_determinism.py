@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.command import arguments, environment, voidimg
 from tests.http_server import serving
-from tests.integration.building import LOCK, build_words, left_in_work, published
+from tests.images import built_iso, live_words
+from tests.integration.building import LOCK, build_words, left_in_work, published, sha256_of
 from tests.integration.persons import as_somebody_else
 from tests.testrepo import RepositoryFixture
 
@@ -28,11 +29,17 @@ ELSEWHERE = {
 }
 
 
-def build_as_somebody_else(home: Path, words: list[str | Path]) -> None:
-    """Build as another user, with another umask, time zone, locale, directory and environment."""
+ONE_PROCESSOR = ("taskset", "--cpu-list", str(min(os.sched_getaffinity(0))))
+
+
+def build_as_somebody_else(home: Path, words: list[str | Path], before: Sequence[str] = ()) -> None:
+    """Build as another user, with another umask, time zone, locale, directory and environment.
+
+    `before` are words before the command, such as of a program that runs it.
+    """
     home.mkdir(exist_ok=True)
     ended = subprocess.run(
-        as_somebody_else(home, arguments(*words)),
+        [*before, *as_somebody_else(home, arguments(*words))],
         env=environment(ELSEWHERE),
         cwd="/",
         umask=0o077,
@@ -68,6 +75,18 @@ def test_another_user_gets_the_same_raspberry_pi(
     shutil.rmtree(place)
     assert theirs == ours
     assert len(ours) == 4
+
+
+def test_another_user_gets_the_same_live_iso_from_its_lock(tmp_path: Path) -> None:
+    """Initramfs, squashfs, loaders and tables, with one processor instead of all there are."""
+    iso = built_iso()
+    (lock,) = iso.parent.glob("*-live-console.lock.json")
+    ours = {path.name: sha256_of(path) for path in (iso, lock)}
+    place = tmp_path / "home"
+    build_as_somebody_else(place, live_words(place, "--lock", lock), ONE_PROCESSOR)
+    theirs = published(place)
+    shutil.rmtree(place)
+    assert theirs == ours
 
 
 @pytest.mark.parametrize("kept", ["rootfs", "platformfs"])

@@ -21,7 +21,7 @@ CONSOLE = (
     *("base-container-full", "base-system", "linux", "dialog", "cryptsetup", "lvm2", "mdadm"),
     *("void-docs-browse", "xtools-minimal", "xmirror", "chrony", "tmux", "espeakup"),
     *("void-live-audio", "brltty", "grub-i386-efi", "grub-x86_64-efi", "syslinux", "memtest86+"),
-    *("dracut", "dracut-network", "device-mapper", "xz", "dhclient", "openresolv", "jq"),
+    *("dracut", "dracut-network", "device-mapper", "xz", "zstd", "dhclient", "openresolv", "jq"),
 )
 GRAPHICAL = (
     *("font-misc-misc", "terminus-font", "dejavu-fonts-ttf", "xorg-minimal", "setxkbmap", "xauth"),

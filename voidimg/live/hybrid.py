@@ -28,6 +28,7 @@ ESP_TYPE = UUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b")
 BASIC_DATA_TYPE = UUID("ebd0a0a2-b9e5-4433-87c0-68b6b72699c7")
 
 _MEBIBYTE = 2**20
+_SECTORS_PER_BLOCK = 4
 _ENTRIES, _ENTRY_BYTES, _HEADER_BYTES = 128, 128, 92
 _REVISION = 0x10000
 _NOT_TO_MOUNT = 1 << 60 | 1 << 62 | 1 << 63
@@ -55,6 +56,14 @@ class Hybrid:
     def last_usable(self) -> int:
         """The last sector that a partition can have."""
         return self.sectors - GPT_SECTORS - 1
+
+    @property
+    def content_end(self) -> int:
+        """The sector behind the partition of everything else: where the ISO's blocks end.
+
+        Tools warn of partitions that end within a block.
+        """
+        return (self.last_usable + 1) // _SECTORS_PER_BLOCK * _SECTORS_PER_BLOCK
 
     @property
     def content_start(self) -> int:
@@ -99,7 +108,7 @@ def _mbr(hybrid: Hybrid) -> bytes:
     else:
         sector[:MBR_CODE_BYTES] = hybrid.mbr_code[:MBR_CODE_BYTES]
         struct.pack_into("<Q", sector, MBR_CODE_BYTES, hybrid.loader)
-        content = hybrid.last_usable + 1 - hybrid.content_start
+        content = hybrid.content_end - hybrid.content_start
         # Some BIOSes only start from a disk with an active partition.
         entries = [_mbr_entry(_MBR_HIDDEN_NTFS, hybrid.content_start, content, active=True)]
         if hybrid.esp_start is not None:
@@ -127,7 +136,7 @@ def _gpt_entries(hybrid: Hybrid) -> bytes:
             BASIC_DATA_TYPE,
             names.content,
             hybrid.content_start,
-            hybrid.last_usable,
+            hybrid.content_end - 1,
             _NOT_TO_MOUNT,
             "Live image",
         )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voidimg.errors import LayoutError, ScriptError, storing
+from voidimg.live.initramfs_checks import check_initramfs
 from voidimg.sandbox.chroot import Chroot
 from voidimg.xbps.tree import NotInTreeError, Tree
 
@@ -20,7 +21,8 @@ MODULE = "void-live"
 
 MODULES = "/usr/lib/dracut/modules.d"
 KERNELS = "/usr/lib/modules"
-_DRACUT = ("/usr/bin/dracut", "/usr/sbin/dracut")
+PROGRAMS = ("/usr/bin/dracut", "/usr/sbin/dracut")
+"""Where dracut is."""
 _NEEDED = "dmsquash-live"
 _LIVENET = "livenet"
 _WISHED = ("overlayfs",)
@@ -105,7 +107,8 @@ def make_initramfs(
         network: whether it can fetch the root over the network (``root=live:http://...``).
 
     Raises:
-        LayoutError: the tree has no dracut, or none that can start live media, or from a network.
+        LayoutError: the tree has no dracut, or none that can start live media, or from a network;
+            or what it made is not for this kernel, or lacks something.
         ScriptError: dracut failed, or left something out.
         SandboxError: it cannot be started.
     """
@@ -128,6 +131,7 @@ def make_initramfs(
             # The kernel's own hook may have made one for this host, which no live system uses.
             if name not in before or name == f"initramfs-{kernel.release}.img":
                 tree.remove(f"/boot/{name}")
+    check_initramfs(content, kernel.release)
     with storing(out, "write the initramfs"):
         out.write_bytes(content)
         out.chmod(0o644)
@@ -163,9 +167,9 @@ def _run_dracut(
         kernel.release,
     ]
     with Chroot(root, arch, epoch=epoch) as chroot:
-        program = chroot.first_program(_DRACUT)
+        program = chroot.first_program(PROGRAMS)
         if program is None:
-            raise LayoutError("the tree has no dracut", code="NO-DRACUT", where=_DRACUT[0])
+            raise LayoutError("the tree has no dracut", code="NO-DRACUT", where=PROGRAMS[0])
         if _has_word(root, program, "--reproducible"):
             words.insert(0, "--reproducible")
         ended = chroot.run((program, *words, _OUTPUT))

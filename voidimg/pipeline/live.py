@@ -16,7 +16,7 @@ from voidimg.errors import LayoutError, storing
 from voidimg.events import Listener, step
 from voidimg.identity import Identity
 from voidimg.live.efi import make_esp, probe_grub
-from voidimg.live.initramfs import Kernel, find_kernel, make_initramfs
+from voidimg.live.initramfs import PROGRAMS, Kernel, find_kernel, make_initramfs
 from voidimg.live.iso import write_iso
 from voidimg.live.media import SYSLINUX, MediaParts, plan_media
 from voidimg.live.menus import check_menu_words, netboot_menu
@@ -188,6 +188,9 @@ class _Studio:
                 epoch=self._epoch,
                 scratch=self._order.work / "bootstrap",
                 locale=locale,
+                # The kernel's hook would make an initramfs that no live system has: ours is made
+                # below, and the installer makes that of the installed system.
+                without=PROGRAMS,
                 jobs=self._order.jobs,
                 listener=self._listener,
             )

@@ -425,8 +425,11 @@ class LiveContent(Stage):
     volume_id: str = "VOID_LIVE"
     """Of the ISO, by which the live system finds it; ``{date}`` stands for that of the set."""
     squashfs: Squashfs = Squashfs()
-    initramfs: Literal["xz", "zstd", "gzip", "lz4", "bzip2"] = "xz"
-    """How the initramfs is compressed, by a program of the target."""
+    initramfs: Literal["xz", "zstd", "gzip", "lz4", "bzip2"] = "zstd"
+    """How the initramfs is compressed, by a program of the target; kernels unpack zstd since 5.9.
+
+    xz makes it 15 % smaller, and takes several times as long to start.
+    """
     service_packages: dict[ServiceName, PackageName] = {}
     """Service -> the package that brings it, to be told of its want before anything is fetched."""
 

@@ -132,7 +132,7 @@ def _decoder(file: BinaryIO) -> _Decoder:
         return _Members(file, bz2.BZ2Decompressor, b"BZh")
     if head == b"\xfd7zXZ\0":
         return _Members(file, _xz, b"\xfd7zXZ\0")
-    if head.startswith(lz4.MAGIC):
+    if head.startswith((lz4.MAGIC, lz4.LEGACY_MAGIC)):
         return _Lz4(file)
     return file
 

@@ -11,16 +11,24 @@ The format is the "LZ4 Frame Format Description" 1.6.4 and the "LZ4 Block Format
     ..      1     second byte of xxHash32 of the descriptor
     then blocks: 4 bytes size (top bit: stored), the bytes, 0/4 checksum; size 0 ends
     then 0/4      xxHash32 of the content
+
+What ``lz4 -l`` writes, the only form that kernels unpack, is older: the magic 02 21 4C 18, then
+blocks of up to 8 MiB, each with its compressed size (4 bytes) before it, up to another magic or the
+end.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import BinaryIO
 
 MAGIC = b"\x04\x22\x4d\x18"
+LEGACY_MAGIC = b"\x02\x21\x4c\x18"
 _WINDOW_BYTES = 64 * 1024
+_LEGACY_BLOCK_BYTES = 8 * 2**20
+_LEGACY_PACKED_BYTES = _LEGACY_BLOCK_BYTES + _LEGACY_BLOCK_BYTES // 255 + 16
+"""What a block takes at most (LZ4_compressBound)."""
 _BLOCK_BYTES = {4: 64 * 1024, 5: 256 * 1024, 6: 2**20, 7: 4 * 2**20}
 _P1, _P2, _P3, _P4, _P5 = 0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F, 0x165667B1
 _MASK = 0xFFFFFFFF
@@ -31,7 +39,7 @@ class Lz4Error(ValueError):
 
 
 def decoded_blocks(file: BinaryIO) -> Iterator[bytes]:
-    """The content of the LZ4 frames in `file`, a block at a time, each at most 4 MiB.
+    """The content of the LZ4 frames in `file`, a block at a time, each at most 8 MiB.
 
     Raises:
         EOFError: the last frame is not complete.
@@ -39,10 +47,23 @@ def decoded_blocks(file: BinaryIO) -> Iterator[bytes]:
     """
     magic = _exactly(file, 4)
     while magic:
+        if magic == LEGACY_MAGIC:
+            magic = yield from _legacy_frame(file)
+            continue
         if magic != MAGIC:
             raise Lz4Error("no LZ4 frame where one must begin")
         yield from _frame(file)
         magic = file.read(4)
+
+
+def _legacy_frame(file: BinaryIO) -> Generator[bytes, None, bytes]:
+    """Its blocks; returns the magic that follows it, nothing at the end."""
+    while (head := file.read(4)) and head not in (MAGIC, LEGACY_MAGIC):
+        size = int.from_bytes(head, "little")
+        if len(head) < 4 or size > _LEGACY_PACKED_BYTES:
+            raise Lz4Error("an LZ4 block is larger than its frame allows")
+        yield _decode(_exactly(file, size), b"", _LEGACY_BLOCK_BYTES)
+    return head
 
 
 def _frame(file: BinaryIO) -> Iterator[bytes]:

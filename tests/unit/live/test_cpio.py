@@ -41,6 +41,28 @@ def test_every_compression(compression: str) -> None:
     assert found.early == ()
 
 
+def lz4_legacy(plain: bytes) -> bytes:
+    """As ``lz4 -l`` packs it, in blocks of 8 MiB, but with nothing except literals."""
+    packed = b"\x02\x21\x4c\x18"
+    for start in range(0, len(plain), 8 * 2**20):
+        block = plain[start : start + 8 * 2**20]
+        rest, last = divmod(len(block) - 15, 255)
+        sequence = b"\xf0" + b"\xff" * rest + bytes([last]) + block
+        packed += len(sequence).to_bytes(4, "little") + sequence
+    return packed
+
+
+def test_the_form_of_lz4_that_kernels_unpack() -> None:
+    """Two blocks; what is cut off, or states blocks larger than they can be, is refused."""
+    packed = lz4_legacy(cpio_archive({"/large": bytes(9_000_000), **FILES}))
+    found = decode_initramfs(packed, every, "x")
+    assert (found.compression, found.entries["/large"].size_bytes) == ("lz4", 9_000_000)
+    assert found.contents["/usr/lib/x"] == b"123"
+    for broken in (packed[:-1], packed[:-600_000], packed[:4] + b"\xff\xff\xff\x7f" + packed[8:]):
+        with pytest.raises(LayoutError):
+            decode_initramfs(broken, every, "x")
+
+
 def test_several_archives() -> None:
     """Microcode before, zeros between, and two archives in the compressed part."""
     early = cpio_archive({"/kernel/x86/microcode/AuthenticAMD.bin": b"amd"})

@@ -77,6 +77,7 @@ class Medium:
         self.write("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")
         self.write("etc/group", "root:x:0:\naudio:x:1:\nvideo:x:2:\nwheel:x:3:\n")
         self.write("etc/shells", "/bin/sh\n")
+        self.write("etc/hosts", "127.0.0.1 localhost\n::1 localhost\n")
         self.write("etc/rc.conf", '#HARDWARECLOCK="UTC"\n#KEYMAP="es"\n#FONT="lat9w-16"\n')
         self.service("agetty-tty1", 'GETTY_ARGS="--noclear"\nBAUD_RATE=38400\n')
 
@@ -187,6 +188,8 @@ def test_the_live_user_of_the_profile(base: Medium) -> None:
     log = base.start("", "user")
     assert log == "useradd -m -c anon -s /bin/bash -G audio,wheel -p $6$salt$hash anon\n"
     assert base.text("etc/hostname") == "void-live\n"
+    hosts = "127.0.0.1 localhost\n::1 localhost\n127.0.1.1 void-live\n"
+    assert base.text("etc/hosts") == hosts
     assert base.text("etc/default/live.conf") == "USERNAME=anon\n"
     assert base.text("etc/shells") == "/bin/sh\n/bin/bash\n"
     sudoers = base.root / "etc/sudoers.d/99-void-live"

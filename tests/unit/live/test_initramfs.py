@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from voidimg.errors import LayoutError, ScriptError
+from voidimg.live.cpio import decode_initramfs
 from voidimg.live.initramfs import find_kernel, make_initramfs
 from voidimg.sandbox.namespace import call
 
@@ -21,12 +22,30 @@ RELEASE = "6.12.9_1"
 DRACUT = """#!/bin/sh
 # knows --reproducible
 for word; do out=$word; done
+read -r release < /usr/lib/release
+member() {
+    printf '070701%08d%08x%032d%08x%032d%08x%08d%s\\0' 0 33188 0 "${#2}" 0 $((${#1} + 1)) 0 "$1"
+    pad $((${#1} + 111))
+    printf %s "$2"
+    pad "${#2}"
+}
+pad() {
+    set -- $(((4 - $1 % 4) % 4))
+    while [ $1 -gt 0 ]; do printf '\\0'; set -- $(($1 - 1)); done
+}
 {
-    printf '%s\\n' "$@" "$SOURCE_DATE_EPOCH"
-    while read -r line; do echo "module: $line"; done < /usr/lib/dracut/modules.d/90void-live/a.sh
+    member words "$* $SOURCE_DATE_EPOCH"
+    read -r line < /usr/lib/dracut/modules.d/90void-live/a.sh
+    member usr/lib/void-live/lib.sh "$line"
+    member usr/sbin/dmsquash-live-root ''
+    for driver in isofs loop overlay squashfs; do
+        member usr/lib/modules/$release/$driver.ko ''
+    done
+    member 'TRAILER!!!' ''
 } > "$out"
 : > /boot/other
 """
+"""Makes an initramfs of its own words and our module, for the kernel that a file names."""
 
 
 def write(root: Path, path: str, text: str = "", mode: int = 0o644) -> None:
@@ -52,6 +71,7 @@ def root(tmp_path: Path) -> Path:
     write(root, f"boot/vmlinuz-{RELEASE}", "kernel")
     write(root, f"boot/initramfs-{RELEASE}.img", "of the package's hook")
     write(root, f"usr/lib/modules/{RELEASE}/modules.dep")
+    write(root, "usr/lib/release", f"{RELEASE}\n")
     write(root, "usr/bin/dracut", DRACUT, 0o755)
     for module in ("90dmsquash-live", "90overlayfs", "00systemd"):
         (root / "usr/lib/dracut/modules.d" / module).mkdir(parents=True)
@@ -97,21 +117,13 @@ def test_dracut_is_asked_for_any_machine_and_live_media(root: Path, tmp_path: Pa
     """Reproducibly where it can; afterwards the tree is as before, less the host's initramfs."""
     before = sorted(path for path in root.rglob("*") if "boot" not in path.parts)
     call(make, str(root), str(tmp_path / "initrd"))
-    assert (tmp_path / "initrd").read_text().splitlines() == [
-        "--reproducible",
-        "--force",
-        "--no-hostonly",
-        "--xz",
-        "--add",
-        "dmsquash-live overlayfs void-live",
-        "--omit",
-        "systemd plymouth",
-        "--kver",
-        RELEASE,
-        "/boot/initrd",
-        "1710374400",
-        "module: echo",
-    ]
+    content = (tmp_path / "initrd").read_bytes()
+    members = decode_initramfs(content, lambda _path: True, "initrd").contents
+    assert members["/words"].decode() == (
+        "--reproducible --force --no-hostonly --xz --add dmsquash-live overlayfs void-live"
+        f" --omit systemd plymouth --kver {RELEASE} /boot/initrd 1710374400"
+    )
+    assert members["/usr/lib/void-live/lib.sh"] == b"echo"
     assert sorted(path.name for path in (root / "boot").iterdir()) == [f"vmlinuz-{RELEASE}"]
     made = {"dev", "proc", "sys", "tmp", "run"}
     after = [path for path in root.rglob("*") if "boot" not in path.parts]
@@ -138,6 +150,20 @@ def test_a_dracut_that_fails_or_leaves_something_out(
     with pytest.raises(ScriptError, match=what) as caught:
         call(make, str(root), str(tmp_path / "initrd"))
     assert caught.value.code == "E-SCRIPT-DRACUT"
+    assert not (tmp_path / "initrd").exists()
+
+
+@pytest.mark.parametrize(
+    ("release", "code"), [("6.12.8_1", "INITRAMFS-UNFIT"), (RELEASE, "INITRAMFS")]
+)
+def test_what_dracut_made_is_looked_at(root: Path, tmp_path: Path, release: str, code: str) -> None:
+    """It ended well, but with modules of another kernel, or with damaged bytes."""
+    write(root, "usr/lib/release", f"{release}\n")
+    if code == "INITRAMFS":
+        write(root, "usr/bin/dracut", "#!/bin/sh\necho text > /boot/initrd\n", 0o755)
+    with pytest.raises(LayoutError) as caught:
+        call(make, str(root), str(tmp_path / "initrd"))
+    assert caught.value.code == f"E-LAYOUT-{code}"
     assert not (tmp_path / "initrd").exists()
 
 

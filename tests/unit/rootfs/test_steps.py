@@ -90,7 +90,10 @@ def with_shell(directory: Path) -> list[VerifiedPackage]:
 
 
 def build(
-    root: str, packages: list[VerifiedPackage], listener: Listener = ignore
+    root: str,
+    packages: list[VerifiedPackage],
+    without: tuple[str, ...] = (),
+    listener: Listener = ignore,
 ) -> tuple[InstallReport, str, list[str]]:
     """Install and finish; the report, what scripts logged, what a package owns."""
     tree = Path(root)
@@ -101,6 +104,7 @@ def build(
         arch=ARCH,
         epoch=DATE.epoch,
         scratch=tree.with_name("scratch"),
+        without=without,
         listener=listener,
     )
     assert not tree.with_name("scratch").exists()
@@ -162,6 +166,29 @@ def test_a_stage_is_installed_with_its_scripts(tmp_path: Path, root: str) -> Non
     assert Path(root, "log").stat().st_mtime == DATE.epoch
     assert Path(root, "var/db/xbps/keys/aa:bb.plist").read_bytes() == b"key"
     assert not Path(root, "var/db/xbps/lock").exists()
+
+
+def test_programs_that_scripts_shall_not_run(tmp_path: Path, root: str) -> None:
+    """They look as if they were not there, and are whole afterwards."""
+    hook = b'[ "$1" = pre ] || [ ! -x usr/bin/dracut ] || usr/bin/dracut\n'
+    packages = [
+        package(tmp_path, "dash", shell_members()),
+        package(
+            tmp_path,
+            "dracut",
+            [
+                PackageMember(
+                    "/usr/bin/dracut", mode=0o4751, content=b"#!/bin/sh\necho ran > log\n"
+                ),
+                PackageMember("/usr/sbin", "symlink", target="bin"),
+            ],
+        ),
+        package(tmp_path, "linux", conf("linux"), hook),
+    ]
+    programs = ("/usr/bin/dracut", "/usr/sbin/dracut", "/usr/bin/missing")
+    assert call(build, root, packages, without=programs)[1] == ""
+    assert Path(root, "usr/bin/dracut").stat().st_mode & 0o7777 == 0o4751
+    assert call(build, f"{root}2", packages)[1] == "ran\n"
 
 
 def test_without_a_shell_packages_stay_unpacked(tmp_path: Path, root: str) -> None:

@@ -17,6 +17,8 @@ fi
 has_line "$NEWROOT/etc/shells" "$shell" || set_line "$NEWROOT/etc/shells" "$shell" "$shell"
 
 echo void-live | write "$NEWROOT/etc/hostname"
+# Nobody else can say who this is: sudo asks at every use.
+set_line "$NEWROOT/etc/hosts" 127.0.1.1 '127.0.1.1 void-live'
 set_line "$NEWROOT/etc/default/live.conf" USERNAME= "USERNAME=$user"
 
 if ! has_line "$NEWROOT/etc/passwd" "$user:"; then

@@ -1,0 +1,106 @@
+"""The PC that starts live ISOs: how media are attached, and a guest that answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.boot.menus import start_by_bios, start_by_uefi
+from voidimg.smoke.console import Console
+from voidimg.smoke.emulator import Emulator, started
+from voidimg.smoke.shell import Shell, wait_for_login
+
+START_SECONDS = 900.0
+ANSWER_SECONDS = 120.0
+POWER_OFF_SECONDS = 300.0
+
+PC = (
+    *("-cpu", "qemu64", "-smp", "1", "-m", "1G", "-accel", "tcg"),
+    *("-display", "none", "-monitor", "none", "-nic", "none", "-no-reboot"),
+)
+"""One processor: a second one of TCG costs more in a start than it brings."""
+
+_FIRMWARE = "if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd"
+_UEFI = ("-machine", "q35", "-drive", _FIRMWARE)
+_CD = ("-drive", "file={iso},format=raw,media=cdrom,readonly=on")
+_USB = (
+    *("-device", "qemu-xhci", "-drive", "file={iso},format=raw,if=none,id=stick,readonly=on"),
+    *("-device", "usb-storage,drive=stick,bootindex=1"),
+)
+MEDIA: Mapping[str, Sequence[str]] = {
+    "cd on BIOS": (*_CD, "-boot", "d"),
+    "usb on BIOS": _USB,
+    "cd on UEFI": (*_UEFI, *_CD),
+    "usb on UEFI": (*_UEFI, *_USB),
+}
+"""How the medium is attached; it can only be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """A started live system: the shell of its user on the serial console."""
+
+    shell: Shell
+    emulator: Emulator
+
+    def answer(self, command: str) -> str:
+        """What `command` says, without blanks around it; it must succeed."""
+        found = self.shell.run(command, time.monotonic() + ANSWER_SECONDS)
+        assert found is not None, f"{command} does not end"
+        assert found.status == 0, f"{command}: {found.output}"
+        return found.output.strip()
+
+    def power_off(self) -> None:
+        """Stop it in an orderly way."""
+        self.shell.run("sudo -n poweroff", time.monotonic() + ANSWER_SECONDS)
+        assert self.emulator.wait(POWER_OFF_SECONDS) == 0
+
+
+@contextmanager
+def running(
+    iso: Path, medium: str, log: Path, more: Sequence[str] = ()
+) -> Iterator[tuple[Emulator, Console]]:
+    """A PC with `iso` attached as `medium` and `more` arguments of QEMU; it has just been started.
+
+    What its serial port says goes to `log`.
+    """
+    attached = [word.replace("{iso}", str(iso)) for word in MEDIA[medium]]
+    with (
+        started("qemu-system-x86_64", [*PC, *attached, *more]) as emulator,
+        log.open("ab") as file,
+        Console(emulator.console, file) as console,
+    ):
+        yield emulator, console
+
+
+def log_in(emulator: Emulator, console: Console, user: str) -> Guest:
+    """The shell of `user`, who types the password of live systems at the prompt.
+
+    Raises:
+        GuestError, ConsoleClosedError: there is no prompt, or no shell.
+    """
+    until = time.monotonic() + START_SECONDS
+    wait_for_login(console, until)
+    return Guest(Shell.log_in(console, user, "voidlinux", until), emulator)
+
+
+@contextmanager
+def booted(
+    iso: Path,
+    medium: str,
+    log: Path,
+    *,
+    entry: int = 0,
+    words: str = "",
+    user: str = "anon",
+    more: Sequence[str] = (),
+) -> Iterator[Guest]:
+    """The live system, started from the menu's `entry` with `words` added to its command line."""
+    start: Callable[[Console, int, str, float], None]
+    start = start_by_uefi if "UEFI" in medium else start_by_bios
+    with running(iso, medium, log, more) as (emulator, console):
+        start(console, entry, words, time.monotonic() + START_SECONDS)
+        yield log_in(emulator, console, user)

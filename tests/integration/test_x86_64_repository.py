@@ -30,7 +30,7 @@ GRAPHICAL = (
     *("network-manager-applet", "NetworkManager", "polkit", "gvfs-afc", "gvfs-mtp", "gvfs-smb"),
     *("firefox", "xfce4-pulseaudio-plugin", "pipewire", "alsa-pipewire"),
 )
-OTHERS = ("cloud-guest-utils",)
+OTHERS = ("cloud-guest-utils", "curl", "wsl-base")
 MB = 10**6
 
 

@@ -366,8 +366,14 @@ REFUSED_PATHS: dict[str, Callable[[str], object]] = {
 
 
 @pytest.mark.parametrize("reader", REFUSED_PATHS)
-@pytest.mark.parametrize("path", ["/a" * 20_000, "/" + "a" * 20_000, "/a" * 200])
+@pytest.mark.parametrize(
+    "path", ["/a" * 20_000, "/" + "a" * 20_000, "/a" * 200, ("/" + "é" * 100) * 39]
+)
 def test_endless_paths_are_refused(reader: str, path: str) -> None:
-    """Every directory on the way was remembered whole: gigabytes for a path of kilobytes."""
+    """Every directory on the way was remembered whole: gigabytes for a path of kilobytes.
+
+    What counts are bytes: a path of 3,939 letters that take two each can be no path of Linux. It
+    was let in, and its package could not be removed any more.
+    """
     with in_little_memory(), pytest.raises(PackageError):
         REFUSED_PATHS[reader](path)

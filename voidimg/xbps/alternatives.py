@@ -44,7 +44,8 @@ def parse_link(spec: str, *, where: str) -> Link:
     """
     link, colon, rest = spec.partition(":")
     target = rest.partition(":")[0]
-    if len(spec) > _MAX_SPEC or spec.count("/") > _MAX_SPEC_DEPTH:
+    length = len(spec.encode("utf-8", "surrogateescape"))
+    if length > _MAX_SPEC or spec.count("/") > _MAX_SPEC_DEPTH:
         raise PackageError(
             f"{spec[:80]!r}... is too long or too deep for a link",
             code="ALTERNATIVE",

@@ -104,7 +104,7 @@ def _path(value: PlistValue | None, where: str) -> str:
         parts[0]
         or len(parts) < 2
         or not {"", ".", ".."}.isdisjoint(parts[1:])
-        or len(value) > _MAX_PATH
+        or len(value.encode("utf-8", "surrogateescape")) > _MAX_PATH
         or len(parts) > _MAX_DEPTH
     ):
         raise PackageError(

@@ -65,16 +65,23 @@ def _starting(found: IsoInspection) -> list[str]:
 
 
 def _menu_lines(found: IsoInspection) -> list[str]:
+    """Each menu; what all entries of the live system have in common is said once."""
     lines = []
     for menu in found.menus:
         lines += ["", f"menu of {menu.loader}, {menu.path}"]
+        live = menu.live_entries
+        lists = [[*entry.files, *entry.cmdline.split()] for entry in live]
+        common = (
+            [word for word in lists[0] if all(word in words for words in lists)] if live else []
+        )
+        if common:
+            lines.append(f"  every entry of the live system: {' '.join(common)}")
         for entry in menu.entries:
-            lines.append(f"  {entry.id:16}{entry.title}")
-            files = " ".join(entry.files)
-            if files:
-                lines.append(f"    {files}")
-            if entry.is_live:
-                lines.append(f"    {entry.cmdline}")
+            words = [*entry.files, *entry.cmdline.split()]
+            own = [word for word in words if word not in common] if entry in live else words
+            lines.append(f"  {entry.id:15} {entry.title}")
+            if own:
+                lines.append(f"    {'and ' if entry in live else ''}{' '.join(own)}")
     return lines
 
 

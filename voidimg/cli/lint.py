@@ -63,9 +63,9 @@ def command(
 ) -> None:
     """Check artifacts offline for what would keep them from working.
 
-    A FILE is a ROOTFS or PLATFORMFS tar, a disk image, plain or compressed, or a live ISO; a DIR is
-    an image set, with every artifact in it. Nothing is started, mounted or fetched. Each defect
-    says what to do. Exit status 16 when one is an error; warnings are for a person to judge.
+    A FILE is a ROOTFS, PLATFORMFS or netboot tar, a disk image, plain or compressed, or a live ISO;
+    a DIR is an image set, with every artifact in it. Nothing is started, mounted or fetched. Each
+    defect says what to do. Exit status 16 when one is an error; warnings are for a person to judge.
 
     \b
     Examples:

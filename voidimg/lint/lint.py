@@ -39,7 +39,7 @@ def lint_artifact(
     """What the checks find in the artifact at `path`; what is damaged is a defect too.
 
     Args:
-        path: a ROOTFS or PLATFORMFS tar, a disk image, plain or compressed, or a live ISO.
+        path: a ROOTFS, PLATFORMFS or netboot tar, a disk image, plain or compressed, or an ISO.
         ignored: ids of checks that are not made.
         scratch: where a compressed image is unpacked for the while, as a sparse file; the system's
             directory for temporary files by default.

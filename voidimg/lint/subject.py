@@ -23,8 +23,9 @@ from voidimg.xbps.plist import decode
 PI_KERNELS = ("kernel.img", "kernel7.img", "kernel8.img")
 GREETER = "/etc/lightdm/lightdm-gtk-greeter.conf"
 SESSION = "/etc/lightdm/.session"
+PXELINUX_CONFIG = "/pxelinux.cfg/default"
 GROWPART = "/etc/default/growpart"
-_READ = (*WANTED, "/etc/passwd", GROWPART, GREETER, SESSION,
+_READ = (*WANTED, "/etc/passwd", PXELINUX_CONFIG, GROWPART, GREETER, SESSION,
          *(f"/boot/{name}" for name in PI_KERNELS))  # fmt: skip
 """The files that checks read: of a tar no others are kept."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from voidimg.lint import disk_checks as disk
 from voidimg.lint import iso_checks as iso
 from voidimg.lint import live_checks as live
+from voidimg.lint import netboot_checks as netboot
 from voidimg.lint import pi_checks as pi
 from voidimg.lint import tree_checks as tree
 from voidimg.lint.model import LintCheck, Severity
@@ -14,7 +15,7 @@ _WARNING: Severity = "warning"
 
 CHECKS: tuple[LintCheck, ...] = (
     # What was installed, whatever holds it.
-    LintCheck.of(tree.root_tree, _ERROR, tree.is_any),
+    LintCheck.of(tree.root_tree, _ERROR, tree.is_system),
     LintCheck.of(tree.packages_configured, _ERROR, tree.has_tree),
     LintCheck.of(tree.service_exists, _ERROR, tree.has_tree),
     LintCheck.of(tree.root_password, _ERROR, tree.has_tree),
@@ -25,6 +26,8 @@ CHECKS: tuple[LintCheck, ...] = (
     LintCheck.of(tree.leftover, _WARNING, tree.has_tree),
     LintCheck.of(tree.greeter_layout, _ERROR, tree.has_lightdm),
     LintCheck.of(tree.greeter_session, _ERROR, tree.has_lightdm),
+    # Netboot tarballs.
+    LintCheck.of(netboot.netboot_menu_file, _ERROR, netboot.is_netboot),
     # Disk images.
     LintCheck.of(disk.disk_table, _ERROR, disk.is_disk),
     LintCheck.of(disk.disk_alignment, _WARNING, disk.is_disk),

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase, translate
 
 from voidimg.disk.findings import SERVICES, SHADOW, password_state
 from voidimg.lint.model import Problem
+from voidimg.lint.netboot_checks import is_netboot
 from voidimg.lint.subject import GREETER, SESSION, Subject
 from voidimg.rootfs.clean import RULES, Rule
 
@@ -19,14 +20,14 @@ _ANY_RULE = re.compile("|".join(translate(rule.pattern) for rule in RULES))
 _CLEAN_HINT = "remove it before the image is made; a build by voidimg does"
 
 
-def is_any(_subject: Subject) -> bool:
-    """Of every artifact."""
-    return True
+def is_system(subject: Subject) -> bool:
+    """Of everything that must hold an installed system."""
+    return not is_netboot(subject)
 
 
 def has_tree(subject: Subject) -> bool:
     """Of those in which a system was found; whether there must be one is a check of its own."""
-    return bool(subject.entries)
+    return bool(subject.entries) and not is_netboot(subject)
 
 
 def has_lightdm(subject: Subject) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.live_medium import write_tree
 from tests.unit.lint.subjects import (
     BOOT,
     MIB,
@@ -157,6 +158,48 @@ def test_other_systems_are_not_asked_about_the_pi(tmp_path: Path) -> None:
     gone = tuple(path for path in ("/boot/bootcode.bin",))
     report = lint_artifact(make_tar(tmp_path, {PKGDB: pkgdb("base-files")}, gone))
     assert not [check for check in report.checks if check.startswith("pi-")]
+
+
+NETBOOT: Files = {
+    "/pxelinux.0": b"loader",
+    "/pxelinux.cfg/default": b"UI vesamenu.c32\nLABEL linux\n\tLINUX vmlinuz\n\tINITRD initrd\n"
+    b"\tAPPEND root=live:http://SERVER/squashfs.img\nLABEL disk\n\tCOM32 chain.c32\n",
+    **{f"/{name}": b"x" for name in ("vmlinuz", "initrd", "squashfs.img")},
+    **{f"/{name}.c32": b"x" for name in ("vesamenu", "chain", "ldlinux", "libcom32", "libutil")},
+}
+NETBOOT_FAILING: list[tuple[str, Files, str, str]] = [
+    ("netboot-menu-file", {}, "/initrd", "the entry linux names initrd"),
+    ("netboot-menu-file", {}, "/chain.c32", "the entry disk names chain.c32"),
+    ("netboot-menu-file", {}, "/pxelinux.0", "the menu names pxelinux.0"),
+    ("netboot-menu-file", {}, "/libutil.c32", "PXELINUX itself names libutil.c32"),
+    ("netboot-menu-file", {"/pxelinux.cfg/default": b""}, "", "no entry starts"),
+]
+"""Check, what is changed and what is gone, words of what is told."""
+
+
+def make_netboot(place: Path, changes: Files | None = None, gone: str = "") -> Path:
+    """A netboot tarball."""
+    files = {path: what for path, what in {**NETBOOT, **(changes or {})}.items() if path != gone}
+    path = place / "void-x86_64-NETBOOT-20240314.tar.gz"
+    run(["tar", "-c", "-z", "--format=posix", "-f", path, "."],
+        cwd=write_tree(place / "tree", files))  # fmt: skip
+    return path
+
+
+def test_a_sound_netboot_tarball_is_clean(tmp_path: Path) -> None:
+    """It is not asked for a system, which is in its squashfs."""
+    report = lint_artifact(make_netboot(tmp_path))
+    assert report.defects == ()
+    assert report.checks == ("readable", "netboot-menu-file")
+
+
+@pytest.mark.parametrize(("check", "changes", "gone", "words"), NETBOOT_FAILING)
+def test_a_spoiled_netboot_tarball_is_told(
+    check: str, changes: Files, gone: str, words: str, tmp_path: Path
+) -> None:
+    """What the loader would not find on the server."""
+    found = defects(make_netboot(tmp_path, changes, gone), check)
+    assert any(words in one.what for one in found), found
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\xfd7zXZ\0rubbish"])

@@ -1,0 +1,35 @@
+"""Checks of a netboot tarball: what PXELINUX is told to load by TFTP is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from voidimg.lint.model import Problem
+from voidimg.lint.subject import PXELINUX_CONFIG, Subject
+from voidimg.live.menu_reader import read_isolinux
+from voidimg.live.netboot import LOADER
+
+_LIBRARIES = ("ldlinux.c32", "libcom32.c32", "libutil.c32")
+"""What PXELINUX and its modules load themselves (syslinux 6)."""
+_REBUILD = "build the tarball again, or take another version of what was added by hand"
+
+
+def is_netboot(subject: Subject) -> bool:
+    """Of netboot tarballs; they hold no system that can be looked into."""
+    return subject.artifact.kind == "tar" and PXELINUX_CONFIG in subject.entries
+
+
+def netboot_menu_file(subject: Subject) -> Iterator[Problem]:
+    """The loader is there, and every file that its menu names."""
+    text = (subject.tree.read(PXELINUX_CONFIG) or b"").decode("utf-8", "replace")
+    menu = read_isolinux(text, f"/{LOADER}")  # names count from the directory of the loader
+    if not menu.live_entries:
+        yield Problem(PXELINUX_CONFIG, "no entry starts the live system", _REBUILD)
+    named = dict.fromkeys((f"/{LOADER}", *menu.files), "the menu")
+    named |= {f"/{name}": "PXELINUX itself" for name in _LIBRARIES}
+    for entry in menu.entries:
+        named |= {path: f"the entry {entry.id}" for path in entry.files if path not in named}
+    for path, who in sorted(named.items()):
+        if path not in subject.entries:
+            what = f"{who} names {path[1:]}, which is not in the tarball"
+            yield Problem(PXELINUX_CONFIG, what, _REBUILD)

@@ -31,7 +31,10 @@ def whole() -> RepositoryFixture:
 
 @pytest.mark.parametrize(
     ("make", "requests"),
-    [(provide, RASPBERRY), (provide_tiny, ["tiny-base", "tiny-platform", "tiny-service"])],
+    [
+        (provide, [*RASPBERRY, "wsl-base"]),
+        (provide_tiny, ["tiny-base", "tiny-platform", "tiny-service"]),
+    ],
     ids=["whole", "tiny"],
 )
 def test_the_package_sets_resolve(make: object, requests: list[str]) -> None:

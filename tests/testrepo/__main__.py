@@ -19,13 +19,15 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="copy the repository to this directory")
     parser.add_argument("--cache", type=Path, help="default: build/testrepo in the checkout")
     parser.add_argument("--tiny", action="store_true", help="the tiny repository instead")
-    parser.add_argument("--arch", choices=sorted(TARGETS), default=DEFAULT.arch)
+    arches = sorted({target.arch for target in TARGETS.values()})
+    parser.add_argument("--arch", choices=arches, default=DEFAULT.arch)
+    parser.add_argument("--live", action="store_true", help="what live systems of it need")
     options = parser.parse_args()
     try:
         if options.tiny:
             found = provide_tiny(options.cache)
         else:
-            found = provide(options.cache, arch=options.arch)
+            found = provide(options.cache, arch=options.arch, live=options.live)
     except VoidimgError as error:
         sys.stderr.write(f"{error}\n")
         return 1

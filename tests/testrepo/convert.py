@@ -20,6 +20,7 @@ from .source import Source, read_source, source_names
 from .target import DEFAULT, Target
 
 _KERNEL = "linux-image-"
+_NOT_OF_THE_SYSTEM = ("/boot/", "/usr/lib/modules/", "/usr/lib/grub/", "/usr/lib/syslinux/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,8 @@ def assemble(
     return Package(
         name=source.name,
         version=version,
-        architecture=source.architecture or _architecture(debs, members, architecture),
+        architecture=source.architecture.replace("@ARCH@", architecture)
+        or _architecture(debs, members, architecture),
         short_desc=short_desc,
         members=tuple(members),
         depends=_depends(source, needs),
@@ -212,7 +214,12 @@ def _placed(members: Iterable[Member], source: Source) -> list[Member]:
 def _architecture(debs: Sequence[Deb], members: Sequence[Member], native: str) -> str:
     if any(deb.architecture != "all" for deb in debs):
         return native
-    return native if any(elf.is_elf(m.content) for m in members) else "noarch"
+    return native if any(_is_program(member) for member in members) else "noarch"
+
+
+def _is_program(member: Member) -> bool:
+    """Whether it is a program or library of the system: not the kernel's, nor a boot loader's."""
+    return elf.is_elf(member.content) and not member.path.startswith(_NOT_OF_THE_SYSTEM)
 
 
 def _shared_libraries(
@@ -221,9 +228,7 @@ def _shared_libraries(
     provided = set(sonames)
     required: set[str] = set()
     for member in members:
-        if not elf.is_elf(member.content) or member.path.startswith(
-            ("/boot/", "/usr/lib/modules/")
-        ):
+        if not _is_program(member):
             continue
         names = elf.shared_names(member.content)
         required.update(names.needed)

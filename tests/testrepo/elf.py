@@ -1,7 +1,8 @@
-"""Reads what the conversion needs of 64-bit little-endian ELF files: sonames and module notes.
+"""Reads what the conversion needs of little-endian ELF files: sonames and module notes.
 
-Layout (System V ABI, ELF-64): e_shoff at 40, e_shentsize at 58, e_shnum at 60, e_shstrndx at 62;
-a section header is name u32, type u32, flags u64, addr u64, offset u64, size u64, link u32 ...
+Layout (System V ABI): EI_CLASS at 4 is 1 for 32 bits and 2 for 64. ELF-64 has e_shoff at 40, then
+e_shentsize at 58, e_shnum at 60, e_shstrndx at 62; ELF-32 has them at 32, 46, 48, 50. A section
+header is name u32, type u32, flags, addr, offset, size (u64 or u32 each), link u32 ...
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-_MAGIC = b"\x7fELF\x02\x01"
+_MAGICS = (b"\x7fELF\x01\x01", b"\x7fELF\x02\x01")
 _DYNAMIC = 6
 _DT_NEEDED = 1
 _DT_SONAME = 14
@@ -24,6 +25,23 @@ class SharedNames:
 
 
 @dataclass(frozen=True, slots=True)
+class _Layout:
+    """Where the header has e_shoff and e_shentsize, and the forms of what is read by them."""
+
+    offset_at: int
+    sizes_at: int
+    offset: str
+    section: str
+    dynamic: str
+
+
+_LAYOUTS = {
+    1: _Layout(32, 46, "<I", "<IIIIIII", "<iI"),
+    2: _Layout(40, 58, "<Q", "<IIQQQQI", "<qQ"),
+}
+
+
+@dataclass(frozen=True, slots=True)
 class _Section:
     name: int
     kind: int
@@ -33,8 +51,8 @@ class _Section:
 
 
 def is_elf(content: bytes) -> bool:
-    """Whether `content` begins like a 64-bit little-endian ELF file."""
-    return content.startswith(_MAGIC)
+    """Whether `content` begins like a little-endian ELF file."""
+    return content.startswith(_MAGICS)
 
 
 def shared_names(content: bytes) -> SharedNames:
@@ -44,9 +62,9 @@ def shared_names(content: bytes) -> SharedNames:
         if section.kind != _DYNAMIC:
             continue
         strings = sections[section.link].offset
-        entries = struct.iter_unpack(
-            "<qQ", content[section.offset : section.offset + section.size // 16 * 16]
-        )
+        form = _LAYOUTS[content[4]].dynamic
+        size = section.size // struct.calcsize(form) * struct.calcsize(form)
+        entries = struct.iter_unpack(form, content[section.offset : section.offset + size])
         names = [(tag, strings + value) for tag, value in entries if tag in (1, 14)]
         return SharedNames(
             next((_text(content, at) for tag, at in names if tag == _DT_SONAME), ""),
@@ -58,7 +76,8 @@ def shared_names(content: bytes) -> SharedNames:
 def module_fields(content: bytes) -> list[tuple[str, str]]:
     """The `key=value` strings of a kernel module's `.modinfo` section, in order."""
     sections = _sections(content)
-    names = sections[struct.unpack_from("<H", content, 62)[0]].offset
+    at = _LAYOUTS[content[4]].sizes_at + 4
+    names = sections[struct.unpack_from("<H", content, at)[0]].offset
     for section in sections:
         if _text(content, names + section.name) == ".modinfo":
             blob = content[section.offset : section.offset + section.size]
@@ -68,14 +87,15 @@ def module_fields(content: bytes) -> list[tuple[str, str]]:
 
 
 def _sections(content: bytes) -> list[_Section]:
+    layout = _LAYOUTS[content[4]]
     offset, size, count = (
-        struct.unpack_from("<Q", content, 40)[0],
-        *struct.unpack_from("<HH", content, 58),
+        struct.unpack_from(layout.offset, content, layout.offset_at)[0],
+        *struct.unpack_from("<HH", content, layout.sizes_at),
     )
     sections = []
     for number in range(count):
         name, kind, _, _, at, length, link = struct.unpack_from(
-            "<IIQQQQI", content, offset + number * size
+            layout.section, content, offset + number * size
         )
         sections.append(_Section(name, kind, at, length, link))
     return sections

@@ -20,7 +20,7 @@ from .apt import Apt, DebEntry
 from .checks import check
 from .convert import Conversion
 from .model import Package
-from .selection import NAMES, Selection, read_names
+from .selection import Selection, read_names
 from .target import DEFAULT, TARGETS, Arch, Target
 from .tinyset import tiny_packages, tiny_selection
 from .writing import write_repository
@@ -40,30 +40,30 @@ class RepositoryFixture:
     arch: str
 
 
-def provide(cache: Path | None = None, *, arch: Arch = "aarch64") -> RepositoryFixture:
+def provide(
+    cache: Path | None = None, *, arch: Arch = "aarch64", live: bool = False
+) -> RepositoryFixture:
     """The whole repository: base-container-full, base-system, and what the images of `arch` need.
 
-    That is rpi-base and cloud-guest-utils for aarch64; kernel, boot loaders, dracut and what the
-    live systems hold for x86_64.
+    That is rpi-base and cloud-guest-utils for aarch64; kernel, boot loaders, dracut and what live
+    systems hold for PCs, and for aarch64 when `live` is asked: it has a repository for each.
 
     Args:
-        arch: XBPS architecture.
         cache: where downloads and repositories are kept; `build/testrepo` by default.
+        arch: XBPS architecture.
+        live: what live systems need, where that is a repository of its own.
 
     Raises:
         FetchError: Debian's packages are not in the cache and cannot be downloaded.
         PackageError: the converted packages do not fit together.
     """
 
-    target = TARGETS[arch]
+    target = TARGETS.get(f"{arch}-live", TARGETS[arch]) if live else TARGETS[arch]
 
     def make(selection: Selection, deb_files: dict[str, Path]) -> Iterable[Package]:
         return Conversion(selection, deb_files, target).packages()
 
-    directory = cache or DEFAULT_CACHE
-    if target != DEFAULT:
-        directory /= arch
-    return _provide("whole", target, directory, lambda selection: selection, make)
+    return _provide("whole", target, cache or DEFAULT_CACHE, lambda selection: selection, make)
 
 
 def provide_tiny(cache: Path | None = None) -> RepositoryFixture:
@@ -79,27 +79,36 @@ def read_selection(cache: Path, target: Target = DEFAULT, *, refresh: bool = Fal
     """The chosen Debian packages; remembered until their names change or `refresh` is asked."""
     names = read_names(target)
     key = _names_key(target)
-    memory = cache / "selection.json"
+    memory = _place(cache, target) / "selection.json"
     if memory.is_file() and not refresh:
         table = json.loads(memory.read_text("utf-8"))
         if table["names"] == key:
             debs = [DebEntry(**entry) for entry in table["debs"]]
             return Selection(names, {deb.name: deb for deb in debs})
-    apt = Apt(cache / "apt", target.debian)
+    apt = Apt(_downloads(cache, target) / "apt", target.debian)
     if refresh:
         apt.update()
     selection = Selection.closure(apt.index(), names)
     debs_json = [asdict(deb) for deb in selection.debs.values()]
-    cache.mkdir(parents=True, exist_ok=True)
+    memory.parent.mkdir(parents=True, exist_ok=True)
     memory.write_text(json.dumps({"names": key, "debs": debs_json}, indent=1) + "\n", "utf-8")
     return selection
 
 
 def _names_key(target: Target) -> str:
-    digest = hashlib.sha256(NAMES.read_bytes())
-    if target.own is not None:
-        digest.update((target.own / NAMES.name).read_bytes())
+    digest = hashlib.sha256()
+    for path in target.names:
+        digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+def _place(cache: Path, target: Target) -> Path:
+    return cache if target == DEFAULT else cache / target.name
+
+
+def _downloads(cache: Path, target: Target) -> Path:
+    # Repositories of one architecture share what they have fetched.
+    return _place(cache, next(one for one in TARGETS.values() if one.debian == target.debian))
 
 
 def _provide(
@@ -109,28 +118,31 @@ def _provide(
     reduce: Callable[[Selection], Selection],
     make: _Make,
 ) -> RepositoryFixture:
-    cache.mkdir(parents=True, exist_ok=True)
-    with _locked(cache / "lock"):
+    downloads, directory = _downloads(cache, target), _place(cache, target) / kind
+    downloads.mkdir(parents=True, exist_ok=True)
+    directory.parent.mkdir(exist_ok=True)
+    with _locked(downloads / "lock"):
         selection = read_selection(cache, target)
-        fixture = _finished(cache / kind, target, _stamp(target, reduce(selection)))
+        fixture = _finished(directory, target, _stamp(target, reduce(selection)))
         if fixture is not None:
             return fixture
         selection, files = _download(cache, target, selection, reduce)
         packages = list(make(selection, files))
         check(packages)
-        return _write(cache / kind, target, _stamp(target, reduce(selection)), packages)
+        return _write(directory, target, _stamp(target, reduce(selection)), packages)
 
 
 def _download(
     cache: Path, target: Target, selection: Selection, reduce: Callable[[Selection], Selection]
 ) -> tuple[Selection, dict[str, Path]]:
-    apt = Apt(cache / "apt", target.debian)
+    downloads = _downloads(cache, target)
+    apt = Apt(downloads / "apt", target.debian)
     try:
-        return selection, apt.download(list(reduce(selection).debs.values()), cache / "debs")
+        return selection, apt.download(list(reduce(selection).debs.values()), downloads / "debs")
     except FetchError:
         # The mirror has moved on to newer versions than those remembered.
         selection = read_selection(cache, target, refresh=True)
-        return selection, apt.download(list(reduce(selection).debs.values()), cache / "debs")
+        return selection, apt.download(list(reduce(selection).debs.values()), downloads / "debs")
 
 
 def _write(

@@ -6,20 +6,18 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from voidimg.xbps.version import compare
 
 from .apt import DebEntry, Term
 from .target import DEFAULT, Target
 
-NAMES = Path(__file__).parent / "names.toml"
 _NOT_ALLOWED = re.compile(r"[^A-Za-z0-9.]")
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The tables of names.toml, with what one architecture has beyond them."""
+    """The tables of names.toml, with what the layers of one repository have beyond them."""
 
     roots: tuple[str, ...]
     drop: frozenset[str]
@@ -30,14 +28,14 @@ class Names:
 
 
 def read_names(target: Target = DEFAULT) -> Names:
-    """names.toml, changed by the `names.toml` of the target's own directory.
+    """names.toml, changed by those of the target's layers.
 
-    That one adds to `roots`, `drop`, `rename` and `prune`, replaces or (with an empty list) takes
-    away entries of `merge`, and has `without` (roots not asked for), `take` (names not dropped
+    Each adds to `roots`, `drop`, `rename` and `prune`, replaces or (with an empty list) takes away
+    entries of `merge`, and has `without` (roots not asked for), `take` (names not dropped
     after all), `keep` (patterns of `prune` that do not hold) and `instead` (Debian package that
     another one stands for).
     """
-    table = tomllib.loads(NAMES.read_text("utf-8"))
+    table = tomllib.loads(target.names[0].read_text("utf-8"))
     more = target.settings()
     roots = [*more.get("roots", ()), *table["roots"]]
     merge = {**table["merge"], **more.get("merge", {})}

@@ -1,10 +1,11 @@
 """Reads the written part of a package: `packages/<name>/package.toml`, `files/`, scripts.
 
-Keys of package.toml, all optional: `version` (with revision), `short_desc`, `architecture`,
-`depends`, `without` (dependencies to forget), `sonames` (of shared libraries that are links here),
-`provides`, `conflicts`, `replaces`, `conf_files`, `keep` and `prune` (shell patterns), and the
-tables `move` (path to path), `links` (path to link text), `modes` (path to octal mode),
-`alternatives` (group to `link:target` list) and `triggers` (variables of the trigger scripts).
+Keys of package.toml, all optional: `version` (with revision), `short_desc`, `architecture`
+(`@ARCH@` for that of the repository), `depends`, `without` (dependencies to forget), `sonames`
+(of shared libraries that are links here), `provides`, `conflicts`, `replaces`, `conf_files`,
+`keep` and `prune` (shell patterns), and the tables `move` (path to path), `links` (path to link
+text), `modes` (path to octal mode), `alternatives` (group to `link:target` list) and `triggers`
+(variables of the trigger scripts).
 
 Where several directories have a part of the same package, later ones are laid over earlier ones:
 lists and tables are added to, all else is replaced.

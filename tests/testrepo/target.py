@@ -1,4 +1,4 @@
-"""The architectures the repository is made for, and what only one of them has."""
+"""The repositories that are made: architecture, and the directories they are made from."""
 
 from __future__ import annotations
 
@@ -8,56 +8,100 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from . import pc, raspberry
+from . import raspberry
+from .generic import GenericKernel
 from .model import Member
 from .modules import KernelSource
 
 HERE = Path(__file__).parent
 COMMON = HERE / "packages"
-Arch = Literal["aarch64", "x86_64"]
+NAMES = "names.toml"
+Arch = Literal["aarch64", "i686", "x86_64"]
+_LIVE, _PC = HERE / "live", HERE / "pc"
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One architecture.
+    """One repository.
 
     Attributes:
-        arch: XBPS's name of it.
+        name: of it, and of the directory it is kept in.
+        arch: XBPS's name of its architecture.
         debian: Debian's name of it.
-        own: the directory of what only it has: `names.toml` and `packages/`; None if nothing.
+        layers: directories of what it has beyond the common parts, `names.toml` and `packages/`;
+            later ones are laid over earlier ones.
         kernel: the Debian package whose version the kernel packages have.
-        extra: packages whose files are computed from that kernel.
+        extra: packages whose files are computed from that kernel, beside what Debian and
+            package.toml give.
     """
 
+    name: str
     arch: Arch
     debian: str
-    own: Path | None
+    layers: tuple[Path, ...]
     kernel: str
     extra: Mapping[str, Callable[[KernelSource], list[Member]]]
 
     @property
     def sources(self) -> tuple[Path, ...]:
         """The directories of written parts; later ones are laid over earlier ones."""
-        return (COMMON,) if self.own is None else (COMMON, self.own / "packages")
+        return (COMMON, *(layer / "packages" for layer in self.layers))
+
+    @property
+    def names(self) -> tuple[Path, ...]:
+        """The files that choose and name its packages."""
+        return (HERE / NAMES, *(layer / NAMES for layer in self.layers))
 
     def settings(self) -> dict[str, Any]:
-        """What its own names.toml says beyond the common one."""
-        if self.own is None:
-            return {}
-        return tomllib.loads((self.own / "names.toml").read_text("utf-8"))
+        """What the names.toml of its layers say beyond the common one."""
+        found: dict[str, Any] = {}
+        for layer in self.layers:
+            found = _laid_over(found, tomllib.loads((layer / NAMES).read_text("utf-8")))
+        return found
 
     def inputs(self) -> Iterator[Path]:
-        """The files here that may change its repository."""
-        others = [other.own for other in TARGETS.values() if other.own not in (None, self.own)]
+        """The files here that may change this repository."""
+        all_layers = {layer for target in TARGETS.values() for layer in target.layers}
+        others = all_layers - {*self.layers}
         for path in HERE.rglob("*"):
             if "__pycache__" in path.parts or not path.is_file():
                 continue
-            if not any(other is not None and path.is_relative_to(other) for other in others):
+            if not any(path.is_relative_to(other) for other in others):
                 yield path
 
 
-TARGETS: Mapping[Arch, Target] = {
-    "aarch64": Target("aarch64", "arm64", None, "linux-image-arm64", raspberry.EXTRA),
-    "x86_64": Target("x86_64", "amd64", HERE / "x86_64", "linux-image-amd64", pc.EXTRA),
-}
+def _laid_over(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Lists grow at their beginning: what only one architecture has is chosen first."""
+    joined = {**under, **over}
+    for key in under.keys() & over.keys():
+        if isinstance(over[key], list):
+            joined[key] = [*over[key], *under[key]]
+        elif key == "merge":
+            joined[key] = {**under[key], **over[key]}
+        elif isinstance(over[key], dict):
+            joined[key] = _laid_over(under[key], over[key])
+    return joined
+
+
+def _live(
+    arch: Arch, debian: str, layers: tuple[Path, ...], kernel: str, *, name: str = "", image: str
+) -> Target:
+    layers = (_LIVE, *layers)
+    extra = {"linux6.1": GenericKernel(image, tuple(layer / "kernel.toml" for layer in layers))}
+    return Target(name or arch, arch, debian, layers, kernel, extra)
+
+
+TARGETS: Mapping[str, Target] = {
+    target.name: target
+    for target in (
+        Target("aarch64", "aarch64", "arm64", (), "linux-image-arm64", raspberry.EXTRA),
+        _live(
+            "aarch64", "arm64", (HERE / "aarch64",), "linux-image-arm64",
+            name="aarch64-live", image="vmlinux",
+        ),
+        _live("i686", "i386", (_PC, HERE / "i686"), "linux-image-686-pae", image="vmlinuz"),
+        _live("x86_64", "amd64", (_PC, HERE / "x86_64"), "linux-image-amd64", image="vmlinuz"),
+    )
+}  # fmt: skip
+"""By name."""
 DEFAULT = TARGETS["aarch64"]

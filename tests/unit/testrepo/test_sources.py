@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.testrepo.selection import read_names
 from tests.testrepo.source import PACKAGES, read_source, source_names
 from tests.testrepo.target import TARGETS
 from tests.testrepo.tinyset import TINY
 from voidimg.run import run
 
-PC = TARGETS["x86_64"].sources[-1]
-ROOTS = (PACKAGES, PC, TINY)
+PC = TARGETS["x86_64"].sources
+ROOTS = (*sorted({root for target in TARGETS.values() for root in target.sources}), TINY)
 TOP = PACKAGES.parent
 FROM_DEBIAN = {"/boot/kernel8.img", "/usr/lib/polkit-1/polkit-agent-helper-1"}
 
@@ -58,18 +59,36 @@ def test_the_meta_packages_are_there() -> None:
 
 def test_a_part_is_laid_over_that_of_all_architectures() -> None:
     """Lists are added, one value replaces another, files of the same path too."""
-    common, pc = read_source("base-files"), read_source("base-files", PACKAGES, PC)
+    common, pc = read_source("base-files"), read_source("base-files", *PC)
     assert pc.architecture == "x86_64"
     assert pc.depends == common.depends
     assert [member for member in pc.files if member.path.endswith("/xbps-arch.conf")][
         -1
     ].content == b"architecture=x86_64\n"
-    kernel = read_source("base-system", PACKAGES, PC).depends
+    kernel = read_source("base-system", *PC).depends
     assert kernel == (*read_source("base-system").depends, "linux>=0")
 
 
-def test_no_architecture_reads_what_only_another_one_has() -> None:
-    """A change there must not make its repository anew."""
-    arm, pc = (set(TARGETS[arch].inputs()) for arch in ("aarch64", "x86_64"))
-    assert arm < pc
-    assert {path.relative_to(TOP).parts[0] for path in pc - arm} == {"x86_64"}
+def test_no_repository_is_made_from_what_only_others_have() -> None:
+    """A change there must not make it anew."""
+    tops = {
+        name: {path.relative_to(TOP).parts[0] for path in target.inputs() if path.parent != TOP}
+        for name, target in TARGETS.items()
+    }
+    assert {name: sorted(found - tops["aarch64"]) for name, found in tops.items()} == {
+        "aarch64": [],
+        "aarch64-live": ["aarch64", "live"],
+        "i686": ["i686", "live", "pc"],
+        "x86_64": ["live", "pc", "x86_64"],
+    }
+
+
+def test_later_layers_are_laid_over_earlier_ones() -> None:
+    """What only one architecture has is chosen first; it may say anew what a package is made of."""
+    names = read_names(TARGETS["x86_64"])
+    assert names.roots.index("dbus") < names.roots.index("isolinux") < names.roots.index("dmsetup")
+    assert names.merge["grub"] == ("grub-common", "grub2-common", "grub-pc-bin")
+    assert read_names(TARGETS["aarch64-live"]).merge["grub"] == ("grub-common", "grub2-common")
+    assert {"rpi-kernel", "rpi-firmware"} <= {*TARGETS["i686"].settings()["without_packages"]}
+    assert "linux-image-arm64" not in names.roots
+    assert "linux-image-arm64" in read_names(TARGETS["aarch64-live"]).roots

@@ -228,6 +228,8 @@ def render_grub(menu: Menu, templates: Sequence[Path]) -> str:
         "entries": [entry for entry in entries_of(menu) if "efi" in entry.firmware],
         "submenus": submenus_of(menu),
         "serial": _serial(menu) if is_x86 else None,
+        # Where GRUB has no driver for the port, the firmware's console is on it: text only.
+        "font": menu.font if is_x86 or menu.serial is None else None,
         "efi_words": _X86_EFI_WORDS if is_x86 else (),
         "cpu": "x86_64" if menu.arch.startswith("x86_64") else "i386",
         "is_x86": is_x86,

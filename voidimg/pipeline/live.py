@@ -8,7 +8,7 @@ Runs inside the namespace, as `voidimg.pipeline.work`.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from voidimg.disk.contents import host_path
@@ -19,10 +19,10 @@ from voidimg.live.efi import make_esp, probe_grub
 from voidimg.live.initramfs import PROGRAMS, Kernel, find_kernel, make_initramfs
 from voidimg.live.iso import write_iso
 from voidimg.live.media import SYSLINUX, MediaParts, plan_media
-from voidimg.live.menus import check_menu_words, netboot_menu
+from voidimg.live.menus import Menu, check_menu_words, netboot_menu
 from voidimg.live.netboot import NetbootParts, plan_netboot, write_netboot
 from voidimg.live.squashfs import SquashfsOptions, probe_squashfs, write_squashfs
-from voidimg.pipeline.live_menu import FONT, MEMTEST, SPLASH, live_menu
+from voidimg.pipeline.live_menu import DEVICE_TREES, FONT, MEMTEST, SPEECH, SPLASH, live_menu
 from voidimg.pipeline.order import WorkOrder
 from voidimg.rootfs import steps
 from voidimg.rootfs.accounts import crypt_password
@@ -91,7 +91,7 @@ class _Studio:
         with step(self._listener, "live: boot loaders"):
             others = self._take_boot_files(kernel)
             self._make_esp()
-        self._pack_system()
+        self._pack_system(kernel)
         with step(self._listener, "iso: write"):
             parts = MediaParts(
                 squashfs=self._parts / "squashfs.img",
@@ -101,15 +101,15 @@ class _Studio:
                 esp=self._parts / "esp.img" if self._efi_platforms() else None,
                 others=others,
             )
-            menu = live_menu(self._recipe, self._volume_id, kernel, others)
+            menu = self._menu(kernel, others)
             plan = plan_media(menu, parts, self._identity, self._order.templates)
             write_iso(plan, out, self._epoch)
 
     def make_netboot(self, out: Path) -> None:
-        kernel = self._make_system("live-build", "netboot-build", network=True)
+        kernel = self._make_system("live-build", "netboot-build")
         with step(self._listener, "live: boot loaders"):
             others = self._take_boot_files(kernel)
-        self._pack_system()
+        self._pack_system(kernel, network=True)
         with step(self._listener, "netboot: write"):
             parts = NetbootParts(
                 squashfs=self._parts / "squashfs.img",
@@ -118,7 +118,7 @@ class _Studio:
                 tools=self._parts,
                 others={path.rpartition("/")[2]: source for path, source in others.items()},
             )
-            menu = netboot_menu(live_menu(self._recipe, self._volume_id, kernel, others), self._url)
+            menu = netboot_menu(self._menu(kernel, others), self._url)
             write_netboot(plan_netboot(menu, parts, self._order.templates), out, self._epoch)
 
     @property
@@ -127,21 +127,23 @@ class _Studio:
             raise AssertionError(f"{self._recipe.platform} does not start over the network")
         return self._live.netboot.url
 
-    def _make_system(self, *build_stages: Stage, network: bool = False) -> Kernel:
-        """Make the tree with what builds it, and its initramfs; the kernel is in the tree."""
+    def _make_system(self, *build_stages: Stage) -> Kernel:
+        """Make the tree with what builds it; the kernel is in the tree."""
         with storing(self._parts, "make"):
             self._parts.mkdir()
         self._install_system()
         for stage in build_stages:
             self._install(stage)
         self._build_stages = build_stages
-        kernel = find_kernel(self._tree)
+        return find_kernel(self._tree)
+
+    def _pack_system(self, kernel: Kernel, *, network: bool = False) -> None:
+        """Make the initramfs, take out what only built the tree, pack the rest as a squashfs.
+
+        Under qemu-user this takes minutes: whatever may be missing has been looked for before.
+        """
         with step(self._listener, "live: initramfs"):
             self._make_initramfs(kernel, network=network)
-        return kernel
-
-    def _pack_system(self) -> None:
-        """Take out what only built the tree, and pack the rest as a squashfs."""
         with step(self._listener, "live: clean"):
             self._remove_build_packages()
             steps.finish(self._tree, epoch=self._epoch, listener=self._listener)
@@ -243,8 +245,8 @@ class _Studio:
             if host_path(self._tree, source).is_file():
                 others[place] = self._copy(source, place.rpartition("/")[2])
         for machine in self._live.machines:
-            places = (f"/boot/dtbs/{machine.devicetree}",
-                      f"/boot/dtbs/dtbs-{kernel.release}/{machine.devicetree}")  # fmt: skip
+            places = (f"{DEVICE_TREES}/{machine.devicetree}",
+                      f"{DEVICE_TREES}/dtbs-{kernel.release}/{machine.devicetree}")  # fmt: skip
             found = [path for path in places if host_path(self._tree, path).is_file()]
             place = places[0]
             others[place] = self._copy(found[0] if found else place, f"{machine.name}.dtb")
@@ -287,6 +289,10 @@ class _Studio:
                 epoch=self._epoch,
                 templates=self._order.templates,
             )
+
+    def _menu(self, kernel: Kernel, others: Collection[str]) -> Menu:
+        speech = host_path(self._tree, SPEECH).is_dir()
+        return live_menu(self._recipe, self._volume_id, kernel, others, speech=speech)
 
     def _remove_build_packages(self) -> None:
         names = [

@@ -14,10 +14,20 @@ MEMTEST = {"/boot/memtest.bin": "/boot/memtest86+/memtest.bin",
 
 SPLASH = "/boot/isolinux/splash.png", "/usr/share/void-artwork/splash.png"
 FONT = "/boot/grub/fonts/unicode.pf2", "/usr/share/grub/unicode.pf2"
+DEVICE_TREES = "/boot/dtbs"
+"""On the ISO; in the tree they may be in a directory of their kernel's there."""
+
+SPEECH = "/etc/sv/espeakup"
+"""The screen reader that live.accessibility starts; without it the menu offers no speech."""
 
 
-def live_menu(recipe: Recipe, volume_id: str, kernel: Kernel, others: Collection[str]) -> Menu:
-    """The menu of the ISO `volume_id` with `kernel`; `others` are its optional files."""
+def live_menu(
+    recipe: Recipe, volume_id: str, kernel: Kernel, others: Collection[str], *, speech: bool = True
+) -> Menu:
+    """The menu of the ISO `volume_id` with `kernel`; `others` are its optional files.
+
+    `speech` says whether the tree has a screen reader for the console.
+    """
     live = recipe.live
     if live is None:  # checked with the recipe
         raise AssertionError(f"{recipe.platform} with {recipe.profile} is no live system")
@@ -34,6 +44,7 @@ def live_menu(recipe: Recipe, volume_id: str, kernel: Kernel, others: Collection
         kernel=f"/boot/{kernel.name}",
         timeout_seconds=live.timeout_seconds,
         serial=live.serial_port if live.serial else None,
+        speech=speech,
         memtest_bios=bios,
         memtest_efi=efi,
         splash=splash,
@@ -43,13 +54,13 @@ def live_menu(recipe: Recipe, volume_id: str, kernel: Kernel, others: Collection
 
 
 def machine_menus(live: Live) -> tuple[MachineMenu, ...]:
-    """The entries of their own for machines that need them; device trees lie in /boot/dtbs."""
+    """The entries of their own for machines that need them; trees lie below `DEVICE_TREES`."""
     return tuple(
         MachineMenu(
             name=machine.name,
             title=machine.title,
             cmdline=machine.cmdline,
-            devicetree=f"/boot/dtbs/{machine.devicetree}",
+            devicetree=f"{DEVICE_TREES}/{machine.devicetree}",
         )
         for machine in live.machines
     )

@@ -12,7 +12,12 @@ from voidimg.spec.tree import Node, Origin
 
 _DISPLAY_MANAGERS = ("lightdm", "sddm", "gdm", "lxdm")
 _NEEDS_DBUS = (*_DISPLAY_MANAGERS, "NetworkManager")
-_EXCLUDES = {"NetworkManager": ("dhcpcd", "wpa_supplicant", "connmand", "iwd")}
+_EXCLUDES = {
+    "NetworkManager": ("dhcpcd", "dhcpcd-eth0", "wpa_supplicant", "connmand", "iwd"),
+    "connmand": ("dhcpcd", "dhcpcd-eth0"),
+    "dhcpcd": ("dhcpcd-eth0",),
+    "wpa_supplicant": ("iwd",),
+}
 """Service -> those that would configure the same network interfaces; Void's handbook says so."""
 
 _VOLUME_ID_LENGTH = 32
@@ -26,6 +31,9 @@ _LOADERS = {
 """Architecture -> the loaders that can start its kernel, from any firmware that it may meet."""
 
 _FORBIDDEN_IN_TITLES = frozenset("\"'\\$^`")
+
+_GIVES_DEVICE_TREES = frozenset({"grub-arm64-efi"})
+"""The loaders with a command for it."""
 
 _MOST_LEVEL = {"zstd": 22, "gzip": 9, "xz": 0, "lz4": 0}
 """Compressor of mksquashfs -> its highest level; 0: it has none to choose."""
@@ -64,6 +72,13 @@ def check_live(live: Live, arch: str, node: Node) -> Iterator[SpecError]:
             place = node.at("machines", index, "name").origin
             yield problem(place, f"machine {name!r} is there twice", code="TWICE")
         yield from _check_title(live.machines[index].title, node.at("machines", index, "title"))
+    if live.machines and _GIVES_DEVICE_TREES.isdisjoint(live.loaders):
+        yield problem(
+            node.at("machines").key,
+            f"{', '.join(live.loaders) or 'no loader'} cannot give a machine its device tree",
+            code="LIVE-MACHINE",
+            hint="machines with submenus are for grub-arm64-efi",
+        )
     if live.serial and live.serial_port is None:
         yield problem(
             node.at("serial").origin,
@@ -106,6 +121,10 @@ def _check_display(live: LiveContent, node: Node) -> Iterator[SpecError]:
             what = f"{service} does not start without the service dbus"
             hint = "add dbus to the services"
             yield problem(_service(node, service), what, code="SERVICE-NEEDS", hint=hint)
+    if found and not live.graphical:
+        what = f"{found[0]} needs X, and the profile is not graphical"
+        hint = 'extend "desktop", or write graphical = true and add the packages of X'
+        yield problem(_service(node, found[0]), what, code="GRAPHICAL", hint=hint)
     if found and live.session is None:
         what = f"{found[0]} is not told which session to start"
         hint = 'write session = "..." into [live]; /usr/share/xsessions has the names'

@@ -351,7 +351,7 @@ class MenuMachine(Model):
     title: str
     packages: tuple[PackageRequest, ...] = ()
     cmdline: str = Field(default="", pattern=r"^[^\n]*$")
-    devicetree: str = Field(pattern=r"^[\w.+-]+(/[\w.+-]+)*\.dtb$")
+    devicetree: str = Field(pattern=r"^[\w+-][\w.+-]*(/[\w+-][\w.+-]*)*\.dtb$")
 
 
 class Netboot(Model):

@@ -176,9 +176,12 @@ def test_serial_and_timeout() -> None:
     assert "console=" not in bios + efi
     assert "\nTIMEOUT 0\n" in bios
     assert "\nset timeout=-1\n" in efi
-    arm = replace(ARM, serial="ttyAMA0,115200")
+    arm = replace(ARM, serial="ttyAMA0,115200", font=X86.font)
     assert kernel_words(arm)[-4:-2] == ("console=tty0", "console=ttyAMA0,115200")
+    # Where GRUB has no driver for the port, its menu is seen by the firmware's console, as text.
     assert "serial" not in render_grub(arm, TEMPLATES)
+    assert "gfxterm" not in render_grub(arm, TEMPLATES)
+    assert "terminal_output gfxterm\n" in render_grub(replace(arm, serial=None), TEMPLATES)
 
 
 def test_what_is_left_out() -> None:

@@ -19,7 +19,9 @@ from voidimg.spec.templates import render_template
 HEAD = 'schema = 1\nkind = "profile"\n'
 XFCE = HEAD + 'extends = "xfce"\n'
 BASE = HEAD + 'extends = "base"\n'
+DESKTOP = HEAD + 'extends = "desktop"\n'
 PC = 'schema = 1\nkind = "platform"\nextends = "x86_64"\n'
+ARM = PC.replace("x86_64", "aarch64")
 
 
 def words(text: str) -> set[str]:
@@ -176,7 +178,11 @@ WRONG = [
     (XFCE + 'include = ["sddm"]\n', "DISPLAY-MANAGER", "cannot both have the screen"),
     (XFCE + '[live]\nservices = { remove = ["dbus", "NetworkManager"] }\n', "SERVICE-NEEDS",
      "lightdm does not start without the service dbus"),
-    (BASE + 'include = ["lightdm"]\n', "SESSION", "which session"),
+    (XFCE + 'include = ["dhcpcd"]\n', "NETWORK", "NetworkManager and dhcpcd and wpa_supplicant"),
+    (BASE + '[live]\nservices = { add = [▸"dhcpcd-eth0"] }\n', "NETWORK", "dhcpcd and dhcpcd-eth0"),
+    (BASE + '[live]\nservices = { add = [▸"iwd"] }\n', "NETWORK", "wpa_supplicant and iwd"),
+    (DESKTOP + 'include = ["lightdm"]\n', "SESSION", "which session"),
+    (BASE + 'include = ["lightdm"]\n[live]\nsession = "xfce"\n', "GRAPHICAL", "is not graphical"),
     (BASE + '[live]\nvolume_id = ▸"A_NAME_THAT_IS_TOO_LONG_FOR_{date}"\n', "VOLUME-ID", "room for"),
     (BASE + '[live]\nvolume_id = ▸"VOID-LIVE"\n', "VOLUME-ID", "other characters"),
     (BASE + '[live]\nvolume_id = ▸"VOID_{day}"\n', "VOLUME-ID", "other characters"),
@@ -220,12 +226,20 @@ HARDWARE = [
     (PC + '[live]\nloaders = [▸"grub-arm64-efi"]\n', "LIVE-LOADER", "cannot start x86_64"),
     (PC + "[live]\nloaders = []\n", "LIVE-LOADER", "needs a boot loader"),
     (PC + '[live]\nserial_port = ▸"ttyS0"\n', "SERIAL", "serial port with its speed"),
-    (PC + '[live]\nmachines = [{ name = "a", title = "A", devicetree = "a.dtb" },'
+    (ARM + '[live]\nmachines = [{ name = "a", title = "A", devicetree = "a.dtb" },'
      ' { name = ▸"a", title = "B", devicetree = "b.dtb" }]\n',
      "TWICE", "machine 'a'"),
-    (PC + '[live]\nmachines = [{ name = "a", title = ▸"A\\nB", devicetree = "a.dtb" }]\n',
+    (ARM + '[live]\nmachines = [{ name = "a", title = ▸"A\\nB", devicetree = "a.dtb" }]\n',
      "MENU-TITLE", "cannot stand in a boot menu"),
     (PC + '[live.netboot]\nurl = ▸"tftp://SERVER/squashfs.img"\n', "URL", "http(s) URL"),
+    (ARM + '[live]\nmachines = [▸{ name = "a", title = "A", packages = ["a-base"] }]\n',
+     "MISSING", "devicetree"),
+    (ARM + '[live]\nmachines = [{ name = "a", title = "A", packages = [▸"a base"],'
+     ' devicetree = "a.dtb" }]\n', "PACKAGE", "a base"),
+    (ARM + '[live]\nmachines = [{ name = "a", title = "A", devicetree = ▸"../a.dtb" }]\n',
+     "VALUE", "devicetree"),
+    (PC + '[live]\n▸machines = [{ name = "a", title = "A", devicetree = "a.dtb" }]\n',
+     "LIVE-MACHINE", "cannot give a machine its device tree"),
     (PC.replace('"x86_64"', '"void"')
      + 'summary = "s"\narch = "x86_64"\nlibc = ["glibc"]\n[live]\nloaders = ["isolinux"]\n',
      "LIVE-KERNEL", "needs a kernel"),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.command import PROJECT, voidimg_json
 from tests.testrepo import provide
+from tests.testrepo.target import Arch
 
 DATE = "20240314"
 PLACE = PROJECT / "build" / "images"
@@ -31,19 +32,22 @@ def built_image(platform: str = "rpi-aarch64", *, compression: str = "zstd:1") -
     return path
 
 
-def live_words(place: Path, *more: str | Path, profile: str = "live-console") -> list[str | Path]:
+def live_words(
+    place: Path, *more: str | Path, profile: str = "live-console", platform: Arch = "x86_64"
+) -> list[str | Path]:
     """What follows `voidimg` to build a live ISO with the cache and outputs below `place`.
 
     By default it is the base system with its menus on the serial port; `more` are further options.
     """
-    repository = provide(arch="x86_64")
+    repository = provide(arch=platform, live=True)
     words: list[str | Path] = ["--quiet", "--cache", place / "cache", "--out", place / "out"]
-    words += ["build", "x86_64", "--profile", profile, "--artifact", "iso"]
+    words += ["build", platform, "--profile", profile, "--artifact", "iso"]
     words += ["--date", DATE, "--platforms-and-profiles", SPEC]
     return [*words, "-r", repository.path, "--repo-key", repository.key_plist, *more]
 
 
-def built_iso(profile: str = "live-console") -> Path:
+def built_iso(profile: str = "live-console", *, platform: Arch = "x86_64") -> Path:
     """The live ISO of `live_words`, its lock beside it; only to be read, as `built_image`."""
-    (artifact,) = voidimg_json(*live_words(PLACE, "--json", profile=profile))
+    words = live_words(PLACE, "--json", profile=profile, platform=platform)
+    (artifact,) = voidimg_json(*words, timeout=2400)
     return Path(artifact["path"])

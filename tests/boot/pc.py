@@ -1,4 +1,4 @@
-"""The PC that starts live ISOs: how media are attached, and a guest that answers."""
+"""The machines that start live ISOs: how media are attached, and a guest that answers."""
 
 from __future__ import annotations
 
@@ -17,26 +17,67 @@ START_SECONDS = 900.0
 ANSWER_SECONDS = 120.0
 POWER_OFF_SECONDS = 300.0
 
-PC = (
-    *("-cpu", "qemu64", "-smp", "1", "-m", "1G", "-accel", "tcg"),
-    *("-display", "none", "-monitor", "none", "-nic", "none", "-no-reboot"),
-)
-"""One processor: a second one of TCG costs more in a start than it brings."""
+QUIET = ("-display", "none", "-monitor", "none", "-nic", "none", "-no-reboot")
 
 _FIRMWARE = "if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd"
 _UEFI = ("-machine", "q35", "-drive", _FIRMWARE)
+# Debian's 32-bit firmware has Secure Boot, which wants SMM; without keys it is not in force.
+_UEFI_32 = (
+    *("-machine", "q35,smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on"),
+    *("-drive", "if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF32_CODE_4M.secboot.fd"),
+    *("-drive", "if=pflash,format=raw,snapshot=on,file=/usr/share/OVMF/OVMF32_VARS_4M.fd"),
+)
 _CD = ("-drive", "file={iso},format=raw,media=cdrom,readonly=on")
 _USB = (
     *("-device", "qemu-xhci", "-drive", "file={iso},format=raw,if=none,id=stick,readonly=on"),
     *("-device", "usb-storage,drive=stick,bootindex=1"),
 )
-MEDIA: Mapping[str, Sequence[str]] = {
-    "cd on BIOS": (*_CD, "-boot", "d"),
-    "usb on BIOS": _USB,
-    "cd on UEFI": (*_UEFI, *_CD),
-    "usb on UEFI": (*_UEFI, *_USB),
-}
-"""How the medium is attached; it can only be read."""
+_SCSI_CD = (
+    *("-device", "virtio-scsi-pci", "-device", "scsi-cd,drive=disc,bootindex=1"),
+    *("-drive", "file={iso},format=raw,if=none,id=disc,media=cdrom,readonly=on"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What starts an ISO: QEMU's program, its arguments, and how each kind of medium is attached.
+
+    The medium can only be read. The names of media say what firmware starts them.
+    """
+
+    qemu: str
+    words: Sequence[str]
+    media: Mapping[str, Sequence[str]]
+
+
+PC = Machine(
+    "qemu-system-x86_64",
+    # One processor: a second one of TCG costs more in a start than it brings.
+    ("-cpu", "qemu64", "-smp", "1", "-m", "1G", "-accel", "tcg", *QUIET),
+    {
+        "cd on BIOS": (*_CD, "-boot", "d"),
+        "usb on BIOS": _USB,
+        "cd on UEFI": (*_UEFI, *_CD),
+        "usb on UEFI": (*_UEFI, *_USB),
+        "usb on 32-bit UEFI": (*_UEFI_32, *_USB),
+    },
+)
+OLD_PC = Machine(
+    "qemu-system-i386",
+    ("-cpu", "qemu32", "-smp", "1", "-m", "1G", "-accel", "tcg", *QUIET),
+    {"cd on BIOS": (*_CD, "-boot", "d")},
+)
+ARM = Machine(
+    "qemu-system-aarch64",
+    (
+        *("-machine", "virt", "-cpu", "cortex-a53", "-smp", "1", "-m", "1G", "-accel", "tcg"),
+        *("-drive", "if=pflash,format=raw,readonly=on,file=/usr/share/AAVMF/AAVMF_CODE.fd"),
+        *("-drive", "if=pflash,format=raw,snapshot=on,file=/usr/share/AAVMF/AAVMF_VARS.fd"),
+        *QUIET,
+    ),
+    {"cd on UEFI": _SCSI_CD, "usb on UEFI": _USB},
+)
+"""A machine of QEMU's own with UEFI."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +102,15 @@ class Guest:
 
 @contextmanager
 def running(
-    iso: Path, medium: str, log: Path, more: Sequence[str] = ()
+    iso: Path, medium: str, log: Path, more: Sequence[str] = (), machine: Machine = PC
 ) -> Iterator[tuple[Emulator, Console]]:
-    """A PC with `iso` attached as `medium` and `more` arguments of QEMU; it has just been started.
+    """`machine` with `iso` attached as `medium` and `more` arguments; it has just been started.
 
     What its serial port says goes to `log`.
     """
-    attached = [word.replace("{iso}", str(iso)) for word in MEDIA[medium]]
+    attached = [word.replace("{iso}", str(iso)) for word in machine.media[medium]]
     with (
-        started("qemu-system-x86_64", [*PC, *attached, *more]) as emulator,
+        started(machine.qemu, [*machine.words, *attached, *more]) as emulator,
         log.open("ab") as file,
         Console(emulator.console, file) as console,
     ):
@@ -97,10 +138,11 @@ def booted(
     words: str = "",
     user: str = "anon",
     more: Sequence[str] = (),
+    machine: Machine = PC,
 ) -> Iterator[Guest]:
     """The live system, started from the menu's `entry` with `words` added to its command line."""
     start: Callable[[Console, int, str, float], None]
     start = start_by_uefi if "UEFI" in medium else start_by_bios
-    with running(iso, medium, log, more) as (emulator, console):
+    with running(iso, medium, log, more, machine) as (emulator, console):
         start(console, entry, words, time.monotonic() + START_SECONDS)
         yield log_in(emulator, console, user)

@@ -14,17 +14,13 @@ from pathlib import Path
 import pytest
 
 from tests.boot.conftest import sha256_of
-from tests.boot.pc import START_SECONDS, Guest, booted, log_in, running
+from tests.boot.live_system import USER, WORDS, check_root, check_services, check_user
+from tests.boot.pc import START_SECONDS, booted, log_in, running
 from tests.boot.screen import Screen
 from tests.images import built_iso
 from voidimg.smoke.qmp import Qmp
 
-SERVICES = ("acpid", "chronyd", "sshd", "wpa_supplicant")
 LOGS = Path("console.log")
-USER = "eve"
-WORDS = f"live.user={USER} vconsole.keymap=fr-latin1 locale.LANG=de_DE.UTF-8"
-"""None of them is what the profile says."""
-
 MENU_SIZE = (640, 480)
 """Of the picture that isolinux draws its menu on, in pixels."""
 
@@ -42,36 +38,6 @@ WRITTEN = (
 def iso() -> Path:
     """The base live ISO with its menu and console on the serial port."""
     return built_iso()
-
-
-def check_root(guest: Guest) -> None:
-    """A squashfs below a layer that can be written, and a name that leads to this machine."""
-    mounts = guest.answer("cat /proc/mounts")
-    assert " / overlay rw," in mounts
-    assert " squashfs ro," in mounts
-    assert guest.answer("sudo -n sh -c 'echo kept > /etc/written && cat /etc/written'") == "kept"
-    assert guest.answer("uname -n") == "void-live"
-
-
-def check_user(guest: Guest) -> None:
-    """Who the command line named, and nobody else, is there and may do everything."""
-    assert f"uid=1000({USER})" in guest.answer("id")
-    assert guest.answer("id -Gn").split() == [USER, "wheel", "audio", "video"]
-    assert "anon" not in guest.answer("cat /etc/passwd")
-    assert guest.answer("pwd; echo $HOME; ps -o tty= -p $PPID").split() == [
-        *(f"/home/{USER}", f"/home/{USER}", "ttyS0")
-    ]
-    # sudo says so on its standard error when the host's name leads nowhere.
-    assert guest.answer("sudo -n id -un") == "root"
-
-
-def check_services(guest: Guest) -> None:
-    """They run, also those that have nothing to do on this machine; sshd takes connections."""
-    for service in SERVICES:
-        guest.answer(f"until sudo -n sv check {service}; do sleep 1; done")
-        assert guest.answer(f"sudo -n sv status {service}").startswith("run: ")
-    guest.answer("until pgrep -x chronyd && pgrep -x sshd; do sleep 1; done")
-    guest.answer("until ss -ltn | grep -q ':22 '; do sleep 1; done")
 
 
 @pytest.mark.parametrize("medium", ["cd on BIOS", "usb on UEFI"])

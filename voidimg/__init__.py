@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     )
     from voidimg.release.signing import SignedSet, date_of_name, date_of_set, sign_set
     from voidimg.release.verify import Verified, VerifiedFile, verify_files, verify_set
-    from voidimg.smoke.boot import platform_of_image, smoke_image
+    from voidimg.smoke.boot import platform_of_image, profile_of_iso, smoke_image
     from voidimg.smoke.verdict import BootVerdict, Check, SmokeReport, write_report
     from voidimg.spec.catalog import Catalog, CatalogEntry
     from voidimg.spec.compose import ResolvedRecipe
@@ -175,6 +175,7 @@ _HOME = {
     "parse_size": "voidimg.units",
     "planned_steps": "voidimg.spec.plan",
     "platform_of_image": "voidimg.smoke.boot",
+    "profile_of_iso": "voidimg.smoke.boot",
     "prometheus_text": "voidimg.pipeline.status",
     "read_lock": "voidimg.pipeline.supply",
     "read_package_directory": "voidimg.xbps.pkgdir",
@@ -282,6 +283,7 @@ __all__ = [
     "parse_size",
     "planned_steps",
     "platform_of_image",
+    "profile_of_iso",
     "prometheus_text",
     "read_lock",
     "read_package_directory",

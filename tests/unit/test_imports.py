@@ -25,8 +25,7 @@ _ORDER = (
 )
 _BESIDE = {frozenset({"xbps", "sandbox"}), frozenset({"release", "disk"}),
            frozenset({"release", "live"}), frozenset({"release", "smoke"}),
-           frozenset({"smoke", "live"}), frozenset({"lint", "smoke"}),
-           frozenset({"lint", "pipeline"})}  # fmt: skip
+           frozenset({"lint", "smoke"}), frozenset({"lint", "pipeline"})}  # fmt: skip
 """Parts that stand side by side: neither imports the other."""
 
 ALLOWED = {

@@ -7,7 +7,14 @@ from pathlib import Path
 
 import click
 
-from voidimg import Catalog, SmokeReport, platform_of_image, smoke_image, write_report
+from voidimg import (
+    Catalog,
+    SmokeReport,
+    platform_of_image,
+    profile_of_iso,
+    smoke_image,
+    write_report,
+)
 from voidimg.cli.search import catalog_option
 from voidimg.cli.session import Session, json_option, pass_session
 
@@ -18,11 +25,13 @@ from voidimg.cli.session import Session, json_option, pass_session
     "--medium",
     "media",
     multiple=True,
-    type=click.Choice(["sd", "usb", "nvme", "virtio"]),
+    type=click.Choice(["sd", "usb", "nvme", "virtio", "cd"]),
     help="Boot from this medium; may be given several times.  [default: all of the platform]",
 )
 @click.option("--platform", help="The image's platform.  [default: from its name]")
-@click.option("--profile", help="What is in it.  [default: the platform's own]")
+@click.option(
+    "--profile", help="What is in it.  [default: from the name of an ISO, or the platform's own]"
+)
 @click.option(
     "--junit",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -57,17 +66,20 @@ def command(
     patience: float,
     as_json: bool,
 ) -> None:
-    """Boot IMAGE (.img, .img.xz, .img.zst) and ask the guest what its platform promises.
+    """Boot IMAGE (.img, .img.xz, .img.zst, .iso) and ask the guest what its platform promises.
 
     The image is only read. The guest is driven over its serial console: a login is typed, then
-    each statement of the platform. Exit status 15 when one is not true.
+    each statement of the platform. A live ISO starts through BIOS and UEFI; it must be built with
+    serial = true in [live] of its profile. Exit status 15 when one is not true.
 
     \b
     Examples:
       voidimg smoke out/20240314/void-rpi-aarch64-20240314.img.xz
+      voidimg smoke out/20240314/void-live-x86_64-20240314-serial.iso --medium cd
       voidimg smoke my.img --platform rpi-aarch64 --medium nvme --junit verdict.xml
     """  # noqa: D301
-    recipe = catalog.recipe(platform or platform_of_image(image)[0], profile).recipe
+    platform = platform or platform_of_image(image)[0]
+    recipe = catalog.recipe(platform, profile or profile_of_iso(image)).recipe
     report = smoke_image(
         image,
         recipe,

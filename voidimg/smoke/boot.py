@@ -28,13 +28,16 @@ from voidimg.smoke.emulator import (
     started,
 )
 from voidimg.smoke.firmware import load, require_root
-from voidimg.smoke.shell import Shell, wait_for_login
+from voidimg.smoke.live_iso import is_iso, live_user, patterns_of
+from voidimg.smoke.shell import Person, Shell, wait_for_login
 from voidimg.smoke.statements import Expectation, fill_in, judge
+from voidimg.smoke.uefi import find_uefi
 from voidimg.smoke.verdict import BootVerdict, Check, GuestError, SmokeReport
-from voidimg.spec.model import Machine, Recipe
+from voidimg.spec.model import Live, Machine, Recipe
 
 _DATE = r"\d{8}(?:rc\d+|r\d+)?"
 _IMAGE_NAME = re.compile(rf"void-(.+)-({_DATE})\.img(?:\.xz|\.zst)?")
+_ISO_NAME = re.compile(rf"void-live-(.+)-({_DATE})-(.+)\.iso")
 _POWER_OFF_SECONDS = 90.0
 _POWERED_OFF = re.compile(rb"reboot: (?:Power down|System halted)")
 _LOGIN_CHECK = "the guest starts up to a login prompt"
@@ -44,10 +47,12 @@ _SHELL_CHECK = "{user} logs in on the console"
 def platform_of_image(path: Path) -> tuple[str, str]:
     """Platform and date in the file name of an image: ``void-<platform>-<date>.img[.xz|.zst]``.
 
+    Those of a live ISO too: ``void-live-<platform>-<date>-<profile>.iso``.
+
     Raises:
         UsageError: the name has another form.
     """
-    match = _IMAGE_NAME.fullmatch(path.name)
+    match = _IMAGE_NAME.fullmatch(path.name) or _ISO_NAME.fullmatch(path.name)
     if match is None:
         raise UsageError(
             f"the name {path.name} does not say its platform",
@@ -58,13 +63,23 @@ def platform_of_image(path: Path) -> tuple[str, str]:
     return match[1], match[2]
 
 
-def choose_machines(recipe: Recipe, media: Sequence[str]) -> tuple[Machine, ...]:
+def profile_of_iso(path: Path) -> str | None:
+    """The profile in the file name of a live ISO; None for other names."""
+    match = _ISO_NAME.fullmatch(path.name)
+    return None if match is None else match[3]
+
+
+def choose_machines(
+    recipe: Recipe, media: Sequence[str], *, live: bool = False
+) -> tuple[Machine, ...]:
     """The platform's machines that boot from `media`, in their order; all without `media`.
+
+    Those with firmware are for `live` ISOs, the others for disk images.
 
     Raises:
         UsageError: there is none for one of `media`, or none at all.
     """
-    stated = recipe.smoke.machines
+    stated = tuple(one for one in recipe.smoke.machines if (one.firmware is not None) == live)
     offered = sorted({machine.medium for machine in stated})
     missing = [medium for medium in media if medium not in offered]
     if missing or not stated:
@@ -92,38 +107,51 @@ def smoke_image(
     """Boot `image` under QEMU on each of its platform's machines, and judge what it answers.
 
     The image (``.img``, ``.img.xz``, ``.img.zst``) is only read: the guest writes to an overlay on
-    a larger medium. What fails is in the report; see `SmokeReport.require_passed`.
+    a larger medium. A live ISO is started by the machines' own firmware, and must have a serial
+    console; its live user logs in. What fails is in the report; see `SmokeReport.require_passed`.
 
     Args:
         image: the image file.
         recipe: what it was built from: machines, statements, users, partitions.
         logs: directory of the console logs, made if need be.
-        media: boot only from these (``sd``, ``usb``, ``nvme``, ``virtio``).
+        media: boot only from these (``sd``, ``usb``, ``nvme``, ``virtio``, ``cd``).
         scratch: directory for the unpacked image; by default that of temporary files.
         patience: factor on every time limit, for slow or busy hosts.
         listener: gets the steps, and console lines as messages of level ``debug``.
 
     Raises:
-        UsageError: no machine fits `media`.
+        UsageError: no machine fits `media`, or the ISO has no serial console.
         LayoutError: the image is damaged, or has no such partitions.
         SpecError: a statement is wrong.
         ToolError: QEMU, mtools or fdtput is missing.
     """
-    machines = choose_machines(recipe, media)
+    live = _live_of(image, recipe)
+    machines = choose_machines(recipe, media, live=live is not None)
+    if live is not None:
+        firmware = [one.firmware for one in machines if one.firmware is not None]
+        patterns = patterns_of(image, live, recipe.arch, firmware)
     with storing(logs, "make the directory"):
         logs.mkdir(parents=True, exist_ok=True)
-    with step(listener, f"unpack {image.name}"), raw_image(open_artifact(image), scratch) as raw:
+    with ExitStack() as opened:
+        if live is not None:
+            raw = image
+        else:
+            opened.enter_context(step(listener, f"unpack {image.name}"))
+            raw = opened.enter_context(raw_image(open_artifact(image), scratch))
         file = raw.open("rb")
     # From here on an unpacked image has no name any more, and goes away with us.
     with file:
         base = raw if raw == image else path_of(file.fileno())
+        if live is None:
+            patterns = _patterns(base, recipe)
         subject = _Subject(
             image=image,
             base=base.absolute(),
             recipe=recipe,
-            expectations=fill_in(recipe.smoke.statements, _patterns(image, base, recipe)),
+            expectations=fill_in(recipe.smoke.statements, {**patterns, "date": _date(image)}),
             scratch=scratch or logs,
             patience=patience,
+            person=_person(recipe) if live is None else live_user(live),
         )
         boots = []
         for machine in machines:
@@ -132,21 +160,36 @@ def smoke_image(
     return SmokeReport(image, recipe.platform, tuple(boots))
 
 
-def _patterns(image: Path, base: Path, recipe: Recipe) -> dict[str, str]:
-    """What ``{root_partuuid}`` and its like stand for, from the image's own partition table.
+def _live_of(image: Path, recipe: Recipe) -> Live | None:
+    """The live system of `recipe` when `image` is an ISO, None when it is a disk image."""
+    if not is_iso(image):
+        return None
+    if recipe.live is None:
+        raise UsageError(
+            f"{image.name} is a live ISO, but {recipe.platform} with {recipe.profile} has none",
+            code="NO-LIVE",
+            where=str(image),
+            hint="name what it was built from with --platform and --profile",
+        )
+    return recipe.live
 
-    ``{date}`` is that of the image's name, or any date when the name has none.
-    """
+
+def _date(image: Path) -> str:
+    """What ``{date}`` stands for: that of the image's name, or any date when the name has none."""
+    match = _IMAGE_NAME.fullmatch(image.name) or _ISO_NAME.fullmatch(image.name)
+    return re.escape(match[2]) if match else _DATE
+
+
+def _patterns(base: Path, recipe: Recipe) -> dict[str, str]:
+    """What ``{root_partuuid}`` and its like stand for, from the image's own partition table."""
     partitions = recipe.disk.partitions if recipe.disk else ()
     table = read_table(base)
     names = {"/": "root_partuuid", "/boot": "boot_partuuid"}
-    patterns = {
+    return {
         names[partition.mount]: re.escape(table.partition(number).partuuid)
         for number, partition in enumerate(partitions, start=1)
         if partition.mount in names
     }
-    match = _IMAGE_NAME.fullmatch(image.name)
-    return {**patterns, "date": re.escape(match[2]) if match else _DATE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +202,11 @@ class _Subject:
     expectations: tuple[Expectation, ...]
     scratch: Path
     patience: float
+    person: Person
 
     def boot(self, machine: Machine, logs: Path, listener: Listener) -> BootVerdict:
         """One boot; whatever goes wrong in it is part of the verdict."""
-        stem = self.image.name.partition(".img")[0]
+        stem = self.image.name.partition(".img")[0].removesuffix(".iso")
         kind = re.sub(r"[^\w.-]", "_", machine.machine)
         log = logs / f"{stem}.{machine.medium}-{kind}.log"
         accelerator = choose_accelerator(self.recipe.smoke.qemu, machine)
@@ -202,6 +246,14 @@ class _Subject:
                 return None
             return files.enter_context(NamelessFile(self.scratch, content)).path
 
+        if machine.firmware is not None:
+            flash = None
+            if machine.firmware == "uefi":
+                uefi = find_uefi(self.recipe.smoke.qemu)
+                with storing(uefi.variables, "read"):
+                    variables = nameless(uefi.variables.read_bytes())
+                flash = (uefi.code, variables) if variables is not None else None
+            return Start(None, None, None, "", self.base, flash)
         overlay = files.enter_context(NamelessFile(self.scratch)).path
         make_overlay(self.base, medium_bytes(self.base.stat().st_size), overlay)
         loaded = load(open_boot_files(self.base), machine, self.recipe.arch)
@@ -221,7 +273,7 @@ class _Course:
         self._begun = begun
         self._check_begun = begun
         self._until = begun + machine.deadline_seconds * subject.patience
-        self._open = [_LOGIN_CHECK, _SHELL_CHECK.format(user=subject.recipe.smoke.user)]
+        self._open = [_LOGIN_CHECK, _SHELL_CHECK.format(user=subject.person.name)]
         self._open += [expectation.statement.name for expectation in subject.expectations]
         self.checks: list[Check] = []
         self.login_seconds: float | None = None
@@ -240,8 +292,14 @@ class _Course:
         wait_for_login(console, self._until)
         self.login_seconds = time.monotonic() - self._begun
         self._add(Check(self._open[0], "passed", self.login_seconds))
-        recipe = self._subject.recipe
-        shell = Shell.log_in(console, recipe.smoke.user, _password(recipe), self._until)
+        person = self._subject.person
+        if person.password is None:
+            raise GuestError(
+                f"{person.name} has no password, so nobody can log in on the console",
+                code="NO-PASSWORD",
+                hint="give one to that user in the profile, or set smoke.user to another",
+            )
+        shell = Shell.log_in(console, person.name, person.password, self._until)
         self._add(Check(self._open[0], "passed", time.monotonic() - self._check_begun))
         for expectation in self._subject.expectations:
             if time.monotonic() >= self._until:
@@ -252,7 +310,7 @@ class _Course:
     def _power_off(self, emulator: Emulator, console: Console, shell: Shell) -> None:
         until = time.monotonic() + _POWER_OFF_SECONDS * self._subject.patience
         try:
-            shell.power_off(until)
+            shell.power_off(until, self._subject.person.power_off)
             # Some boards halt and leave the power on, so QEMU goes on too.
             self.powered_off = console.wait_for(_POWERED_OFF, until) is not None
         except ConsoleClosedError:
@@ -281,15 +339,10 @@ class _Course:
         self._open = []
 
 
-def _password(recipe: Recipe) -> str:
-    for user in recipe.users:
-        if user.name == recipe.smoke.user and user.password is not None:
-            return user.password
-    raise GuestError(
-        f"{recipe.smoke.user} has no password, so nobody can log in on the console",
-        code="NO-PASSWORD",
-        hint="give one to that user in the profile, or set smoke.user to another",
-    )
+def _person(recipe: Recipe) -> Person:
+    """Who logs in on a disk image."""
+    passwords = {user.name: user.password for user in recipe.users}
+    return Person(recipe.smoke.user, passwords.get(recipe.smoke.user))
 
 
 def _ended(emulator: Emulator) -> GuestError:

@@ -67,13 +67,18 @@ def path_of(descriptor: int) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What QEMU starts with. The paths must stay valid while it runs."""
+    """What QEMU starts with. The paths must stay valid while it runs.
 
-    kernel: Path
+    Without a `kernel` the machine's firmware starts `drive`, a raw image that is only read; else
+    `drive` is a qcow2. `flash` are code and variables of UEFI; BIOS needs none.
+    """
+
+    kernel: Path | None
     initramfs: Path | None
     dtb: Path | None
     cmdline: str
     drive: Path
+    flash: tuple[Path, Path] | None = None
 
 
 def make_overlay(base: Path, size_bytes: int, overlay: Path) -> None:
@@ -113,17 +118,24 @@ def arguments_of(machine: Machine, start: Start, *, kvm: bool) -> list[str]:
     """
     # A comma would end the value of an option; two of them stand for one.
     file = str(start.drive).replace(",", ",,")
-    drive = f"file={file},format=qcow2,cache=unsafe"
+    kind = "format=qcow2,cache=unsafe" if start.kernel else "format=raw,readonly=on"
+    drive = f"file={file},{kind}"
     cpu = "host" if kvm else machine.cpu
     words = ["-machine", f"{machine.machine},accel={'kvm' if kvm else 'tcg'}"]
     words += ["-cpu", cpu] if cpu else []
     words += ["-smp", str(machine.smp), "-m", f"{machine.memory // 2**20}M"]
     words += ["-display", "none", "-monitor", "none", "-nic", "none", "-no-reboot"]
     words += [word.replace("{drive}", drive) for word in machine.attach]
-    words += ["-kernel", str(start.kernel), "-append", start.cmdline]
+    words += ["-kernel", str(start.kernel), "-append", start.cmdline] if start.kernel else []
+    words += _flash(*start.flash) if start.flash else []
     words += ["-initrd", str(start.initramfs)] if start.initramfs else []
     words += ["-dtb", str(start.dtb)] if start.dtb else []
     return [*words, *machine.arguments]
+
+
+def _flash(code: Path, variables: Path) -> list[str]:
+    flash = "if=pflash,format=raw"
+    return ["-drive", f"{flash},readonly=on,file={code}", "-drive", f"{flash},file={variables}"]
 
 
 class Emulator:

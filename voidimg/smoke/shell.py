@@ -45,6 +45,15 @@ class Answer:
     status: int
 
 
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who logs in: `password` None cannot. `power_off` is what this one types to power off."""
+
+    name: str
+    password: str | None
+    power_off: str = "poweroff"
+
+
 class Shell:
     """A shell on a console, where commands are run one after another."""
 
@@ -139,10 +148,10 @@ class Shell:
             return None
         return Answer(readable(match[1]), int(match[2]))
 
-    def power_off(self, until: float) -> None:
+    def power_off(self, until: float, command: str = "poweroff") -> None:
         """Tell the guest to power off."""
         self._console.forget()
-        self._console.send("poweroff\n", until)
+        self._console.send(f"{command}\n", until)
 
 
 def wait_for_login(console: Console, until: float) -> None:

@@ -16,7 +16,7 @@ from voidimg.spec.sources import check_sources
 from voidimg.spec.templates import check_templates
 from voidimg.spec.tree import Node
 
-PLACEHOLDERS = frozenset({"root_partuuid", "boot_partuuid", "date"})
+PLACEHOLDERS = frozenset({"root_partuuid", "boot_partuuid", "date", "volume_id", "kernel_release"})
 """What stands for the image's own values in the `expect` of a statement."""
 
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_]+)\}")
@@ -125,7 +125,15 @@ def _check_machines(recipe: Recipe, node: Node) -> Iterator[SpecError]:
             yield problem(
                 place.at("dtb_edits").key, "dtb_edits needs dtb, the file to edit", code="MISSING"
             )
-    if recipe.smoke.machines and recipe.disk is None:
+        if machine.firmware is not None and (machine.dtb or machine.append):
+            yield problem(
+                place.at("firmware").origin,
+                f"with {machine.firmware} the medium itself says what is started:"
+                " dtb and append are for disk images",
+                code="MACHINE-FIRMWARE",
+            )
+    direct = [machine for machine in recipe.smoke.machines if machine.firmware is None]
+    if direct and recipe.disk is None:
         yield problem(
             node.at("smoke", "machines").key, "[smoke] needs a [disk] to boot from", code="MISSING"
         )

@@ -258,17 +258,21 @@ class DtbEdit(Model):
 
 
 class Machine(Model):
-    """A QEMU machine that can boot the image from `medium`.
+    """A QEMU machine that can boot the disk image or the live ISO from `medium`.
 
     `attach` are QEMU arguments where ``{drive}`` stands for the options of the backing drive
-    (``file=...,format=...,cache=unsafe``). `append` is added to the kernel command line. `dtb`
-    names a file of the boot partition. `power_of_two` says that the medium must have such a size.
+    (``file=...,format=...``). A machine with `firmware` starts a live ISO as it is. One without has
+    its firmware played, and starts a disk image: `append` is added to the kernel command line,
+    `dtb` names a file of the boot partition. `power_of_two` says that the medium must have such a
+    size.
     """
 
-    medium: Literal["sd", "usb", "nvme", "virtio"]
+    medium: Literal["sd", "usb", "nvme", "virtio", "cd"]
     """What the image is attached as."""
     machine: str
     """Of QEMU's ``-machine``."""
+    firmware: Literal["bios", "uefi"] | None = None
+    """What starts a live ISO; UEFI has the width of the emulated processor."""
     cpu: str | None = None
     smp: int = Field(default=1, ge=1)
     memory: Bytes = 2**30
@@ -286,7 +290,8 @@ class Statement(Model):
     """A fact about the booted guest: `command`, typed on its console, prints what `expect` matches.
 
     `expect` is a regex searched in the output; ``{root_partuuid}``, ``{boot_partuuid}`` and
-    ``{date}`` stand for the image's own. It is tried again until `within_seconds` have passed.
+    ``{date}`` stand for the image's own, ``{volume_id}`` and ``{kernel_release}`` for those of a
+    live ISO. It is tried again until `within_seconds` have passed.
     """
 
     name: str
@@ -301,7 +306,7 @@ class Smoke(Model):
     qemu: str = "qemu-system-aarch64"
     """The program that emulates the machine."""
     user: str = "root"
-    """Who logs in on the console."""
+    """Who logs in on the console of a disk image; on a live system that is its live user."""
     machines: tuple[Machine, ...] = ()
     statements: tuple[Statement, ...] = ()
 

@@ -149,6 +149,9 @@ CROSS = [
      "not a regular expression", ""),
     (BOARD + '[[smoke.machines]]\nmedium = "sd"\nmachine = "virt"\nattach = ▸["-drive"]\n',
      "MACHINE-DRIVE", "{drive}", ""),
+    (BOARD + '[[smoke.machines]]\nmedium = "usb"\nfirmware = ▸"uefi"\nmachine = "virt"\n'
+     'attach = ["-drive", "{drive}"]\nappend = "console=ttyAMA0"\n', "MACHINE-FIRMWARE",
+     "the medium itself says", ""),
     (BOARD + '[smoke]\nuser = ▸"rot"\n', "SMOKE-USER", "'rot'", "'root'"),
 ]  # fmt: skip
 

@@ -1,0 +1,81 @@
+"""What a live ISO says of itself that a boot test needs: volume id, kernel, and its console."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Literal
+
+from voidimg.errors import LayoutError, UsageError, storing
+from voidimg.live.efi import GRUB_CONFIG
+from voidimg.live.iso_reader import SYSTEM_AREA_BYTES, Iso, open_iso
+from voidimg.smoke.shell import Person
+from voidimg.spec.model import Live
+
+_MENUS: Mapping[str, str] = {"bios": "/boot/isolinux/isolinux.cfg", "uefi": GRUB_CONFIG}
+_ENTRY = re.compile(r"\broot=live:\S+[^\n]*")
+_SERIAL_CONSOLE = re.compile(r"\bconsole=tty(?:S|AMA)\d")
+_DESCRIPTOR = b"CD001"
+
+
+def is_iso(path: Path) -> bool:
+    """Whether the file at `path` has the volume descriptor of an ISO.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    with storing(path, "read"), path.open("rb") as file:
+        return os.pread(file.fileno(), 5, SYSTEM_AREA_BYTES + 1) == _DESCRIPTOR
+
+
+def patterns_of(
+    path: Path, live: Live, arch: str, firmware: Iterable[Literal["bios", "uefi"]]
+) -> dict[str, str]:
+    """What ``{volume_id}`` and ``{kernel_release}`` stand for: what the ISO itself promises.
+
+    The release of the kernel is in the title of the first entry, where people read it too.
+
+    Raises:
+        UsageError: its menu has no serial console, the only one that a test can read.
+        LayoutError: it has no menu for one of `firmware`, or is damaged.
+    """
+    with open_iso(path) as iso:
+        menus = [_menu(iso, kind) for kind in dict.fromkeys(firmware)]
+        volume_id = iso.volume_id
+    for menu in menus:
+        entry = _ENTRY.search(menu)
+        if entry is None or _SERIAL_CONSOLE.search(entry[0]) is None:
+            raise UsageError(
+                f"the boot menu of {path.name} starts no serial console, so nobody could log in",
+                code="NO-SERIAL",
+                where=str(path),
+                hint="build it with serial = true in [live] of its profile",
+            )
+    title = re.search(rf"{re.escape(live.title)} (\S+) \({re.escape(arch)}\)", menus[0])
+    if title is None:
+        raise LayoutError(
+            f"the boot menu does not say {live.title}, its kernel and ({arch})",
+            code="MENU",
+            where=str(path),
+            hint="is this the profile that the ISO was built from? Name it with --profile",
+        )
+    return {"volume_id": re.escape(volume_id), "kernel_release": re.escape(title[1])}
+
+
+def _menu(iso: Iso, firmware: str) -> str:
+    return iso.read(_MENUS[firmware]).decode("utf-8", "replace")
+
+
+def live_user(live: Live) -> Person:
+    """Who logs in on a live system; without sudo nobody but root can power it off."""
+    access = live.access
+    if access.sudo == "passwordless":
+        command = "sudo -n poweroff"
+    elif access.sudo == "password" and access.password is not None:
+        command = f"echo {shlex.quote(access.password)} | sudo -S poweroff"
+    else:
+        command = "poweroff"
+    return Person(access.user, access.password, command)

@@ -43,6 +43,8 @@ PC = (
 SESSION = ("xfce4-session", "xfwm4", "xfce4-panel", "xfdesktop")
 SERVICES = ("NetworkManager", "chronyd", "dbus", "lightdm", "polkitd", "sshd")
 
+LOGS = "sudo -n sh -c 'tail -n 80 /var/log/lightdm/*.log* /var/log/Xorg.*.log; dmesg | tail -n 40'"
+
 MENU, LAST_WORD = re.compile(rb"Tab to change the command line"), re.compile(rb"rd\.overlay=1")
 """The end of isolinux's menu, and of the command line that it shows for editing."""
 
@@ -94,9 +96,11 @@ class Guest:
         """`layouts`, with the authority of the greeter's X server."""
         return self.layouts("sudo -n env XAUTHORITY=/run/lightdm/root/:0")
 
-    def seconds(self) -> int:
-        """Since QEMU was started."""
-        return round(time.monotonic() - self.begun)
+    def keep(self, name: str) -> None:
+        """Keep a picture of the screen, and how many seconds after QEMU's start it was taken."""
+        seconds = round(time.monotonic() - self.begun)
+        path = self.screen.keep(name)
+        path.with_suffix(".txt").write_text(f"{seconds} s after the start\n")
 
 
 @contextmanager
@@ -117,7 +121,14 @@ def booted(iso: Path, words: str, place: Path) -> Iterator[Guest]:
         wait_for_login(console, until)
         shell = Shell.log_in(console, "anon", "voidlinux", until)
         qmp = Qmp(emulator.control, soon())
-        yield Guest(shell, Screen(qmp, place), qmp, begun)
+        guest = Guest(shell, Screen(qmp, place), qmp, begun)
+        try:
+            yield guest
+        except AssertionError:
+            # The logs are in that of the console then.
+            guest.keep("xfce-failed")
+            shell.run(LOGS, soon())
+            raise
         shell.run("sudo -n poweroff", soon())
         assert emulator.wait(POWER_OFF_SECONDS) == 0
 
@@ -155,17 +166,14 @@ def check_services(guest: Guest) -> None:
     guest.answer("test ! -e /run/rootfsbase/var/lib/dbus/machine-id")
 
 
-def test_greeter_layouts_and_login(
-    xfce_iso: Path, tmp_path: Path, record_property: Callable[[str, object], None]
-) -> None:
+def test_greeter_layouts_and_login(xfce_iso: Path, tmp_path: Path) -> None:
     """The keymap of the boot menu is in force; another is chosen in the greeter, and types."""
     with booted(xfce_iso, "vconsole.keymap=de-latin1", tmp_path) as guest:
         keys = guest.answer("sudo -n dumpkeys -C /dev/tty1")
         assert "keycode  21 = z" in keys
         guest.wait_for_process("lightdm-gtk-greeter", SESSION_SECONDS)
         greeter = guest.screen.wait_until("the greeter", is_greeter, SESSION_SECONDS)
-        record_property("greeter_seconds", guest.seconds())
-        guest.screen.keep("xfce-1-greeter")
+        guest.keep("xfce-1-greeter")
         check_services(guest)
         guest.answer('grep -q \'XkbLayout" "de,us,fr,es"\' /etc/X11/xorg.conf.d/00-keyboard.conf')
         assert guest.greeter_layouts()[0].split(",")[0] == "de"
@@ -176,7 +184,7 @@ def test_greeter_layouts_and_login(
         for _ in range(10):
             guest.qmp.press(["down"], soon())
         guest.screen.wait_until("the tenth layout", menu, ANSWER_SECONDS)
-        guest.screen.keep("xfce-2-layouts")
+        guest.keep("xfce-2-layouts")
         guest.qmp.press(["ret"], soon())
         guest.qmp.point(0.6, 0.8, soon())
         guest.screen.wait_until("no menu", is_like(greeter), ANSWER_SECONDS)
@@ -184,27 +192,23 @@ def test_greeter_layouts_and_login(
 
         guest.qmp.type("voidlinux".translate(DVORAK), soon())
         guest.screen.wait_until("the password", is_like(greeter), ANSWER_SECONDS)
-        guest.screen.keep("xfce-3-login")
+        guest.keep("xfce-3-login")
         guest.qmp.press(["ret"], soon())
         for name in SESSION:
             guest.wait_for_process(name, SESSION_SECONDS)
         guest.screen.wait_until("the desktop", is_desktop, SESSION_SECONDS)
-        record_property("desktop_seconds", guest.seconds())
-        guest.screen.keep("xfce-4-desktop")
+        guest.keep("xfce-4-desktop")
         assert guest.layouts() == ["us", "dvorak"]
         guest.answer("test $(pgrep -u anon -x -c 'xfwm4|xfce4-panel') = 2")
 
 
-def test_autologin(
-    xfce_iso: Path, tmp_path: Path, record_property: Callable[[str, object], None]
-) -> None:
+def test_autologin(xfce_iso: Path, tmp_path: Path) -> None:
     """`live.autologin` brings the desktop without the greeter, on the keys of the boot menu."""
     with booted(xfce_iso, "live.autologin vconsole.keymap=fr-latin9", tmp_path) as guest:
         for name in SESSION:
             guest.wait_for_process(name, SESSION_SECONDS)
         guest.screen.wait_until("the desktop", is_desktop, SESSION_SECONDS)
-        record_property("desktop_seconds", guest.seconds())
-        guest.screen.keep("xfce-5-autologin")
+        guest.keep("xfce-5-autologin")
         assert "keycode  16 = a" in guest.answer("sudo -n dumpkeys -C /dev/tty1")
         assert guest.layouts() == ["fr,us,de,fr", "latin9,,,"]
         guest.answer("! sudo -n grep -r lightdm-gtk-greeter /var/log/lightdm/lightdm.log")

@@ -12,21 +12,25 @@ _TO_END, _START = "\x05", "\x18"
 
 _ISOLINUX = re.compile(rb"Tab to change the command line")
 _GRUB = re.compile(rb"highlighted entry will be executed")
-_LAST_WORD = re.compile(rb"rd\.overlay=1")
+_LAST_WORD = rb"rd\.overlay=1"
 _GRUB_EDITOR = re.compile(rb"Press Ctrl-x")
 _GRUB_LINES_BEFORE_LINUX = 2
 """``setparams`` and an empty line."""
 
 
-def start_by_bios(console: Console, entry: int, words: str, until: float) -> None:
+def start_by_bios(
+    console: Console, entry: int, words: str, until: float, *, last_word: bytes = _LAST_WORD
+) -> None:
     """Choose the `entry` so far down in isolinux's menu, and start it with `words` added.
+
+    `last_word` is a pattern of what its command line ends with.
 
     Raises:
         GuestError, ConsoleClosedError: see `Console`.
     """
     assert console.wait_for(_ISOLINUX, until), "no menu of isolinux"
     console.send(_DOWN * entry + "\t", until)
-    assert console.wait_for(_LAST_WORD, until), "isolinux does not show the command line"
+    assert console.wait_for(re.compile(last_word), until), "isolinux does not show the command line"
     console.send(f" {words}\r", until)
 
 

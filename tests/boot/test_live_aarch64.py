@@ -12,7 +12,7 @@ import pytest
 
 from tests.boot.conftest import sha256_of
 from tests.boot.live_system import USER, WORDS, check_root, check_services, check_user
-from tests.boot.pc import ARM, booted
+from tests.boot.pc import ARM, booted, log_in, running
 from tests.images import built_iso
 from voidimg.live.iso_reader import open_iso
 from voidimg.run import run
@@ -46,6 +46,17 @@ def test_it_starts_and_is_as_its_menu_was_told(iso: Path, medium: str, tmp_path:
         check_services(guest)
         guest.power_off()
     assert sha256_of(iso) == before
+
+
+def test_the_iso_of_the_profile_itself(tmp_path: Path) -> None:
+    """What users get: no console= is said, and a machine without a screen has a login."""
+    iso = built_iso("base", platform="aarch64")
+    with running(iso, "usb on UEFI", tmp_path / "console.log", machine=ARM) as (emulator, console):
+        guest = log_in(emulator, console, "anon")
+        assert "console=" not in guest.answer("cat /proc/cmdline")
+        assert guest.answer("ps -o tty= -p $PPID") == "ttyAMA0"
+        check_root(guest)
+        guest.power_off()
 
 
 @pytest.mark.parametrize("laptop", LAPTOPS)

@@ -63,6 +63,7 @@ class Medium:
         self._module = directory / "module"
         self._programs = directory / "bin"
         self.log = directory / "log"
+        self.consoles = directory / "consoles"
         shutil.copytree(MODULE, self._module)
         resolved = Catalog().recipe("x86_64", profile)
         context = {"recipe": resolved.recipe, "password_hash": "$6$salt$hash", "date": "20240314"}
@@ -103,6 +104,7 @@ class Medium:
         environment = {
             "PATH": f"{self._programs}:{os.environ['PATH']}",
             "VOID_LIVE": str(self._module),
+            "VOID_LIVE_CONSOLES": str(self.consoles),
             "NEWROOT": str(self.root),
             "CMDLINE": cmdline,
             "LOG": str(self.log),
@@ -282,6 +284,17 @@ def test_every_serial_console_gets_a_login(base: Medium) -> None:
     assert base.text("etc/sv/agetty-ttyAMA0/conf") == conf
     assert base.text("etc/sv/agetty-ttyS2/conf") == conf + "BAUD_RATE=1500000\n"
     assert os.readlink(base.root / "etc/sv/agetty-ttyS2/run") == "../agetty-generic/run"
+
+
+def test_the_port_that_the_kernel_chose_gets_a_login(base: Medium) -> None:
+    """Without console= firmware names it, as on ARM machines; with it the words alone count."""
+    base.service("agetty-ttyAMA0", "BAUD_RATE=115200\n")
+    base.service("agetty-ttyS0", "BAUD_RATE=9600\n")
+    base.consoles.write_text("tty0 ttyAMA0\n")
+    base.start("console=tty0 console=ttyS0", "serial")
+    assert list(base.enabled()) == ["agetty-ttyS0"]
+    base.start("", "serial")
+    assert set(base.enabled()) == {"agetty-ttyAMA0", "agetty-ttyS0"}
 
 
 def test_without_a_serial_console_nothing_is_enabled(base: Medium) -> None:

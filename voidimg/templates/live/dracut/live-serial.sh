@@ -1,10 +1,16 @@
 #!/bin/sh
 # A login on every serial console that console= names, each at its own speed.
 : "${VOID_LIVE:=/usr/lib/void-live}"
+: "${VOID_LIVE_CONSOLES:=/sys/class/tty/console/active}"
 (
 . "$VOID_LIVE/lib.sh"
 
-for console in $(getargs console=); do
+consoles=$(getargs console=)
+# Without the word the kernel takes the port that firmware names: machines without a screen have one.
+if [ -z "$consoles" ] && [ -r "$VOID_LIVE_CONSOLES" ]; then
+    read -r consoles < "$VOID_LIVE_CONSOLES"
+fi
+for console in $consoles; do
     tty=${console%%,*}
     case "$tty" in
         *[!A-Za-z0-9]*) continue ;;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import lzma
 import shutil
 import stat
@@ -151,9 +152,16 @@ class Spoiled:
     arch: str = "x86_64"
 
 
+def _kept(name: str) -> Path:
+    """A directory that is there until the interpreter ends."""
+    path = Path(mkdtemp(prefix=f"voidimg-test-{name}."))
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return path
+
+
 @cache
 def _esp(platforms: tuple[str, ...], label: str) -> Path:
-    path = Path(mkdtemp(prefix="voidimg-test-esp.")) / "esp.img"
+    path = _kept("esp") / "esp.img"
     make_esp(
         Path("/"), path, platforms, volume_id=label, serial=1, epoch=EPOCH, templates=TEMPLATES
     )
@@ -162,7 +170,7 @@ def _esp(platforms: tuple[str, ...], label: str) -> Path:
 
 @cache
 def _syslinux() -> Path:
-    tree = Path(mkdtemp(prefix="voidimg-test-syslinux."))
+    tree = _kept("syslinux")
     place = tree / "usr/lib/syslinux"
     place.mkdir(parents=True)
     modules = Path("/usr/lib/syslinux/modules/bios")

@@ -37,7 +37,7 @@ X = words(
     " orca pipewire alsa-pipewire"
 )
 GVFS = {"gvfs-afc", "gvfs-mtp", "gvfs-smb", "udisks2", "firefox"}
-LIGHTDM = {"lightdm", "lightdm-gtk-greeter", "polkit"}
+LIGHTDM = {"lightdm", "lightdm-gtk-greeter"}
 XFCE4 = GVFS | words(
     "xfce4 gnome-themes-standard gnome-keyring network-manager-applet xfce4-pulseaudio-plugin"
 )
@@ -90,16 +90,12 @@ def live(platform: str, profile: str, *search: Path) -> Live:
 
 @pytest.mark.parametrize("profile", VOID)
 def test_the_live_systems_of_void(profile: str) -> None:
-    """Exactly the packages, services and sessions of Void's own ISOs.
-
-    polkit and NetworkManager are named with their services; Void's have them by dependencies.
-    """
+    """Exactly the packages, services and sessions of Void's own ISOs."""
     found = live("x86_64", profile)
     packages, services, session = VOID[profile]
     loaders = {"grub-i386-efi", "grub-x86_64-efi"}
     graphics = {"xorg-video-drivers", "xf86-video-intel"} if profile != "base" else set()
-    network = services & {"NetworkManager"}
-    assert set(found.packages) == COMMON | packages | loaders | graphics | network
+    assert set(found.packages) == COMMON | packages | loaders | graphics
     common = {"sshd", "chronyd", "udevd", *(f"agetty-tty{number}" for number in range(1, 7))}
     assert set(found.services) == common | services
     assert found.session == session

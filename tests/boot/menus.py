@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Iterable
 
 from voidimg.smoke.console import Console
 
-_DOWN = "\x1b[B"
-_TO_END, _START = "\x05", "\x18"
-"""Keys of GRUB's editor: the end of the line (C-e), and start what is there (C-x)."""
+_SHOWN_SECONDS, _SETTLED_SECONDS = 3.0, 0.05
+"""How long a key may take until it is shown, and how long no more comes then."""
+
+_DOWN, _TO_END, _START = "\x0e", "\x05", "\x18"
+"""Keys that are one character each: the next line (C-n, in both loaders), and in GRUB's editor the
+end of the line (C-e) and start (C-x). Of the three of an arrow the first alone ends the editor."""
 
 _ISOLINUX = re.compile(rb"Tab to change the command line")
 _GRUB = re.compile(rb"highlighted entry will be executed")
@@ -29,15 +34,30 @@ def start_by_bios(
         GuestError, ConsoleClosedError: see `Console`.
     """
     assert console.wait_for(_ISOLINUX, until), "no menu of isolinux"
-    console.send(_DOWN * entry + "\t", until)
+    _type(console, [*[_DOWN] * entry, "\t"], until)
     assert console.wait_for(re.compile(last_word), until), "isolinux does not show the command line"
-    console.send(f" {words}\r", until)
+    _type(console, f" {words}", until)
+    console.send("\r", until)
 
 
 def start_by_uefi(console: Console, entry: int, words: str, until: float) -> None:
     """Choose the `entry` so far down in GRUB's menu, and start it with `words` added."""
     assert console.wait_for(_GRUB, until), "no menu of GRUB"
-    console.send(_DOWN * entry + "e", until)
+    _type(console, [*[_DOWN] * entry, "e"], until)
     assert console.wait_for(_GRUB_EDITOR, until), "GRUB does not show the entry"
-    console.send(_DOWN * _GRUB_LINES_BEFORE_LINUX + _TO_END, until)
-    console.send(f" {words}{_START}", until)
+    _type(console, [*[_DOWN] * _GRUB_LINES_BEFORE_LINUX, _TO_END, *f" {words}"], until)
+    console.send(_START, until)
+
+
+def _type(console: Console, keys: Iterable[str], until: float) -> None:
+    """Type one key after the other, each when the menu has shown what the one before did.
+
+    The firmware of UEFI reads the port as well as GRUB does: of keys that come faster than they are
+    shown each takes some, and their order is lost.
+    """
+    for key in keys:
+        shown = console.received_bytes
+        console.send(key, until)
+        answered = min(until, time.monotonic() + _SHOWN_SECONDS)
+        while console.received_bytes == shown and time.monotonic() < answered:
+            console.listen(time.monotonic() + _SETTLED_SECONDS)

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from pydantic_core import PydanticUndefined
 
 from voidimg.spec import words
+from voidimg.spec.base import Model
 from voidimg.spec.document import Platform, Profile
-from voidimg.spec.model import Model
 from voidimg.spec.schema import attribute_docstrings
 from voidimg.units import format_mode, format_size
 

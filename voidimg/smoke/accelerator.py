@@ -17,7 +17,7 @@ from typing import Literal
 
 from voidimg.smoke.console import Console, ConsoleClosedError
 from voidimg.smoke.emulator import NamelessFile, started
-from voidimg.spec.model import Machine
+from voidimg.spec.smoke_model import Machine
 
 Accelerator = Literal["tcg", "kvm"]
 

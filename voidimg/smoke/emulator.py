@@ -21,7 +21,7 @@ from typing import IO, Self
 
 from voidimg.errors import storing
 from voidimg.run import find_program, run
-from voidimg.spec.model import DtbEdit, Machine
+from voidimg.spec.smoke_model import DtbEdit, Machine
 
 _DIE_WITH_PARENT = """
 import ctypes, os, sys

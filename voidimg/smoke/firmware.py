@@ -12,7 +12,7 @@ from voidimg.disk.boot_files import BootFiles
 from voidimg.disk.table import PartitionTable
 from voidimg.errors import LayoutError
 from voidimg.smoke.verdict import GuestError
-from voidimg.spec.model import Machine
+from voidimg.spec.smoke_model import Machine
 
 _KERNEL_OF = {"aarch64": "kernel8.img", "armv7l": "kernel7.img", "armv6l": "kernel.img"}
 _BOARD_OF = {

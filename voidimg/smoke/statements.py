@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from voidimg.errors import SpecError
 from voidimg.smoke.shell import Answer, Shell
 from voidimg.smoke.verdict import Check
-from voidimg.spec.model import Statement
+from voidimg.spec.smoke_model import Statement
 
 _PAUSE_SECONDS = 1.0
 _OUTPUT_CHARACTERS = 4000

@@ -10,10 +10,11 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from voidimg.errors import SpecError
+from voidimg.spec.base import Model
 from voidimg.spec.checks import check_recipe
 from voidimg.spec.document import Arch, Platform, Profile
 from voidimg.spec.merge import Report, join_lists, join_live, join_stages
-from voidimg.spec.model import Libc, Model, Recipe
+from voidimg.spec.model import Libc, Recipe
 from voidimg.spec.positions import TomlPath
 from voidimg.spec.problems import did_you_mean, problem, validate
 from voidimg.spec.search import SearchPath

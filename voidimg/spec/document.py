@@ -13,18 +13,17 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import Discriminator, Field, Tag, create_model
 
+from voidimg.spec.base import Model
 from voidimg.spec.model import (
     Boot,
     Disk,
     Libc,
     LiveContent,
     LiveHardware,
-    Model,
-    Smoke,
     Stage,
-    Statement,
     User,
 )
+from voidimg.spec.smoke_model import Smoke, Statement
 from voidimg.spec.words import Fingerprint, HostName, LocaleName, RepositoryLocation, TimeZone
 
 Kind = Literal["platform", "profile"]

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from voidimg.spec.base import Model
+from voidimg.spec.smoke_model import Smoke
 from voidimg.spec.words import (
     AccountName,
     Bytes,
@@ -39,14 +41,6 @@ StageName = Literal["rootfs", "platformfs", "image", "live", "wsl"]
 Libc = Literal["glibc", "musl"]
 Loader = Literal["isolinux", "grub-x86_64-efi", "grub-i386-efi", "grub-arm64-efi"]
 """Boot loaders of an ISO: one for BIOS, and GRUB for the kinds of UEFI."""
-
-
-class Model(BaseModel):
-    """Base of all models: frozen, strict, unknown keys refused."""
-
-    # Not use_attribute_docstrings: pydantic would read all sources again at every start (0.2 s).
-    # `voidimg.spec.schema` puts the docstrings of attributes into the schemas.
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
 
 class File(Model):
@@ -249,68 +243,6 @@ class Boot(Model):
     """Who loads the kernel; ``raspberry-pi`` reads config.txt and cmdline.txt from the FAT."""
 
 
-class DtbEdit(Model):
-    """A property to set in a copy of the device tree, for QEMU's sake."""
-
-    node: str
-    property: str
-    value: str
-
-
-class Machine(Model):
-    """A QEMU machine that can boot the disk image or the live ISO from `medium`.
-
-    `attach` are QEMU arguments where ``{drive}`` stands for the options of the backing drive
-    (``file=...,format=...``). A machine with `firmware` starts a live ISO as it is. One without has
-    its firmware played, and starts a disk image: `append` is added to the kernel command line,
-    `dtb` names a file of the boot partition. `power_of_two` says that the medium must have such a
-    size.
-    """
-
-    medium: Literal["sd", "usb", "nvme", "virtio", "cd"]
-    """What the image is attached as."""
-    machine: str
-    """Of QEMU's ``-machine``."""
-    firmware: Literal["bios", "uefi"] | None = None
-    """What starts a live ISO; UEFI has the width of the emulated processor."""
-    cpu: str | None = None
-    smp: int = Field(default=1, ge=1)
-    memory: Bytes = 2**30
-    attach: tuple[str, ...]
-    dtb: str | None = None
-    dtb_edits: tuple[DtbEdit, ...] = ()
-    append: str = ""
-    arguments: tuple[str, ...] = ()
-    power_of_two: bool = False
-    deadline_seconds: int = Field(default=300, ge=1)
-    """Until the login must be there."""
-
-
-class Statement(Model):
-    """A fact about the booted guest: `command`, typed on its console, prints what `expect` matches.
-
-    `expect` is a regex searched in the output; ``{root_partuuid}``, ``{boot_partuuid}`` and
-    ``{date}`` stand for the image's own, ``{volume_id}`` and ``{kernel_release}`` for those of a
-    live ISO. It is tried again until `within_seconds` have passed.
-    """
-
-    name: str
-    command: str
-    expect: str
-    within_seconds: int = Field(default=60, ge=1)
-
-
-class Smoke(Model):
-    """How QEMU can boot the image, and what must be true of the guest."""
-
-    qemu: str = "qemu-system-aarch64"
-    """The program that emulates the machine."""
-    user: str = "root"
-    """Who logs in on the console of a disk image; on a live system that is its live user."""
-    machines: tuple[Machine, ...] = ()
-    statements: tuple[Statement, ...] = ()
-
-
 class Keyboard(Model):
     """The layouts of X that the greeter and the session offer, the first being in force.
 
@@ -435,7 +367,7 @@ class LiveContent(Stage):
 
     xz makes it 15 % smaller, and takes several times as long to start.
     """
-    service_packages: dict[ServiceName, PackageName] = {}
+    service_packages: dict[ServiceName, PackageName] = Field(default={})
     """Service -> the package that brings it, to be told of its want before anything is fetched."""
 
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from voidimg.errors import CollectedError, SpecError, VoidimgError
-from voidimg.spec.model import Model
+from voidimg.spec.base import Model
 from voidimg.spec.positions import TomlPath
 from voidimg.spec.tree import Node, Origin, path_text
 

@@ -23,7 +23,7 @@ from voidimg.smoke.emulator import (
     medium_bytes,
 )
 from voidimg.spec.catalog import Catalog
-from voidimg.spec.model import DtbEdit, Machine
+from voidimg.spec.smoke_model import DtbEdit, Machine
 
 NVME = Machine(
     medium="nvme",

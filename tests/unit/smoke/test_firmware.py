@@ -12,7 +12,7 @@ from voidimg.disk.boot_files import BootFiles
 from voidimg.disk.table import PartitionEntry, PartitionTable
 from voidimg.smoke.firmware import Config, load, parse_config, require_root
 from voidimg.smoke.verdict import GuestError
-from voidimg.spec.model import Machine
+from voidimg.spec.smoke_model import Machine
 
 PI3 = Machine(medium="sd", machine="raspi3b", attach=(), dtb="pi3.dtb", append="console=ttyAMA0")
 FILES = {"kernel8.img": b"kernel", "cmdline.txt": b"root=PARTUUID=1-02 rw\n", "pi3.dtb": b"dtb"}

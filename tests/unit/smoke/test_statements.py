@@ -14,7 +14,7 @@ from voidimg.errors import SpecError
 from voidimg.smoke.console import Console
 from voidimg.smoke.shell import Shell, wait_for_login
 from voidimg.smoke.statements import fill_in, judge
-from voidimg.spec.model import Statement
+from voidimg.spec.smoke_model import Statement
 
 
 @pytest.fixture(scope="module")

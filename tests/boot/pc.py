@@ -69,8 +69,11 @@ OLD_PC = Machine(
 )
 ARM = Machine(
     "qemu-system-aarch64",
+    # Two processors and a source of randomness: with one of TCG and none, stage 1 waited for
+    # minutes, and in one start of two the kernel said that it was stuck.
     (
-        *("-machine", "virt", "-cpu", "cortex-a53", "-smp", "1", "-m", "1G", "-accel", "tcg"),
+        *("-machine", "virt", "-cpu", "cortex-a53", "-smp", "2", "-m", "1G"),
+        *("-accel", "tcg,thread=multi", "-device", "virtio-rng-pci"),
         *("-drive", "if=pflash,format=raw,readonly=on,file=/usr/share/AAVMF/AAVMF_CODE.fd"),
         *("-drive", "if=pflash,format=raw,snapshot=on,file=/usr/share/AAVMF/AAVMF_VARS.fd"),
         *QUIET,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from voidimg.errors import SpecError
+from voidimg.errors import PackageError, SpecError
 from voidimg.identity import Identity
 from voidimg.run import run
 from voidimg.spec.model import User
@@ -54,6 +54,7 @@ def apply_users(
     A user without a password is locked. Every password's day of change becomes `day`.
 
     Raises:
+        PackageError: the line of a user or group in an account file is malformed.
         SpecError: a group or shell does not exist, or a uid is taken.
         StoreError: the tree has no /etc/passwd.
     """
@@ -68,22 +69,33 @@ class _Table:
     """One account file: its lines split at colons, comments and blank lines as they are."""
 
     path: str
+    fields: int
     mode: int
     gid: int = 0
     rows: list[list[str]] = field(default_factory=list)
     there: bool = False
 
     @classmethod
-    def read(cls, tree: Tree, path: str, mode: int) -> _Table:
+    def read(cls, tree: Tree, path: str, fields: int, mode: int) -> _Table:
         status = tree.lstat(path)
         if status is None:
-            return cls(path, mode)
+            return cls(path, fields, mode)
         text = tree.read(path).decode("utf-8", "surrogateescape")
-        rows = [line.split(":") for line in text.splitlines()]
-        return cls(path, stat.S_IMODE(status.st_mode), status.st_gid, rows, True)
+        # Only a line feed ends a line here, whatever Unicode says of other characters.
+        rows = [line.split(":") for line in text.removesuffix("\n").split("\n")] if text else []
+        return cls(path, fields, stat.S_IMODE(status.st_mode), status.st_gid, rows, True)
 
     def row(self, name: str) -> list[str] | None:
-        return next((row for row in self.rows if row[0] == name and len(row) > 1), None)
+        """The line of `name`, which can be changed in place."""
+        row = next((row for row in self.rows if row[0] == name and len(row) > 1), None)
+        if row is not None and len(row) != self.fields:
+            raise PackageError(
+                f"the line of {name} in {self.path} has {len(row)} fields, not {self.fields}",
+                code="ACCOUNT",
+                where=self.path,
+                hint="the package that brings this file is broken",
+            )
+        return row
 
     def write(self, tree: Tree, epoch: int) -> None:
         text = "".join(":".join(row) + "\n" for row in self.rows)
@@ -105,10 +117,10 @@ class _Accounts:
     def read(cls, tree: Tree, day: date) -> _Accounts:
         tree.stat("/etc/passwd")
         accounts = cls(
-            _Table.read(tree, "/etc/passwd", 0o644),
-            _Table.read(tree, "/etc/shadow", 0o600),
-            _Table.read(tree, "/etc/group", 0o644),
-            _Table.read(tree, "/etc/gshadow", 0o600),
+            _Table.read(tree, "/etc/passwd", 7, 0o644),
+            _Table.read(tree, "/etc/shadow", 9, 0o600),
+            _Table.read(tree, "/etc/group", 4, 0o644),
+            _Table.read(tree, "/etc/gshadow", 4, 0o600),
             str((day - date(1970, 1, 1)).days),
         )
         if not accounts.shadow.there:

@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 from voidimg.spec.base import Model
 from voidimg.spec.smoke_model import Smoke
 from voidimg.spec.words import (
+    AccountDescription,
     AccountName,
     Bytes,
     Fingerprint,
@@ -22,6 +23,7 @@ from voidimg.spec.words import (
     ImagePath,
     KeyboardLayout,
     KeymapName,
+    LinkTarget,
     LocaleName,
     Mode,
     PackageName,
@@ -56,7 +58,7 @@ class File(Model):
     """The text itself."""
     template: str | None = None
     """The name of a template, such as ``fstab.j2``."""
-    link: str | None = None
+    link: LinkTarget | None = None
     """What a symbolic link says."""
     source: SourceName | None = None
     """A file below ``files/``, as it is."""
@@ -122,7 +124,7 @@ class User(Model):
     """The next free one when absent."""
     groups: tuple[AccountName, ...] = ()
     shell: ImagePath | None = None
-    description: str = ""
+    description: AccountDescription = ""
     """The full name, for people."""
 
 

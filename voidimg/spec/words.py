@@ -148,6 +148,13 @@ ServiceName = Annotated[
 AccountName = Annotated[
     str, *_text("account", r"[a-z_][a-z0-9_-]{0,31}", "a name that useradd accepts")
 ]
+AccountDescription = Annotated[
+    str, *_text("account_description", r"[^:\x00-\x1f\x7f]*", "one line without ':'")
+]
+"""The fifth field of passwd(5); a colon or a line feed would be the end of it."""
+LinkTarget = Annotated[
+    str, *_text("link", r"[^\x00]{1,4095}", "the text of a symbolic link; it is empty or has a NUL")
+]
 Fingerprint = Annotated[
     str,
     *_text("fingerprint", r"[0-9a-f]{2}(?::[0-9a-f]{2}){15}", "a fingerprint like '60:ae:0c:...'"),

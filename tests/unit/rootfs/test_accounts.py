@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from voidimg.errors import SpecError
+from voidimg.errors import PackageError, SpecError
 from voidimg.identity import Identity
 from voidimg.rootfs.accounts import apply_users, crypt_password
 from voidimg.spec.model import User
@@ -126,3 +126,23 @@ def test_what_does_not_exist_is_told(etc: Path, user: User, message: str) -> Non
     with pytest.raises(SpecError, match=message):
         apply(etc, user)
     assert (etc / "passwd").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("file", "line"), [("passwd", "root:x:0"), ("shadow", "root:!"), ("group", "wheel:x"),
+                       ("gshadow", "wheel:!")],
+)  # fmt: skip
+def test_a_malformed_line_of_a_package_is_told(etc: Path, file: str, line: str) -> None:
+    """The packages of a repository may bring anything."""
+    (etc / file).write_text(f"{line}\n")
+    with pytest.raises(PackageError, match=rf"/etc/{file} has \d fields"):
+        apply(etc, User(name="root", password="voidlinux", groups=("wheel",)))
+
+
+def test_only_a_line_feed_ends_a_line(etc: Path) -> None:
+    """Nothing that Unicode calls a line end makes one account two."""
+    line = "odd:x:98:98:a\u2028b\x0cc\x85d:/:/bin/false"
+    with (etc / "passwd").open("a") as file:
+        file.write(f"{line}\n")
+    apply(etc, User(name="root"))
+    assert line in (etc / "passwd").read_text().split("\n")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voidimg.disk.boot_files import BootFiles
-from voidimg.disk.contents import Contents, host_path
+from voidimg.disk.contents import Contents
 from voidimg.disk.fat import make_fat
 from voidimg.disk.fat_geometry import choose_geometry, smallest_fitting
 from voidimg.disk.plan import FatPlan
@@ -20,6 +20,7 @@ from voidimg.disk.private import private_directory
 from voidimg.disk.table import SECTOR_BYTES
 from voidimg.errors import LayoutError, ToolError, storing
 from voidimg.live.iso_plan import MAX_EFI_BYTES
+from voidimg.live.taken import take_files
 from voidimg.run import find_program, run
 from voidimg.spec.templates import render_template
 
@@ -40,6 +41,9 @@ _MODULES = (
     "search_fs_file", "search_label", "sleep", "terminal", "test", "true", "video",
 )  # fmt: skip
 """What finding the medium and the menu need, on every platform."""
+_DEPENDENCIES = "moddep.lst"
+_GRUB_FILES = ("kernel.img", _DEPENDENCIES)
+_GRUB_SUFFIXES = (".img", ".lst", ".mod")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +114,9 @@ def make_esp(
             boot = top.joinpath(*_DIRECTORIES)
             boot.mkdir(parents=True)
             for platform in sorted(platforms):
-                _make_loader(tree, LOADERS[platform], config, boot)
+                modules = private / platform
+                _take_modules(tree, LOADERS[platform], modules)
+                _make_loader(LOADERS[platform], modules, config, boot)
             image = private / "esp.img"
             make_fat(_plan(boot, serial), top, image, epoch)
             _check(image)
@@ -118,22 +124,45 @@ def make_esp(
             image.replace(out)
 
 
-def _make_loader(tree: Path, loader: EfiLoader, config: Path, boot: Path) -> None:
-    modules = host_path(tree, f"{GRUB_MODULES}/{loader.platform}")
-    wanted = sorted({*_MODULES, *loader.modules})
-    missing = [name for name in wanted if not (modules / f"{name}.mod").is_file()]
-    if not modules.is_dir() or missing:
-        what = f"the module {missing[0]} of GRUB" if modules.is_dir() else "GRUB"
+def _take_modules(tree: Path, loader: EfiLoader, target: Path) -> None:
+    """Copy what grub-mkimage reads of GRUB into the new directory `target`.
+
+    It follows links, and the paths in ``moddep.lst``: a package could make it put files of this
+    host into the image.
+    """
+    place = f"{GRUB_MODULES}/{loader.platform}"
+    taken = take_files(tree, place, target, _GRUB_SUFFIXES)
+    if not taken:
+        raise _no_grub(loader, "GRUB")
+    for name in sorted({*_MODULES, *loader.modules}):
+        if f"{name}.mod" not in taken:
+            raise _no_grub(loader, f"the module {name} of GRUB")
+    for name in _GRUB_FILES:
+        if name not in taken:
+            raise _no_grub(loader, f"the file {name} of GRUB")
+    if b"/" in (target / _DEPENDENCIES).read_bytes():
         raise LayoutError(
-            f"the tree has not {what} for {loader.platform}",
-            code="NO-GRUB",
-            where=f"{GRUB_MODULES}/{loader.platform}",
-            hint=f"add the package of GRUB for {loader.platform} to the recipe",
+            f"{place}/{_DEPENDENCIES} names modules in other directories",
+            code="OUTSIDE",
+            where=f"{place}/{_DEPENDENCIES}",
+            hint="take another package of GRUB: this one is damaged or hostile",
         )
+
+
+def _no_grub(loader: EfiLoader, what: str) -> LayoutError:
+    return LayoutError(
+        f"the tree has not {what} for {loader.platform}",
+        code="NO-GRUB",
+        where=f"{GRUB_MODULES}/{loader.platform}",
+        hint=f"add the package of GRUB for {loader.platform} to the recipe",
+    )
+
+
+def _make_loader(loader: EfiLoader, modules: Path, config: Path, boot: Path) -> None:
     image = boot / loader.file
     run(
         ["grub-mkimage", "-O", loader.platform, "-d", modules, "-c", config, "-p", "/boot/grub",
-         "-o", image, *wanted]
+         "-o", image, *sorted({*_MODULES, *loader.modules})]
     )  # fmt: skip
     if image.read_bytes()[:2] != b"MZ":
         raise ToolError(

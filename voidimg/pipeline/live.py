@@ -7,7 +7,6 @@ Runs inside the namespace, as `voidimg.pipeline.work`.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from voidimg.live.media import SYSLINUX, MediaParts, plan_media
 from voidimg.live.menus import Menu, check_menu_words, netboot_menu
 from voidimg.live.netboot import NetbootParts, plan_netboot, write_netboot
 from voidimg.live.squashfs import SquashfsOptions, probe_squashfs, write_squashfs
+from voidimg.live.taken import take_file, take_files
 from voidimg.pipeline.live_menu import DEVICE_TREES, FONT, MEMTEST, SPEECH, SPLASH, live_menu
 from voidimg.pipeline.order import WorkOrder
 from voidimg.rootfs import steps
@@ -236,7 +236,7 @@ class _Studio:
         """
         self._copy(kernel.image, kernel.name)
         if "isolinux" in self._live.loaders:
-            self._copy_directory(SYSLINUX)
+            take_files(self._tree, SYSLINUX, self._parts / SYSLINUX[1:])
         others = {}
         if self._live.memtest:
             for place, source in MEMTEST.items():
@@ -253,26 +253,9 @@ class _Studio:
         return others
 
     def _copy(self, path: str, name: str) -> Path:
-        source, target = host_path(self._tree, path), self._parts / name
-        if not source.is_file() or source.is_symlink():
-            raise LayoutError(
-                f"the tree has no {path}, which the boot menu needs",
-                code="NO-FILE",
-                where=path,
-                hint="add the package that brings it to [live] of the platform",
-            )
-        with storing(target, "write"):
-            shutil.copyfile(source, target)
+        target = self._parts / name
+        take_file(self._tree, path, target)
         return target
-
-    def _copy_directory(self, path: str) -> None:
-        source = host_path(self._tree, path)
-        target = self._parts / path[1:]
-        with storing(target, "write"):
-            target.mkdir(parents=True)
-            for file in sorted(source.iterdir()) if source.is_dir() else ():
-                if file.is_file() and not file.is_symlink():
-                    shutil.copyfile(file, target / file.name)
 
     def _efi_platforms(self) -> Sequence[str]:
         return [loader.removeprefix("grub-") for loader in self._live.loaders

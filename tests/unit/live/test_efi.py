@@ -124,6 +124,38 @@ def test_modules_are_not_taken_through_a_link_out_of_the_tree(tmp_path: Path) ->
         make(tmp_path / "esp", tmp_path / "tree")
 
 
+def grub_tree(place: Path) -> Path:
+    """A tree with a GRUB of its own for 64-bit firmware; the directory of its modules."""
+    modules = place / "tree" / GRUB_MODULES[1:] / "x86_64-efi"
+    shutil.copytree(f"{GRUB_MODULES}/x86_64-efi", modules)
+    return modules
+
+
+@pytest.mark.parametrize("name", ["x86_64-efi", "cat.mod", "kernel.img", "moddep.lst"])
+def test_no_part_of_grub_is_taken_through_a_link(name: str, tmp_path: Path) -> None:
+    """grub-mkimage would follow it: what lies behind it on the host would get into the image."""
+    modules = grub_tree(tmp_path)
+    part = modules if name == modules.name else modules / name
+    part.rename(tmp_path / name)
+    part.symlink_to(tmp_path / name)
+    with pytest.raises(LayoutError, match=r"the tree has not .*GRUB") as caught:
+        make(tmp_path / "esp", tmp_path / "tree", ("x86_64-efi",))
+    assert caught.value.code == "E-LAYOUT-NO-GRUB"
+    assert not (tmp_path / "esp").exists()
+
+
+def test_modules_do_not_depend_on_files_elsewhere(tmp_path: Path) -> None:
+    """grub-mkimage takes what moddep.lst names as a path."""
+    modules = grub_tree(tmp_path)
+    (tmp_path / "secret.mod").write_text("of this host")
+    text = (modules / "moddep.lst").read_text()
+    assert "\ncat:" in text
+    (modules / "moddep.lst").write_text(text.replace("\ncat:", f"\ncat: {tmp_path}/secret"))
+    with pytest.raises(LayoutError, match="names modules in other directories") as caught:
+        make(tmp_path / "esp", tmp_path / "tree", ("x86_64-efi",))
+    assert caught.value.code == "E-LAYOUT-OUTSIDE"
+
+
 def test_a_host_without_grub_is_told_of_before_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,8 @@ _BOTH: tuple[Firmware, ...] = ("bios", "efi")
 _CMDLINE_BYTES = 2047
 """COMMAND_LINE_SIZE of x86 and arm64 is 2048 with the closing zero (kernel, setup.h)."""
 _X86_EFI_WORDS = ("gpt", "add_efi_memmap")
+_BOOTIF = "BOOTIF=01-00-00-00-00-00-00"
+"""What PXELINUX says of the network card, with any address of it."""
 _SPEECH = ("live.accessibility", "live.autologin")
 _RAM, _NO_GRAPHICS = ("rd.live.ram",), ("nomodeset",)
 _FORBIDDEN_IN_WORDS = frozenset("\"'\\$;&|<>{}#`")
@@ -337,10 +339,22 @@ def _check_words(menu: Menu) -> Iterator[LayoutError]:
             yield _bad(f"{word!r} cannot stand in a boot menu: a loader would change it")
     for machine in machines:
         entries = _linux(menu, machine)
-        length = max(len(entry.cmdline) for entry in entries) + len(" ".join(_X86_EFI_WORDS)) + 1
+        length = max(len(entry.cmdline) for entry in entries) + _bytes_of_loaders(menu)
         if length > _CMDLINE_BYTES:
             where = "the kernel command line" + (f" of {machine.name}" if machine else "")
             yield _bad(f"{where} has {length} bytes, but the kernel reads {_CMDLINE_BYTES}")
+
+
+def _bytes_of_loaders(menu: Menu) -> int:
+    """How long what loaders write beside our words on the command line can be.
+
+    All say where they have the kernel from (GRUB, grub-core/loader/linux.c; syslinux,
+    com32/elflink/ldlinux/kernel.c), isolinux and PXELINUX the initramfs too.
+    """
+    kernel = f"BOOT_IMAGE={menu.kernel}"
+    grub = (kernel, *_X86_EFI_WORDS, "")
+    syslinux = (kernel, f"initrd={menu.initrd}", *(() if menu.netboot is None else (_BOOTIF,)), "")
+    return max(len(" ".join(words)) for words in (grub, syslinux))
 
 
 def _given(paths: Iterable[str | None]) -> Iterator[str]:

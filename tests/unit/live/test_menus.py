@@ -16,6 +16,7 @@ from voidimg.live.menus import (
     entries_of,
     files_of,
     kernel_words,
+    netboot_menu,
     render_grub,
     render_isolinux,
     submenus_of,
@@ -53,6 +54,8 @@ BASE = (
     " vconsole.unicode=1 vconsole.keymap=de locale.LANG=de_DE.UTF-8 quiet"
     " console=tty0 console=ttyS1,9600 rd.live.overlay.overlayfs=1 rd.overlay=1"
 )
+COMMAND_LINE_SIZE = 2048
+"""With the closing zero (kernel, arch/x86/include/asm/setup.h)."""
 SPEECH = " live.accessibility live.autologin"
 EXPECTED = {
     "linux": "",
@@ -235,6 +238,27 @@ def test_what_a_loader_would_change_is_refused(change: dict[str, object], text: 
     """Rather than a menu that starts something else."""
     with pytest.raises(LayoutError, match=re.escape(text)):
         entries_of(replace(X86, **change))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("url", "added"),
+    [
+        (None, "BOOT_IMAGE=/boot/vmlinuz initrd=/boot/initrd "),
+        ("http://SERVER/squashfs.img",
+         "BOOT_IMAGE=vmlinuz initrd=initrd BOOTIF=01-52-54-00-12-34-56 "),
+    ],
+    ids=["isolinux", "PXELINUX"],
+)  # fmt: skip
+def test_what_loaders_add_to_the_command_line_has_room(url: str | None, added: str) -> None:
+    """The kernel would cut off its last words without a message."""
+    plain = X86 if url is None else netboot_menu(X86, url)
+    longest = max(len(entry.cmdline) for entry in entries_of(plain) if entry.kind == "linux")
+    room = COMMAND_LINE_SIZE - 1 - len(added) - longest
+    fitting = replace(plain, cmdline="quiet " + "x" * (room - 1))
+    lengths = {len(added + entry.cmdline) for entry in entries_of(fitting)}
+    assert max(lengths) == COMMAND_LINE_SIZE - 1
+    with pytest.raises(LayoutError, match="but the kernel reads 2047"):
+        entries_of(replace(fitting, cmdline=fitting.cmdline + "x"))
 
 
 def test_several_problems_are_said_at_once() -> None:

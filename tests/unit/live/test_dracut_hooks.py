@@ -174,13 +174,31 @@ def test_a_second_start_changes_nothing(xfce: Medium, cmdline: str) -> None:
 
 
 def test_what_a_start_asks_for_is_gone_after_one_that_does_not(xfce: Medium) -> None:
-    """Autologin and nomodeset do not stay on the medium."""
+    """Autologin, nomodeset, speech, and logins on serial ports do not stay on the medium."""
+    for name in ("espeakup", "brltty", "agetty-ttyS0", "agetty-ttyS1"):
+        xfce.service(name)
     xfce.start("")
     plain = xfce.snapshot()
     xfce.start("live.autologin nomodeset")
     assert xfce.snapshot() != plain
     xfce.start("")
     assert xfce.snapshot() == plain
+    xfce.start("live.accessibility console=ttyS0 console=ttyS1")
+    assert set(xfce.enabled()) == {"espeakup", "brltty", "agetty-ttyS0", "agetty-ttyS1"}
+    xfce.start("console=ttyS1")
+    assert set(xfce.enabled()) == {"agetty-ttyS1"}
+    xfce.start("")
+    assert xfce.enabled() == {}
+
+
+def test_what_the_user_enabled_stays(base: Medium) -> None:
+    """Only what the live system itself enabled is taken back."""
+    base.service("espeakup")
+    link = base.root / "etc/runit/runsvdir/default/espeakup"
+    link.symlink_to("/etc/sv/espeakup")
+    for cmdline in ("live.accessibility", ""):
+        base.start(cmdline)
+        assert base.enabled() == {"espeakup": "/etc/sv/espeakup"}
 
 
 def test_the_live_user_of_the_profile(base: Medium) -> None:
@@ -208,7 +226,7 @@ def test_the_live_user_of_the_command_line(base: Medium) -> None:
     assert base.text("etc/shells") == "/bin/sh\n/bin/zsh\n"
 
 
-@pytest.mark.parametrize("name", ["root", "Eve", "1st", "a;b", "../x", "-r"])
+@pytest.mark.parametrize("name", ["root", "Eve", "1st", "a;b", "../x", "-r", "a" * 33])
 def test_what_can_be_no_user(base: Medium, name: str) -> None:
     """The profile's user is made instead, and the log says why."""
     log = base.start(f"live.user={name}", "user")
@@ -216,10 +234,16 @@ def test_what_can_be_no_user(base: Medium, name: str) -> None:
     assert log.endswith(" anon\n")
 
 
-def test_a_shell_that_does_not_exist(base: Medium) -> None:
+def test_the_longest_name(base: Medium) -> None:
+    """As useradd counts."""
+    assert base.start(f"live.user={'a' * 32}", "user").endswith(f" {'a' * 32}\n")
+
+
+@pytest.mark.parametrize("shell", ["/bin/fish", "/bin"])
+def test_a_shell_that_is_no_program(shell: str, base: Medium) -> None:
     """/bin/sh is there always, bash mostly."""
-    log = base.start("live.shell=/bin/fish", "user")
-    assert "warning: live.shell=/bin/fish" in log
+    log = base.start(f"live.shell={shell}", "user")
+    assert f"warning: live.shell={shell} " in log
     assert "-s /bin/sh " in log
 
 
@@ -294,7 +318,7 @@ def test_the_port_that_the_kernel_chose_gets_a_login(base: Medium) -> None:
     base.start("console=tty0 console=ttyS0", "serial")
     assert list(base.enabled()) == ["agetty-ttyS0"]
     base.start("", "serial")
-    assert set(base.enabled()) == {"agetty-ttyAMA0", "agetty-ttyS0"}
+    assert list(base.enabled()) == ["agetty-ttyAMA0"]
 
 
 def test_without_a_serial_console_nothing_is_enabled(base: Medium) -> None:

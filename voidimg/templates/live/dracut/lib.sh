@@ -9,6 +9,7 @@ command -v getarg > /dev/null || . /lib/dracut-lib.sh
 . "$VOID_LIVE/live.conf"
 
 RUN_LEVEL="$NEWROOT/etc/runit/runsvdir/default"
+ENABLED="$NEWROOT/var/lib/void-live/enabled"
 
 # The name of the live user: live.user=, if it can be one, else the profile's.
 live_user() {
@@ -17,6 +18,7 @@ live_user() {
     case "$name" in
         '') ;;
         [!a-z_]* | *[!a-z0-9_-]* | root) warn "live.user=$name is no name for the live user" ;;
+        ?????????????????????????????????*) warn "live.user=$name has more than 32 characters" ;;
         *)
             echo "$name"
             return
@@ -102,9 +104,22 @@ has_line() {
     return 1
 }
 
-# enable_service NAME: runit starts it, if the system has it.
+# enable_service NAME: runit starts it, if the system has it. What was not enabled already is written
+# down, for take_back_services.
 enable_service() {
     [ -d "$NEWROOT/etc/sv/$1" ] || return 0
-    mkdir -p "$RUN_LEVEL"
-    ln -sfn "/etc/sv/$1" "$RUN_LEVEL/$1"
+    [ ! -L "$RUN_LEVEL/$1" ] || return 0
+    mkdir -p "$RUN_LEVEL" "${ENABLED%/*}"
+    ln -sn "/etc/sv/$1" "$RUN_LEVEL/$1"
+    echo "$1" >> "$ENABLED"
+}
+
+# take_back_services: what an earlier start enabled, and nobody else, is enabled no more.
+take_back_services() {
+    local name
+    [ -f "$ENABLED" ] || return 0
+    while IFS= read -r name; do
+        rm -f "$RUN_LEVEL/${name##*/}"
+    done < "$ENABLED"
+    rm -f "$ENABLED"
 }

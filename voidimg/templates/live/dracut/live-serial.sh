@@ -5,6 +5,9 @@
 (
 . "$VOID_LIVE/lib.sh"
 
+# Speech and braille, which come later, are enabled again there.
+take_back_services
+
 consoles=$(getargs console=)
 # Without the word the kernel takes the port that firmware names: machines without a screen have one.
 if [ -z "$consoles" ] && [ -r "$VOID_LIVE_CONSOLES" ]; then

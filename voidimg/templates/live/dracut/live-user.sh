@@ -6,8 +6,8 @@
 
 user=$(live_user)
 shell=$(getarg live.shell=) || shell=
-if [ -n "$shell" ] && [ ! -x "$NEWROOT$shell" ]; then
-    warn "live.shell=$shell does not exist"
+if [ -n "$shell" ] && { [ -d "$NEWROOT$shell" ] || [ ! -x "$NEWROOT$shell" ]; }; then
+    warn "live.shell=$shell is no program of the live system"
     shell=
 fi
 if [ -z "$shell" ]; then

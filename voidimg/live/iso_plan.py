@@ -113,6 +113,12 @@ def check_plan(plan: IsoPlan) -> None:
         raise CollectedError("the ISO cannot be made", problems)
 
 
+def check_volume_id(volume_id: str) -> None:
+    """Raise `LayoutError` when an ISO cannot have this volume id."""
+    for problem in _volume_id(volume_id):
+        raise problem
+
+
 def _volume_id(volume_id: str) -> Iterator[LayoutError]:
     if _VOLUME_ID.fullmatch(volume_id) is None:
         yield LayoutError(

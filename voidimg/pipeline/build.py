@@ -136,7 +136,7 @@ class _Build:
         """Find out which packages there will be."""
         require_compression(self._kinds, self._options.compression)
         if not LIVE_KINDS.isdisjoint(self._kinds):
-            probe_live(self._recipe)
+            probe_live(self._recipe, self._date, self._kinds)
         if self._options.lock is not None:
             lock, file = read_lock(self._options.lock)
             self.lock = lock_for(self._recipe, lock, file, self._stages)

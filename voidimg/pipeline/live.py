@@ -13,15 +13,17 @@ from pathlib import Path
 from voidimg.disk.contents import host_path
 from voidimg.errors import LayoutError, storing
 from voidimg.events import Listener, step
-from voidimg.identity import Identity
+from voidimg.identity import Identity, ReleaseDate
 from voidimg.live.efi import make_esp, probe_grub
 from voidimg.live.initramfs import PROGRAMS, Kernel, find_kernel, make_initramfs
 from voidimg.live.iso import write_iso
+from voidimg.live.iso_plan import check_volume_id
 from voidimg.live.media import SYSLINUX, MediaParts, plan_media
 from voidimg.live.menus import Menu, check_menu_words, netboot_menu
 from voidimg.live.netboot import NetbootParts, plan_netboot, write_netboot
 from voidimg.live.squashfs import SquashfsOptions, probe_squashfs, write_squashfs
 from voidimg.live.taken import take_file, take_files
+from voidimg.pipeline.artifacts import Kind
 from voidimg.pipeline.live_menu import DEVICE_TREES, FONT, MEMTEST, SPEECH, SPLASH, live_menu
 from voidimg.pipeline.order import WorkOrder
 from voidimg.rootfs import steps
@@ -42,17 +44,24 @@ _ANY_KERNEL = Kernel("0.0.0_0", "/boot/vmlinuz-0.0.0_0")
 """What is checked of a menu before there is a kernel does not depend on it."""
 
 
-def probe_live(recipe: Recipe) -> None:
-    """Raise for what this host lacks to make the ISO of `recipe`, before work starts.
+def probe_live(recipe: Recipe, date: ReleaseDate, kinds: Collection[Kind]) -> None:
+    """Raise for what would keep the live `kinds` of `recipe` from being made, before work starts.
 
     Raises:
-        LayoutError: squashfs knows no such options, or a loader would change what the menu says.
+        LayoutError: squashfs knows no such options, an ISO has no such volume id, or a loader would
+            change what the menu says.
         ToolError: mksquashfs, its compressor, or grub-mkimage is missing.
     """
     live = _live_of(recipe)
-    check_menu_words(live_menu(recipe, volume_id(live.volume_id, ""), _ANY_KERNEL, {}))
+    name = volume_id(live.volume_id, str(date))
+    check_volume_id(name)
+    menu = live_menu(recipe, name, _ANY_KERNEL, {})
+    check_menu_words(menu)
+    if "netboot" in kinds:
+        check_menu_words(netboot_menu(menu, _netboot_url(recipe)))
     probe_squashfs(_squashfs_options(live))
-    probe_grub()
+    if "iso" in kinds:
+        probe_grub()
 
 
 def make_netboot(order: WorkOrder, out: Path, listener: Listener) -> None:
@@ -118,14 +127,8 @@ class _Studio:
                 tools=self._parts,
                 others={path.rpartition("/")[2]: source for path, source in others.items()},
             )
-            menu = netboot_menu(self._menu(kernel, others), self._url)
+            menu = netboot_menu(self._menu(kernel, others), _netboot_url(self._recipe))
             write_netboot(plan_netboot(menu, parts, self._order.templates), out, self._epoch)
-
-    @property
-    def _url(self) -> str:
-        if self._live.netboot is None:  # checked with the artifacts that are asked for
-            raise AssertionError(f"{self._recipe.platform} does not start over the network")
-        return self._live.netboot.url
 
     def _make_system(self, *build_stages: Stage) -> Kernel:
         """Make the tree with what builds it; the kernel is in the tree."""
@@ -293,6 +296,13 @@ class _Studio:
 def _squashfs_options(live: Live) -> SquashfsOptions:
     wanted = live.squashfs
     return SquashfsOptions(wanted.compression, wanted.level, wanted.block_size)
+
+
+def _netboot_url(recipe: Recipe) -> str:
+    live = _live_of(recipe)
+    if live.netboot is None:  # checked with the artifacts that are asked for
+        raise AssertionError(f"{recipe.platform} does not start over the network")
+    return live.netboot.url
 
 
 def _live_of(recipe: Recipe) -> Live:

@@ -95,8 +95,8 @@ def title_fits(title: str) -> bool:
 
 
 def volume_id(template: str, date: str) -> str:
-    """The volume id of an ISO of `date`, from ``live.volume_id``."""
-    return template.replace("{date}", date)
+    """The volume id of an ISO of `date`, from ``live.volume_id``; ``20240314rc1`` in capitals."""
+    return template.replace("{date}", date.upper())
 
 
 def _check_networks(live: LiveContent, node: Node) -> Iterator[SpecError]:

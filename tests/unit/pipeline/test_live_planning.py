@@ -7,18 +7,19 @@ from pathlib import Path
 import pytest
 
 from voidimg.disk.compress import parse_compression
-from voidimg.errors import CollectedError, ResolveError, SpecError, UsageError
+from voidimg.errors import CollectedError, LayoutError, ResolveError, SpecError, UsageError
 from voidimg.fetch import Location
 from voidimg.identity import ReleaseDate
 from voidimg.pipeline.artifacts import Kind, artifact_name, kinds_of, lock_name, require_compression
 from voidimg.pipeline.build import build
+from voidimg.pipeline.live import probe_live
 from voidimg.pipeline.live_menu import machine_menus
 from voidimg.pipeline.options import BuildOptions
 from voidimg.pipeline.planning import make_lock, plan_stages, stages_of
 from voidimg.pipeline.repositories import OpenRepository
 from voidimg.pipeline.supply import lock_for
 from voidimg.spec.catalog import Catalog
-from voidimg.spec.model import File, Recipe
+from voidimg.spec.model import File, Netboot, Recipe
 from voidimg.xbps.keys import PrivateKey, create_repository_key
 from voidimg.xbps.lock import Lock, LockedRepository
 from voidimg.xbps.plist import PlistDict
@@ -189,6 +190,25 @@ def test_a_platform_without_live_systems_has_no_iso(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="rpi-aarch64 with base has no iso") as caught:
         build(Catalog().recipe("rpi-aarch64"), DATE, options)
     assert caught.value.code == "E-USAGE-ARTIFACT"
+
+
+def test_a_volume_id_of_the_date() -> None:
+    """Also that of a release candidate fits, and one that does not is told before work starts."""
+    candidate = ReleaseDate.parse("20240314rc1")
+    probe_live(with_live(volume_id="VOID_LIVE_{date}"), candidate, ["iso"])
+    longest = with_live(volume_id="VOID_OF_THE_DEPARTMENT__{date}")
+    probe_live(longest, DATE, ["iso"])
+    with pytest.raises(LayoutError, match="'VOID_OF_THE_DEPARTMENT__20240314RC1' is not") as caught:
+        probe_live(longest, candidate, ["iso"])
+    assert caught.value.code == "E-LAYOUT-VOLUME-ID"
+
+
+def test_an_address_of_netboot_that_a_loader_would_change() -> None:
+    """Told before minutes of work; an ISO does not name it."""
+    recipe = with_live(netboot=Netboot(url="http://SERVER/squashfs.img?a&b"))
+    probe_live(recipe, DATE, ["iso"])
+    with pytest.raises(LayoutError, match="a loader would change it"):
+        probe_live(recipe, DATE, ["iso", "netboot"])
 
 
 def test_a_lock_for_the_iso_only(tmp_path: Path) -> None:

@@ -154,6 +154,7 @@ def test_the_volume_id_may_have_the_date() -> None:
     """So that two sticks do not confuse the live system."""
     assert volume_id("VOID_LIVE", "20240314") == "VOID_LIVE"
     assert volume_id("VOID_{date}", "20240314") == "VOID_20240314"
+    assert volume_id("VOID_{date}", "20240314rc1") == "VOID_20240314RC1"
 
 
 def test_parts_are_laid_over_the_parent_in_their_order(write: Write, tmp_path: Path) -> None:

@@ -192,8 +192,10 @@ def iso_overlay(subject: Subject) -> Iterator[Problem]:
 def iso_squashfs(subject: Subject) -> Iterator[Problem]:
     """The root is a sound squashfs, itself and not an image in it."""
     medium = medium_of(subject)
-    if medium.squashfs is None:
+    if SQUASHFS not in medium.iso.files:
         yield Problem(SQUASHFS, "there is no such file: dracut looks there", _REBUILD)
+    elif medium.squashfs is None:
+        yield Problem(SQUASHFS, "it lies in pieces, and cannot be looked into", _REBUILD)
     elif "/LiveOS/ext3fs.img" in subject.entries:
         what = "the root is an ext3 image in it, which current dracut does not mount any more"
         yield Problem(SQUASHFS, what, "pack the root itself into the squashfs")

@@ -83,10 +83,18 @@ class Iso:
         return made.isoformat()
 
     def offset_bytes(self, path: str) -> int | None:
-        """Where the content of the file at `path` begins; None when it lies in several places."""
+        """Where the content of the file at `path` begins; None when it does not lie in one piece.
+
+        From 4 GiB on a file has several extents, which writers put one behind the other.
+        """
         self._size(path)
-        record = self._record(path)
-        return None if record.data_continuation is not None else self._block(path) * BLOCK_BYTES
+        ends = None
+        for extent in _extents(self._record(path)):
+            block = int(extent.extent_location())
+            if ends is not None and block * BLOCK_BYTES != ends:
+                return None
+            ends = block * BLOCK_BYTES + int(extent.get_data_length())
+        return self._block(path) * BLOCK_BYTES
 
     @cached_property
     def files(self) -> Mapping[str, int]:

@@ -248,23 +248,30 @@ def test_large_files_do_not_take_memory(tmp_path: Path) -> None:
         tracemalloc.stop()
 
 
-def test_a_file_in_several_extents_is_one(tmp_path: Path) -> None:
-    """As files from 4 GiB on are: two neighbours are made the extents of one."""
-    first, second = b"1" * 2048, b"2" * 1000
-    plan = IsoPlan("V", (IsoFile("/a", first), IsoFile("/b", second)), IDENTIFIERS)
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_file_in_several_extents_is_one(apart: bool, tmp_path: Path) -> None:
+    """As files from 4 GiB on are: two are made the extents of one, mostly neighbours."""
+    content = {"/a": b"1" * 2048, "/b": b"2" * 1000, "/c": b"3" * 1000}
+    files = tuple(IsoFile(path, text) for path, text in content.items())
     path = tmp_path / "x.iso"
-    write_iso(plan, path, EPOCH)
+    write_iso(IsoPlan("V", files, IDENTIFIERS), path, EPOCH)
+    with open_iso(path) as iso:
+        begin, elsewhere = (iso.offset_bytes(name) or 0 for name in ("/a", "/c"))
     image = bytearray(path.read_bytes())
     name = image.index(b"A.;1")
     image[name - 8] |= 0x80  # not the last extent
     other = image.index(b"B.;1", name)
     image[other : other + 1] = b"A"
+    if apart:
+        struct.pack_into("<I", image, other - 33 + 2, elsewhere // 2048)
+        struct.pack_into(">I", image, other - 33 + 6, elsewhere // 2048)
     real = image.index(b"NM\x06\x01\x00b", other)
     image[real + 5 : real + 6] = b"a"
     path.write_bytes(image)
     with open_iso(path) as iso:
-        assert dict(iso.files) == {"/a": 3048}
-        assert iso.read("/a") == first + second
+        assert iso.files["/a"] == 3048
+        assert iso.read("/a") == content["/a"] + content["/c" if apart else "/b"]
+        assert iso.offset_bytes("/a") == (None if apart else begin)
 
 
 def test_what_is_wrong_is_said_all_at_once(tmp_path: Path) -> None:

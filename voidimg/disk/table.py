@@ -22,6 +22,8 @@ from typing import BinaryIO, Literal
 from voidimg.errors import LayoutError
 
 SECTOR_BYTES = 512
+GPT_MAGIC = b"EFI PART"
+"""What sector 1 begins with when there is a GPT."""
 GPT_ATTRIBUTE_LEGACY_BOOT = 1 << 2
 """Attribute bit 2, "legacy BIOS bootable": what U-Boot takes for the boot partition."""
 
@@ -145,7 +147,7 @@ def read_gpt(image: BinaryIO, where: str) -> PartitionTable:
     """
     image.seek(SECTOR_BYTES)
     sector = image.read(SECTOR_BYTES)
-    if len(sector) < SECTOR_BYTES or sector[:8] != b"EFI PART":
+    if len(sector) < SECTOR_BYTES or not sector.startswith(GPT_MAGIC):
         raise _damaged("the header is missing", where)
     header_bytes, crc = struct.unpack_from("<II", sector, 12)
     table_sector, count, entry_bytes, table_crc = struct.unpack_from("<QIII", sector, 72)

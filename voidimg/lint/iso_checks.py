@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from voidimg.disk.table import SECTOR_BYTES, PartitionTable
+from voidimg.disk.table import GPT_MAGIC, SECTOR_BYTES, PartitionTable, read_gpt
+from voidimg.errors import LayoutError
 from voidimg.lint.model import Problem
 from voidimg.lint.subject import Subject
 from voidimg.live.efi import LOADERS
@@ -65,6 +66,8 @@ def iso_hybrid(subject: Subject) -> Iterator[Problem]:
             "partition table", "there is none, or it is damaged: no USB stick starts with it",
             "copy the ISO as it is, and do not edit its beginning",
         )  # fmt: skip
+    else:
+        yield from _gpt_damage(medium)
     efi, bios = medium.boot_entry("efi"), medium.boot_entry("bios")
     for table in medium.tables if efi is not None else ():
         starts = _esp_starts(table)
@@ -79,6 +82,19 @@ def iso_hybrid(subject: Subject) -> Iterator[Problem]:
     if not any(sector[:432]) or address != bios.block * BLOCK_BYTES:
         what = "its code does not start isolinux: no BIOS starts it from a USB stick"
         yield Problem("MBR", what, _REBUILD)
+
+
+def _gpt_damage(medium: LiveMedium) -> Iterator[Problem]:
+    """What is wrong with a GPT behind an MBR that does without it; some firmware reads it first."""
+    with medium.iso.path.open("rb") as file:
+        file.seek(SECTOR_BYTES)
+        if file.read(len(GPT_MAGIC)) != GPT_MAGIC:
+            return
+        try:
+            read_gpt(file, str(medium.iso.path))
+        except LayoutError as error:
+            what = f"{error.what}: there is firmware that does not start it as a USB stick"
+            yield Problem("GPT", what, _REBUILD)
 
 
 def _esp_starts(table: PartitionTable) -> set[int]:

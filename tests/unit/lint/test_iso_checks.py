@@ -111,6 +111,8 @@ def test_a_sound_iso_is_clean(sound: Path) -> None:
 SPOILED_TABLES: list[tuple[str, int, bytes, str]] = [
     ("iso-hybrid", 0, bytes(2 * 512), "there is none, or it is damaged"),
     ("iso-hybrid", 432, bytes(8), "does not start isolinux"),
+    ("iso-hybrid", 2 * 512 + 56, b"x", "the table's checksum is wrong"),
+    ("iso-hybrid", 512 + 72, b"x", "the header's checksum is wrong"),
     ("iso-hybrid", 470, (300).to_bytes(4, "little"), "no partition is the EFI system partition"),
 ]
 """Check, place in the ISO (470: the start of the second partition), bytes, words."""

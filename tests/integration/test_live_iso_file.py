@@ -52,7 +52,7 @@ def test_boot_catalog_and_system_area(iso: Path) -> None:
 
 
 def test_the_tables_of_a_usb_stick(iso: Path) -> None:
-    """sgdisk verifies both GPTs; it only dislikes (status 2) that the MBR has partitions too."""
+    """sgdisk verifies both copies of the GPT; status 2 is of the MBR (`voidimg.live.hybrid`)."""
     said = run(["sgdisk", "-v", iso], good=(2,)).stdout.decode()
     assert "No problems found" in said
     assert "Caution" not in said

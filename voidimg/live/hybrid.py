@@ -5,8 +5,16 @@ pycdlib's own hybrid writes the backup GPT over the end of the last file, so it 
 With BIOS boot the MBR is hybrid: isolinux's code (432 bytes), the address of isolinux.bin in
 sectors of 512 bytes (u64 at 432), a signature (u32 at 440), and the same two partitions as the
 GPT. Without, it is protective, as the UEFI specification wants: some firmware of ARM boards only
-then believes the GPT. GPT (UEFI specification, chapter 5): header in sector 1, 128 entries of 128
-bytes in sectors 2 to 33, both again in the last 33 sectors.
+then believes the GPT.
+
+The hybrid MBR has no entry of type 0xee, as isohybrid's has none: firmware that knows both takes a
+disk with one for UEFI's alone (rodsbooks.com/gdisk/bios.html), and UEFI starts from the entry of
+type 0xef. So ``sgdisk -v``, which cannot ask which of the two tables is meant, ends with status 2
+(gdisk, gpt.cc, UseWhichPartitions) though it finds no problem in the GPT; for xorriso's hybrids it
+does the same, and finds that their partitions overlap.
+
+GPT (UEFI specification, chapter 5): header in sector 1, 128 entries of 128 bytes in sectors 2 to
+33, both again in the last 33 sectors.
 """
 
 from __future__ import annotations

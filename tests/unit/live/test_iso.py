@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import os
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -81,10 +82,21 @@ def test_the_system_area_starts_from_usb(isos: dict[str, Path]) -> None:
 
 
 @pytest.mark.parametrize("name", ["both", "efi"])
-def test_the_gpt_is_sound(isos: dict[str, Path], name: str) -> None:
-    """Both tables, by sgdisk; the partitions neither overlap nor leave the file."""
-    # Status 2: it does not like that the MBR for BIOS machines has partitions of its own.
-    said = run(["sgdisk", "-v", isos[name]], good=(2,) if name == "both" else (0,)).stdout
+def test_the_gpt_is_sound(isos: dict[str, Path], name: str, tmp_path: Path) -> None:
+    """Both copies, by sgdisk; the partitions neither overlap nor leave the file.
+
+    It ends with 2 whatever the GPT is like when the MBR has partitions of its own, so the hybrid
+    MBR gives way to a protective one here.
+    """
+    image = tmp_path / "x.iso"
+    shutil.copyfile(isos[name], image)
+    if name == "both":
+        whole = image.stat().st_size // 512 - 1
+        protective = struct.pack("<B3sB3sII48x", 0, b"", 0xEE, b"", 1, whole)
+        with image.open("r+b") as file:
+            file.seek(446)
+            file.write(protective)
+    said = run(["sgdisk", "-v", image]).stdout
     assert b"No problems found" in said
     assert b"Problem" not in said
     assert b"Caution" not in said

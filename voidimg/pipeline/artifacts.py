@@ -16,7 +16,7 @@ from voidimg.errors import UsageError, storing
 from voidimg.fetch import Cache
 from voidimg.identity import ReleaseDate
 from voidimg.pipeline.outputs import replace_by_bytes, replace_by_file
-from voidimg.spec.model import Recipe
+from voidimg.spec.model import WSL_ARCHES, Recipe
 
 Kind = Literal["rootfs", "platformfs", "image", "wsl", "iso", "netboot"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -27,7 +27,6 @@ _ASKED_FOR = frozenset({"wsl", "netboot"})
 
 LIVE_KINDS: frozenset[Kind] = frozenset({"iso", "netboot"})
 """What is made of the tree of a live system."""
-_WSL_ARCHES = ("x86_64", "aarch64")
 
 _TREE_STAGE = {"rootfs": "ROOTFS", "platformfs": "PLATFORMFS"}
 
@@ -114,8 +113,8 @@ def _why_not(kind: Kind, recipe: Recipe) -> str | None:
         return "the platform file has no [live.netboot]"
     if kind == "wsl" and recipe.wsl is None:
         return "the profile file has no [wsl]"
-    if kind == "wsl" and recipe.arch.removesuffix("-musl") not in _WSL_ARCHES:
-        return f"WSL is for {' and '.join(_WSL_ARCHES)}"
+    if kind == "wsl" and recipe.arch.removesuffix("-musl") not in WSL_ARCHES:
+        return f"WSL is for {' and '.join(WSL_ARCHES)}"
     return None
 
 

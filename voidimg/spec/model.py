@@ -44,6 +44,9 @@ Libc = Literal["glibc", "musl"]
 Loader = Literal["isolinux", "grub-x86_64-efi", "grub-i386-efi", "grub-arm64-efi"]
 """Boot loaders of an ISO: one for BIOS, and GRUB for the kinds of UEFI."""
 
+WSL_ARCHES = ("x86_64", "aarch64")
+"""Architectures, with either libc, that Windows can run."""
+
 
 class File(Model):
     """A file to write into the tree, from exactly one of the five things that can make it.

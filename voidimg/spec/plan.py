@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from voidimg.spec.model import Disk, Live, Partition, Recipe, Stage, StageName
+from voidimg.spec.model import WSL_ARCHES, Disk, Live, Partition, Recipe, Stage, StageName
 from voidimg.units import format_size
 
 
@@ -20,7 +20,7 @@ class PlannedStep:
     `size` is in bytes where the recipe fixes it, None where it follows from the content.
     """
 
-    stage: Literal["lock"] | StageName
+    stage: Literal["lock", "netboot"] | StageName
     what: str
     details: tuple[str, ...] = ()
     size: int | None = None
@@ -36,45 +36,76 @@ class PlannedStep:
 
 
 def planned_steps(recipe: Recipe) -> tuple[PlannedStep, ...]:
-    """The steps of a build of `recipe`, in the order in which they are taken."""
+    """The steps of a build of all artifacts of `recipe`, in the order in which they are taken."""
     steps = [
         PlannedStep("lock", "resolve packages of all stages from", recipe.repositories),
         PlannedStep("lock", "fetch and verify packages signed by", recipe.keys),
-        *_stage_steps("rootfs", recipe.rootfs),
-    ]
-    if recipe.locale is not None:
-        steps.append(PlannedStep("rootfs", "generate the locale", (recipe.locale,)))
-    steps += [
-        PlannedStep("rootfs", "set the host name", (recipe.hostname,)),
-        PlannedStep("rootfs", "set the time zone", (recipe.timezone,)),
-        PlannedStep("rootfs", "set up accounts", tuple(user.name for user in recipe.users)),
+        *_system_steps("rootfs", recipe, recipe.rootfs),
         PlannedStep("rootfs", "write the ROOTFS tarball"),
         *_stage_steps("platformfs", recipe.platformfs),
         PlannedStep("platformfs", "write the PLATFORMFS tarball"),
     ]
     if recipe.disk is not None:
         steps += [*_stage_steps("image", recipe.image), *_disk_steps(recipe.disk)]
+    if recipe.wsl is not None and recipe.arch.removesuffix("-musl") in WSL_ARCHES:
+        steps += [
+            *_system_steps("wsl", recipe, recipe.wsl),
+            PlannedStep("wsl", "write the file for WSL, when it is asked for"),
+        ]
     if recipe.live is not None:
-        steps += _live_steps(recipe.live)
+        steps += _live_steps(recipe, recipe.live)
     return tuple(steps)
 
 
-def _live_steps(live: Live) -> list[PlannedStep]:
-    """What makes a live ISO, from an empty tree on."""
-    kernel = () if live.kernel is None else (live.kernel,)
+def _system_steps(name: StageName, recipe: Recipe, stage: Stage) -> list[PlannedStep]:
+    """What makes a system in an empty tree, but for what becomes of it."""
+    steps = _package_steps(name, stage)
+    if recipe.locale is not None:
+        steps.append(PlannedStep(name, "generate the locale", (recipe.locale,)))
     return [
+        *steps,
+        PlannedStep(name, "set up accounts", tuple(user.name for user in recipe.users)),
+        PlannedStep(name, "set the host name", (recipe.hostname,)),
+        PlannedStep(name, "set the time zone", (recipe.timezone,)),
+        *_change_steps(name, stage),
+    ]
+
+
+def _live_steps(recipe: Recipe, live: Live) -> list[PlannedStep]:
+    """What makes a live ISO, from an empty tree on, and the tarball for the network."""
+    kernel = () if live.kernel is None else (live.kernel,)
+    steps = [
         PlannedStep("live", "install the kernel", kernel),
-        *_stage_steps("live", live),
+        *_system_steps("live", recipe, live),
         PlannedStep("live", "make the initramfs with", (*live.build_packages, live.initramfs)),
         PlannedStep("live", f"pack the tree as a squashfs ({live.squashfs.compression})"),
         PlannedStep("live", f"write the ISO {live.volume_id}, started by", live.loaders),
     ]
+    if live.netboot is not None:
+        steps += [
+            PlannedStep(
+                "netboot", "make another initramfs with, beside these", live.netboot.build_packages
+            ),
+            PlannedStep(
+                "netboot",
+                "write the tarball for PXELINUX, when it is asked for; the root is fetched from",
+                (live.netboot.url,),
+            ),
+        ]
+    return steps
 
 
 def _stage_steps(name: StageName, stage: Stage) -> list[PlannedStep]:
-    """What a stage adds, in the order of `Stage`."""
+    """What a stage adds to a system, in the order of `Stage`."""
+    return [*_package_steps(name, stage), *_change_steps(name, stage)]
+
+
+def _package_steps(name: StageName, stage: Stage) -> list[PlannedStep]:
+    return [PlannedStep(name, "install and configure", stage.packages)] if stage.packages else []
+
+
+def _change_steps(name: StageName, stage: Stage) -> list[PlannedStep]:
     parts = (
-        ("install and configure", stage.packages),
         ("edit", tuple(edit.path for edit in stage.edits)),
         ("write", tuple(file.path for file in stage.files)),
         ("enable services", stage.services),

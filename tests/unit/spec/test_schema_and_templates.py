@@ -101,20 +101,40 @@ def test_what_a_template_cannot_have_is_an_error(write: Write) -> None:
 def test_the_plan_has_the_stages_in_order_and_the_sizes_that_are_fixed() -> None:
     """Only what the recipe fixes has a size before packages are known."""
     steps = planned_steps(RESOLVED.recipe)
-    order = ["lock", "rootfs", "platformfs", "image"]
+    order = ["lock", "rootfs", "platformfs", "image", "wsl"]
     stages = [step.stage for step in steps]
     assert stages == sorted(stages, key=order.index)
     sizes = {step.what: step.size for step in steps if step.size is not None}
     assert sizes == {"fill partition boot": 256 * 2**20}
+    recipe = RESOLVED.recipe
+    assert recipe.wsl is not None
     installed = [step.details for step in steps if step.what.startswith("install")]
-    assert installed == [RESOLVED.recipe.rootfs.packages, RESOLVED.recipe.platformfs.packages]
+    wanted = (recipe.rootfs, recipe.platformfs, recipe.wsl)
+    assert installed == [stage.packages for stage in wanted]
 
 
 def test_the_plan_of_a_live_system() -> None:
-    """The ISO comes last, from a tree of its own."""
-    steps = planned_steps(Catalog().recipe("x86_64", "xfce").recipe)
+    """The ISO comes after what has trees of its own, then what is for the network alone."""
+    recipe = Catalog().recipe("x86_64", "xfce").recipe
+    steps = planned_steps(recipe)
+    stages = list(dict.fromkeys(step.stage for step in steps))
+    assert stages == ["lock", "rootfs", "platformfs", "wsl", "live", "netboot"]
     live = [step for step in steps if step.stage == "live"]
-    assert steps[-len(live) :] == tuple(live)
     assert live[0].details == ("linux",)
+    done = [step.what for step in live]
+    order = ["install and configure", "generate the locale", "set up accounts", "enable services"]
+    assert [what for what in done if what in order] == order
     assert live[-1].what == "write the ISO VOID_LIVE, started by"
     assert live[-1].details == ("isolinux", "grub-x86_64-efi", "grub-i386-efi")
+    packages, written = (step for step in steps if step.stage == "netboot")
+    assert packages.details == ("dracut-network", "dhclient", "curl")
+    assert written.details == ("http://SERVER/squashfs.img",)
+
+
+@pytest.mark.parametrize(
+    ("platform", "stages"), [("i686", {"live", "netboot"}), ("aarch64-musl", {"live", "wsl"})]
+)
+def test_the_plan_has_only_what_the_platform_has(platform: str, stages: set[str]) -> None:
+    """Windows runs on no 32-bit PC, and ARM machines have no PXELINUX."""
+    found = {step.stage for step in planned_steps(Catalog().recipe(platform, "base").recipe)}
+    assert found & {"live", "wsl", "netboot"} == stages

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from voidimg.live.initramfs import Kernel
-from voidimg.live.menus import Menu, entries_of, files_of, submenus_of
+from voidimg.live.menus import Menu, entries_of, files_of, render_grub, submenus_of
 from voidimg.pipeline.live_menu import live_menu
 from voidimg.spec.catalog import Catalog
+from voidimg.spec.search import SHIPPED
 
 MEMTEST = ("/boot/memtest.bin", "/boot/memtest.efi")
 SPLASH, FONT = "/boot/isolinux/splash.png", "/boot/grub/fonts/unicode.pf2"
@@ -53,3 +54,24 @@ def test_what_the_tree_lacks_is_not_offered() -> None:
     assert (bare.splash, bare.font) == (None, None)
     assert not submenus_of(full)
     assert full.kernel == "/boot/vmlinuz"
+
+
+@pytest.mark.parametrize("platform", ["x86_64", "aarch64"])
+def test_musl_has_the_same_live_systems(platform: str) -> None:
+    """Loaders, kernel, packages, services and menus; another repository, and the one locale."""
+    glibc, musl = (Catalog().recipe(f"{platform}{libc}", "xfce").recipe for libc in ("", "-musl"))
+    assert musl.live == glibc.live
+    assert (musl.arch, musl.locale, glibc.locale) == (f"{platform}-musl", None, "en_US.UTF-8")
+    (url,) = musl.repositories
+    assert url.endswith({"x86_64": "/current/musl", "aarch64": "/current/aarch64"}[platform])
+    menus = [menu(f"{platform}{libc}", *MEMTEST, profile="xfce") for libc in ("", "-musl")]
+    for glibc_entry, musl_entry in zip(*map(entries_of, menus), strict=True):
+        title = glibc_entry.title.replace(f"({platform})", f"({platform}-musl)")
+        words = glibc_entry.cmdline.replace("LANG=en_US.UTF-8", "LANG=C.UTF-8")
+        assert (musl_entry.title, musl_entry.cmdline) == (title, words)
+    assert "locale.LANG=C.UTF-8" in entries_of(menus[1])[0].words
+    assert files_of(menus[0], "efi") == files_of(menus[1], "efi")
+    first, second = (render_grub(one, (SHIPPED / "templates",)) for one in menus)
+    assert second == first.replace(f"({platform})", f"({platform}-musl)").replace(
+        "LANG=en_US.UTF-8", "LANG=C.UTF-8"
+    )

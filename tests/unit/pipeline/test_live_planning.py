@@ -30,10 +30,10 @@ BASE = Catalog().recipe("x86_64", "base").recipe
 SERVICES = ("acpid", "openssh", "eudev", "dhcpcd", "wpa_supplicant", "linux", "linux-base")
 
 
-def entry(name: str, *depends: str) -> PlistDict:
+def entry(name: str, *depends: str, arch: str = "x86_64") -> PlistDict:
     return {
         "pkgver": f"{name}-1.0_1",
-        "architecture": "x86_64",
+        "architecture": arch,
         "run_depends": [f"{one}>=0" for one in depends],
         "installed_size": 1,
         "filename-size": 1,
@@ -41,22 +41,22 @@ def entry(name: str, *depends: str) -> PlistDict:
     }
 
 
-def repository(tmp_path: Path, *left_out: str) -> OpenRepository:
+def repository(tmp_path: Path, *left_out: str, arch: str = "x86_64") -> OpenRepository:
     """All that the base profile asks for, but for `left_out`."""
     live = BASE.live
     assert live is not None
     asked = {*live.packages, *live.build_packages, live.initramfs, "linux-mainline", *SERVICES}
     asked |= {*live.netboot.build_packages} if live.netboot else set()
-    index = {name: entry(name) for name in sorted(asked - set(left_out))}
+    index = {name: entry(name, arch=arch) for name in sorted(asked - set(left_out))}
     services = [name for name in SERVICES if name in index and name != "linux-base"]
-    index["base-system"] = entry("base-system", *services)
+    index["base-system"] = entry("base-system", *services, arch=arch)
     path = tmp_path / "key.pem"
     if not path.exists():
         create_repository_key(path, 2048)
     key = PrivateKey.read(path).public("test")
     return OpenRepository(
         location=Location.parse(str(tmp_path)),
-        locked=LockedRepository("r", "x86_64", "0" * 64, key.fingerprint),
+        locked=LockedRepository("r", arch, "0" * 64, key.fingerprint),
         key=key,
         repository=Repository("r", index, {}, remote=False),
         modified_epoch=None,
@@ -116,6 +116,21 @@ def test_wsl_reads_no_zstd() -> None:
         require_compression(("rootfs", "wsl"), parse_compression(fitting))
     only: tuple[Kind, ...] = ("rootfs",)
     require_compression(only, parse_compression("zstd"))
+
+
+def test_musl_is_planned_from_packages_of_its_own(tmp_path: Path) -> None:
+    """The same names, and none that were built for glibc."""
+    recipe = Catalog().recipe("x86_64-musl", "base").recipe
+    stages = stages_of(["iso", "netboot"])
+    musl = plan_stages(recipe, [repository(tmp_path, arch="x86_64-musl")], stages)
+    glibc = plan_stages(BASE, [repository(tmp_path)], stages)
+    steps = [step for plan in musl for step in plan.transaction.steps]
+    assert {step.entry["architecture"] for step in steps} == {"x86_64-musl"}
+    names = [step.pkgname for step in steps]
+    assert names == [step.pkgname for plan in glibc for step in plan.transaction.steps]
+    assert {"linux", "syslinux", "dracut", "grub-x86_64-efi"} <= set(names)
+    with pytest.raises((ResolveError, CollectedError), match="x86_64"):
+        plan_stages(recipe, [repository(tmp_path)], stages)
 
 
 def test_network_packages_leave_with_the_others(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from voidimg.disk.boot_files import BootFiles
 from voidimg.disk.contents import Contents
 from voidimg.disk.fat import make_fat
 from voidimg.disk.fat_geometry import choose_geometry, smallest_fitting
@@ -199,13 +198,3 @@ def _check(image: Path) -> None:
             f"the EFI system partition is not clean: {error.what}", code="NOT-CLEAN",
             hint="this is a fault of voidimg or of a tool: please report it",
         ) from error  # fmt: skip
-
-
-def loaders_of(esp: Path) -> tuple[str, ...]:
-    """The names of the loaders in the image of an EFI system partition, sorted.
-
-    Raises:
-        LayoutError: there is no directory ``EFI/BOOT`` in it.
-    """
-    paths = BootFiles(esp, 0).list("/EFI/BOOT")
-    return tuple(path.rpartition("/")[2].upper() for path in paths)

@@ -304,10 +304,11 @@ def _serial(menu: Menu) -> Mapping[str, int] | None:
 def _check(menu: Menu) -> None:
     problems = [*_check_titles(menu), *_check_words(menu)]
     if menu.serial is not None and _SERIAL.fullmatch(menu.serial) is None:
-        problems.append(_bad(f"{menu.serial!r} is not a serial console such as ttyS0,115200"))
+        what = f"{menu.serial!r} is not a serial console"
+        problems.append(_bad(what, "write it like ttyS0,115200"))
     names = [machine.name for machine in menu.machines]
     problems += [
-        _bad(f"two machines are called {name}")
+        _bad(f"two machines are called {name}", "give one of them another name")
         for name in sorted(set(names))
         if names.count(name) > 1
     ]
@@ -322,7 +323,8 @@ def _check_titles(menu: Menu) -> Iterator[LayoutError]:
     for text in (*texts, *(machine.title for machine in menu.machines)):
         if not title_fits(text):
             yield _bad(
-                f"{text!r} cannot stand in a boot menu: it is empty, or has quotes, $, ^ or \\"
+                f"{text!r} cannot stand in a boot menu: it is empty, or has quotes, $, ^ or \\",
+                "write one line without them",
             )
 
 
@@ -336,13 +338,20 @@ def _check_words(menu: Menu) -> Iterator[LayoutError]:
     for word in dict.fromkeys(words):
         plain = word.isascii() and word.isprintable() and " " not in word
         if not plain or set(word) & _FORBIDDEN_IN_WORDS:
-            yield _bad(f"{word!r} cannot stand in a boot menu: a loader would change it")
+            yield _bad(
+                f"{word!r} cannot stand in a boot menu: a loader would change it",
+                f"do without {' '.join(sorted(_FORBIDDEN_IN_WORDS))} and without letters that are"
+                " not ASCII",
+            )
     for machine in machines:
         entries = _linux(menu, machine)
         length = max(len(entry.cmdline) for entry in entries) + _bytes_of_loaders(menu)
         if length > _CMDLINE_BYTES:
             where = "the kernel command line" + (f" of {machine.name}" if machine else "")
-            yield _bad(f"{where} has {length} bytes, but the kernel reads {_CMDLINE_BYTES}")
+            yield _bad(
+                f"{where} has {length} bytes, but the kernel reads {_CMDLINE_BYTES}",
+                "shorten cmdline in [live] of the profile, or of the machine",
+            )
 
 
 def _bytes_of_loaders(menu: Menu) -> int:
@@ -361,5 +370,5 @@ def _given(paths: Iterable[str | None]) -> Iterator[str]:
     return (path for path in paths if path is not None)
 
 
-def _bad(what: str) -> LayoutError:
-    return LayoutError(what, code="MENU", where="boot menu")
+def _bad(what: str, hint: str) -> LayoutError:
+    return LayoutError(what, code="MENU", where="boot menu", hint=hint)

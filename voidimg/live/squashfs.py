@@ -32,13 +32,12 @@ class SquashfsOptions:
     """How a squashfs is compressed.
 
     `level` is the compressor's own (zstd: 1 to 22), None for its default. `block_bytes` is a power
-    of two from 4 KiB to 1 MiB. `bcj` names xz's filter for machine code of one architecture.
+    of two from 4 KiB to 1 MiB.
     """
 
     compressor: Compressor = "zstd"
     level: int | None = None
     block_bytes: int = 2**20
-    bcj: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +60,6 @@ def check_options(options: SquashfsOptions) -> None:
     elif options.level is not None and options.level not in levels:
         known = f"they are {levels[0]} to {levels[-1]}" if levels else "it has no levels"
         reason = f"level {options.level} of {options.compressor}; {known}"
-    elif options.bcj is not None and options.compressor != "xz":
-        reason = f"a filter for machine code with {options.compressor}; only xz has them"
     else:
         return
     raise LayoutError(f"squashfs knows no {reason}", code="SQUASHFS-OPTIONS")
@@ -159,8 +156,6 @@ def _words(options: SquashfsOptions, jobs: int | None) -> list[str]:
     words = ["-comp", options.compressor, "-b", str(options.block_bytes)]
     if options.level is not None:
         words += ["-Xcompression-level", str(options.level)]
-    if options.bcj is not None:
-        words += ["-Xbcj", options.bcj]
     if jobs is not None:
         words += ["-processors", str(jobs)]
     return [*words, "-noappend", "-no-recovery", "-no-progress", "-quiet"]

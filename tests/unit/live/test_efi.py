@@ -17,7 +17,7 @@ from tests.unit.live.isos import EPOCH
 from voidimg.disk.boot_files import BootFiles
 from voidimg.disk.volumes import read_fat
 from voidimg.errors import LayoutError, ToolError
-from voidimg.live.efi import GRUB_MODULES, LABEL, loaders_of, make_esp, probe_grub
+from voidimg.live.efi import GRUB_MODULES, LABEL, make_esp, probe_grub
 from voidimg.run import run
 
 PROJECT = Path(voidimg.__file__).parent.parent
@@ -60,7 +60,7 @@ def test_it_is_a_small_clean_fat12(esp: Path) -> None:
 
 def test_it_has_a_loader_for_each_kind_of_firmware(esp: Path) -> None:
     """By the names that firmware starts, each an EFI program for its processor."""
-    assert loaders_of(esp) == ("BOOTIA32.EFI", "BOOTX64.EFI")
+    assert BootFiles(esp, 0).list() == tuple(f"/EFI/BOOT/{name}" for name in sorted(MACHINES))
     for name, machine in MACHINES.items():
         program = BootFiles(esp, 0).read(f"/EFI/BOOT/{name}")
         (header,) = struct.unpack_from("<I", program, 0x3C)
@@ -110,7 +110,7 @@ def test_the_modules_are_those_of_the_tree(tmp_path: Path) -> None:
         make(tmp_path / "esp", tree, ("x86_64-efi",))
     shutil.copytree(f"{GRUB_MODULES}/x86_64-efi", modules)
     make(tmp_path / "esp", tree, ("x86_64-efi",))
-    assert loaders_of(tmp_path / "esp") == ("BOOTX64.EFI",)
+    assert BootFiles(tmp_path / "esp", 0).list() == ("/EFI/BOOT/BOOTX64.EFI",)
     (modules / "iso9660.mod").unlink()
     with pytest.raises(LayoutError, match="has not the module iso9660 of GRUB"):
         make(tmp_path / "esp", tree, ("x86_64-efi",))

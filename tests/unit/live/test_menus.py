@@ -236,8 +236,9 @@ def test_every_file_that_is_named_is_listed() -> None:
 )
 def test_what_a_loader_would_change_is_refused(change: dict[str, object], text: str) -> None:
     """Rather than a menu that starts something else."""
-    with pytest.raises(LayoutError, match=re.escape(text)):
+    with pytest.raises(LayoutError, match=re.escape(text)) as caught:
         entries_of(replace(X86, **change))  # type: ignore[arg-type]
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize(

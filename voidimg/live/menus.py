@@ -323,8 +323,8 @@ def _check_titles(menu: Menu) -> Iterator[LayoutError]:
     for text in (*texts, *(machine.title for machine in menu.machines)):
         if not title_fits(text):
             yield _bad(
-                f"{text!r} cannot stand in a boot menu: it is empty, or has quotes, $, ^ or \\",
-                "write one line without them",
+                f"{text!r} cannot stand in a boot menu",
+                "write one line of ASCII, not empty, without quotes, $, ^ and \\",
             )
 
 

@@ -89,8 +89,11 @@ def check_live(live: Live, arch: str, node: Node) -> Iterator[SpecError]:
 
 
 def title_fits(title: str) -> bool:
-    """Whether every loader shows `title` as it is: one line, without what they take for theirs."""
-    plain = title.isprintable() and not set(title) & _FORBIDDEN_IN_TITLES
+    """Whether every loader shows `title` as it is: one line, without what they take for theirs.
+
+    isolinux shows bytes, in the character set of the PC's own screen.
+    """
+    plain = title.isascii() and title.isprintable() and not set(title) & _FORBIDDEN_IN_TITLES
     return plain and bool(title.strip())
 
 
@@ -153,7 +156,7 @@ def _check_menu_title(live: LiveContent, node: Node) -> Iterator[SpecError]:
 def _check_title(title: str, node: Node) -> Iterator[SpecError]:
     if not title_fits(title):
         what = f"{title!r} cannot stand in a boot menu"
-        hint = "write one line without quotes, $, ^ and \\"
+        hint = "write one line of ASCII without quotes, $, ^ and \\"
         yield problem(node.origin, what, code="MENU-TITLE", hint=hint)
 
 

@@ -219,6 +219,7 @@ def test_every_file_that_is_named_is_listed() -> None:
     [
         ({"title": 'Void "Linux"'}, "cannot stand in a boot menu"),
         ({"title": "Void ^Linux"}, "cannot stand in a boot menu"),
+        ({"title": "Void f\xfcr alle"}, "cannot stand in a boot menu"),
         ({"title": "a\nb"}, "cannot stand in a boot menu"),
         ({"kernel_version": ""}, "cannot stand in a boot menu"),
         ({"cmdline": "a=$b"}, "'a=$b' cannot stand in a boot menu"),

@@ -195,6 +195,7 @@ WRONG = [
     (BASE + '[live]\ncmdline = ▸"a\\nb"\n', "VALUE", "live.cmdline"),
     (BASE + '[live]\ntitle = ▸"Void\\u001b[2J"\n', "MENU-TITLE", "cannot stand in a boot menu"),
     (BASE + '[live]\ntitle = ▸"Void $arch"\n', "MENU-TITLE", "cannot stand in a boot menu"),
+    (BASE + '[live]\ntitle = ▸"Void für alle"\n', "MENU-TITLE", "cannot stand in a boot menu"),
     (BASE + '[live]\ntitle = ▸" "\n', "MENU-TITLE", "cannot stand in a boot menu"),
     (BASE + '[live.service_packages]\nsshd = ▸"a b"\n', "PACKAGE", "name of a package"),
     (BASE + '[live.files]\nadd = [{ path = "/a", template = ▸"live/isue.j2" }]\n', "TEMPLATE",

@@ -88,8 +88,8 @@ def take_out(iso: Path, guest: Guest) -> None:
 def test_it_starts_twice_with_what_was_written(iso: Path, tmp_path: Path) -> None:
     """By BIOS from a USB stick, with a disk that keeps changes.
 
-    First without graphics, which keeps a display manager down; then with: the hooks of the second
-    start find their own work, and take back what it does not ask for.
+    First with speech and without graphics, which keeps a display manager down; then the other way:
+    the hooks of the second start find their own work, and take back what it does not ask for.
     """
     (tmp_path / "top/overlay").mkdir(parents=True)
     (tmp_path / "top/ovlwork").mkdir()
@@ -106,13 +106,15 @@ def test_it_starts_twice_with_what_was_written(iso: Path, tmp_path: Path) -> Non
             "usb on BIOS",
             tmp_path / LOGS,
             entry=entry,
-            words=kept,
+            words=kept + (" live.accessibility" if entry == NO_GRAPHICS else ""),
             user=USER,
             more=more,
         ) as guest:
             assert (" nomodeset " in guest.answer("cat /proc/cmdline")) is (entry == NO_GRAPHICS)
             down = "-e" if entry == NO_GRAPHICS else "! -e"
             guest.answer(f"test {down} /etc/sv/lightdm/down")
+            speech = "-L" if entry == NO_GRAPHICS else "! -L"
+            guest.answer(f"test {speech} /etc/runit/runsvdir/default/espeakup")
             guest.answer(f"test {'! -e' if entry == NO_GRAPHICS else '-s'} /etc/written")
             check_root(guest)
             check_user(guest)

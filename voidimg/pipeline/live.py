@@ -28,7 +28,7 @@ from voidimg.pipeline.live_menu import DEVICE_TREES, FONT, MEMTEST, SPEECH, SPLA
 from voidimg.pipeline.order import WorkOrder
 from voidimg.rootfs import steps
 from voidimg.rootfs.accounts import crypt_password
-from voidimg.rootfs.locale import check_keymap
+from voidimg.rootfs.locale import check_keymap, check_layouts
 from voidimg.rootfs.script_runner import TreeScripts
 from voidimg.spec.live_checks import volume_id
 from voidimg.spec.model import Live, Recipe
@@ -163,8 +163,6 @@ class _Studio:
         recipe = self._recipe
         steps.install_keys(self._tree, self._order.keys, epoch=self._epoch)
         self._install("live", locale=recipe.locale)
-        with Tree(self._tree) as tree:  # before the minutes that the rest takes
-            check_keymap(tree, self._live.keymap)
         with step(self._listener, "live: set up"):
             steps.set_up_system(
                 self._tree,
@@ -183,6 +181,10 @@ class _Studio:
                 epoch=self._epoch,
                 listener=self._listener,
             )
+        # The profile may have brought its own; the minutes that the rest takes come later.
+        with Tree(self._tree) as tree:
+            check_keymap(tree, self._live.keymap)
+            check_layouts(tree, self._live.keyboard.layouts)
 
     def _install(self, stage: Stage, locale: str | None = None) -> None:
         with step(self._listener, f"{stage}: install"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 
 from voidimg.errors import SpecError
@@ -16,6 +17,9 @@ LIBC_LOCALES = "/etc/default/libc-locales"
 LOCALE_PACKAGE = "glibc-locales"
 _KEYMAPS = "/usr/share/kbd/keymaps"
 """Where Void's package kbd has them, by kind of keyboard."""
+_XKB = "/usr/share/X11/xkb"
+_LAYOUTS = f"{_XKB}/rules/evdev.lst"
+"""Where xkeyboard-config lists layouts (``de  German``) and variants (``neo  de: German``)."""
 _ZONES = "/usr/share/zoneinfo"
 
 
@@ -36,12 +40,11 @@ def set_locale(tree: Tree, locale: str, *, epoch: int) -> None:
             if len(words) == 2
         }
         if locale not in known:
-            near = get_close_matches(locale, known, n=3)
             raise SpecError(
                 f"glibc has no locale {locale}",
                 code="LOCALE",
                 where=locale,
-                hint=f"did you mean {', '.join(near)}?" if near else f"see {LIBC_LOCALES}",
+                hint=_near(locale, known, LIBC_LOCALES),
             )
         match = rf"^[#\s]*{re.escape(locale)}\s"
         edit = Edit(path=LIBC_LOCALES, match=match, line=known[locale], required=True)
@@ -63,13 +66,55 @@ def check_keymap(tree: Tree, keymap: str) -> None:
     names = (entry.path.rpartition("/")[2] for entry in tree.walk(_KEYMAPS))
     known = {name.partition(".map")[0] for name in names if ".map" in name}
     if known and keymap not in known:
-        near = get_close_matches(keymap, known, n=3)
         raise SpecError(
             f"the console has no keymap {keymap}",
             code="KEYMAP-UNKNOWN",
             where=keymap,
-            hint=f"did you mean {', '.join(near)}?" if near else f"see {_KEYMAPS} of the tree",
+            hint=_near(keymap, known, _KEYMAPS),
         )
+
+
+def check_layouts(tree: Tree, layouts: Sequence[str]) -> None:
+    """Raise when `tree` has layouts of X, but not all of `layouts`, such as ``us(intl)``.
+
+    One with a file of its own that is not listed is there, whatever its variants are.
+
+    Raises:
+        SpecError: there is no such layout or variant; the hint names similar ones.
+    """
+    if not tree.exists(_LAYOUTS):
+        return
+    known = _listed_layouts(tree.read(_LAYOUTS).decode("utf-8", "replace"))
+    for layout in layouts:
+        name = layout.partition("(")[0]
+        is_own = name not in known and tree.exists(f"{_XKB}/symbols/{name}")
+        if layout not in known and not is_own:
+            raise SpecError(
+                f"X has no keyboard layout {layout}",
+                code="LAYOUT-UNKNOWN",
+                where=layout,
+                hint=_near(layout, known, _LAYOUTS),
+            )
+
+
+def _listed_layouts(text: str) -> frozenset[str]:
+    """Layouts and layouts with a variant, ``de`` and ``de(neo)``, of a list of xkeyboard-config."""
+    found = set()
+    section = ""
+    for line in text.splitlines():
+        name, _, rest = line.strip().partition(" ")
+        if name == "!":
+            section = rest.strip()
+        elif section == "layout":
+            found.add(name)
+        elif section == "variant":
+            found.add(f"{rest.strip().partition(':')[0]}({name})")
+    return frozenset(found)
+
+
+def _near(name: str, known: Collection[str], place: str) -> str:
+    near = get_close_matches(name, known, n=3)
+    return f"did you mean {', '.join(near)}?" if near else f"see {place} of the tree"
 
 
 def set_timezone(tree: Tree, timezone: str, *, epoch: int) -> None:

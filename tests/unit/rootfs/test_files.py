@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 from voidimg.errors import CollectedError, SpecError, StoreError
 from voidimg.rootfs.files import apply_edits, apply_files, edited, final_path
-from voidimg.rootfs.locale import check_keymap, set_hostname, set_locale, set_timezone
+from voidimg.rootfs.locale import (
+    check_keymap,
+    check_layouts,
+    set_hostname,
+    set_locale,
+    set_timezone,
+)
 from voidimg.rootfs.services import enable_services
 from voidimg.spec.model import Edit, File
 from voidimg.xbps.tree import Tree
@@ -177,3 +184,36 @@ def test_keymaps_are_those_of_the_tree(tmp_path: Path) -> None:
             check_keymap(tree, "de-latin")
         assert caught.value.code == "E-SPEC-KEYMAP-UNKNOWN"
         assert caught.value.hint == "did you mean de-latin1?"
+
+
+LAYOUTS = """! model
+  pc104           Generic 104-key PC
+
+! layout
+  us              English (US)
+  de              German
+
+! variant
+  intl            us: English (US, intl., with dead keys)
+  nodeadkeys      de: German (no dead keys)
+
+! option
+  grp             Switching to another layout
+"""
+
+
+def test_layouts_are_those_of_the_tree(tmp_path: Path) -> None:
+    """X would take `us` for what it does not know, and passwords be typed on other keys."""
+    with Tree(tmp_path) as tree:
+        check_layouts(tree, ["of", "any(kind)"])
+        tree.write("/usr/share/X11/xkb/rules/evdev.lst", LAYOUTS.encode(), parents=True)
+        tree.write("/usr/share/X11/xkb/symbols/own", b"", parents=True)
+        tree.write("/usr/share/X11/xkb/symbols/de", b"")
+        check_layouts(tree, ["us", "de", "us(intl)", "de(nodeadkeys)", "own(variant)"])
+        for wrong in ("gr", "grp", "us(nodeadkeys)", "de(intl)", "pc104"):
+            with pytest.raises(SpecError, match=f"no keyboard layout {re.escape(wrong)}") as caught:
+                check_layouts(tree, ["us", wrong])
+            assert caught.value.code == "E-SPEC-LAYOUT-UNKNOWN"
+        assert caught.value.hint == "see /usr/share/X11/xkb/rules/evdev.lst of the tree"
+        with pytest.raises(SpecError, match=r"did you mean de\(nodeadkeys\)\?"):
+            check_layouts(tree, ["de(nodeadkey)"])

@@ -19,6 +19,7 @@ under way began are not removed: see `voidimg.fetch.upkeep`.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import shutil
 import tempfile
@@ -103,7 +104,10 @@ class Cache:
             os.close(descriptor)
 
     def find(self, sha256: str, size: int) -> Path | None:
-        """The cached file, or None. A file of another size is damaged: it is removed."""
+        """The cached file, or None; one that is damaged is removed.
+
+        A sound file of another size stays: then `size` is wrong, which may come from an index.
+        """
         path = self.object_path(sha256)
         with self.gate(exclusive=False):
             try:
@@ -114,8 +118,9 @@ class Cache:
                 return None
         if found == size:
             return path
-        with storing(path, "remove the damaged file"):
-            path.unlink(missing_ok=True)
+        with self.gate(exclusive=True), storing(path, "remove the damaged file"):
+            if path.exists() and sha256_of(path) != sha256:
+                path.unlink()
         return None
 
     def adopt(self, part: Path, sha256: str) -> Path:
@@ -155,6 +160,12 @@ class Cache:
             DiskFullError: it cannot; nothing was written.
         """
         require_room(self.part("incoming").parent, needed_bytes, purpose)
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of the file `path`, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def require_room(directory: Path, needed_bytes: int, purpose: str) -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from voidimg.errors import storing
 from voidimg.events import Listener, Progress, ignore, step
-from voidimg.fetch.cache import Cache
+from voidimg.fetch.cache import Cache, sha256_of
 
 _PARTS = {
     "objects": "packages",
@@ -193,8 +193,8 @@ def _take(
 def _unlink(entry: _Entry) -> bool:
     for path in entry.paths:
         with storing(path, "remove"):
-            if path.suffix == ".part" and not _is_abandoned(path):
-                return False
+            if path.suffix == ".part":
+                return _unlink_abandoned(path)
             path.unlink(missing_ok=True)
             if path.parent.parent.name == "artifacts":
                 # others are shared, and whoever writes may have made sure of them just now
@@ -203,14 +203,15 @@ def _unlink(entry: _Entry) -> bool:
     return True
 
 
-def _is_abandoned(part: Path) -> bool:
-    """Whether nobody is writing this download."""
+def _unlink_abandoned(part: Path) -> bool:
+    """Remove a download that nobody is writing, and let nobody begin meanwhile."""
     try:
         descriptor = os.open(part, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        part.unlink(missing_ok=True)
     except BlockingIOError:
         return False
     finally:
@@ -325,13 +326,13 @@ def _complaint(path: Path, part: str) -> str | None:
 
 
 def _check_object(path: Path) -> str | None:
-    fits = _sha256(path) == path.parent.name + path.name
+    fits = sha256_of(path) == path.parent.name + path.name
     return None if fits else "its SHA-256 is not its name"
 
 
 def _check_artifact(path: Path) -> str | None:
     record = json.loads(path.with_name("record.json").read_text())
-    fits = _sha256(path) == record["sha256"]
+    fits = sha256_of(path) == record["sha256"]
     return None if fits else "its SHA-256 is not the recorded one"
 
 
@@ -343,7 +344,7 @@ def _check_block(path: Path) -> str | None:
 
 def _check_repodata(path: Path) -> str | None:
     stamp = json.loads(path.with_name("stamp.json").read_text())
-    return None if _sha256(path) == stamp["sha256"] else "its SHA-256 is not that of its stamp"
+    return None if sha256_of(path) == stamp["sha256"] else "its SHA-256 is not that of its stamp"
 
 
 _CHECKS = {
@@ -353,8 +354,3 @@ _CHECKS = {
     "repodata": _check_repodata,
 }
 """Directory of the cache -> what judges a file of it."""
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

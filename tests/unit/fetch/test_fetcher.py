@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -203,6 +204,22 @@ def test_signatures_come_from_beside_the_package(server: Server, fetcher: Fetche
     with pytest.raises(FetchError) as caught:
         fetcher.signature(item.urls, item.sha256)
     assert caught.value.code == "E-FETCH-NOT-FOUND"
+
+
+def test_an_index_that_is_wrong_about_sizes_does_no_harm(
+    server: Server, fetcher: Fetcher, tmp_path: Path
+) -> None:
+    """A sound file stays in the cache for those who know its size; a damaged one does not."""
+    item = wanted(server.url + "/a.xbps")
+    fetched(fetcher, item)
+    with pytest.raises(VerifyError):
+        fetcher.fetch([replace(item, size=item.size + 1, urls=(str(server.root / "a.xbps"),))])
+    assert fetched(fetcher, item) == CONTENT
+    assert [path for path, _ in server.requests] == ["/a.xbps"]
+    kept = Cache(tmp_path / "cache").object_path(item.sha256)
+    kept.chmod(0o644)
+    kept.write_bytes(b"short")
+    assert fetched(fetcher, item) == CONTENT
 
 
 def test_a_full_disk_is_foreseen(server: Server, fetcher: Fetcher) -> None:

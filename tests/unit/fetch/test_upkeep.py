@@ -121,6 +121,32 @@ def test_without_limits_only_leftovers_go(cache: Cache) -> None:
     assert all(path.exists() for path in whole)
 
 
+def test_a_download_is_removed_before_anyone_can_go_on_with_it(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever opens it meanwhile waits for its lock, then sees that it is gone."""
+    part = cache.part("incoming", "a.part")
+    part.write_bytes(b"half")
+    aged(part, 8)
+    locked: list[bool] = []
+    unlink = Path.unlink
+
+    def look(path: Path, missing_ok: bool = False) -> None:
+        if path == part:
+            with path.open("r+b") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    locked.append(False)
+                except BlockingIOError:
+                    locked.append(True)
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", look)
+    clear_cache(cache)
+    assert locked == [True]
+    assert not part.exists()
+
+
 def test_what_was_unused_for_longest_goes_first(cache: Cache) -> None:
     """Of every kind, until the rest fits."""
     paths = [

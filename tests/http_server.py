@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import ssl
 import sys
 import threading
 from collections.abc import Iterator
@@ -14,9 +15,27 @@ from pathlib import Path
 from typing import Any, Literal
 
 Fault = Literal[
-    "busy", "drop", "drip", "flip", "forbidden", "html", "html-typed-binary", "ignore-range",
-    "long", "redirect-loop", "short-length", "stall", "slow", "status-503", "truncate",
+    "busy", "drop", "drip", "drip-chunk-size", "drip-head", "endless-interim", "endless-trailers",
+    "flip", "forbidden", "html", "html-typed-binary", "ignore-range", "long", "odd-length",
+    "redirect", "redirect-loop", "short-length", "stall", "slow", "status-503", "truncate",
 ]  # fmt: skip
+
+_DRIPPED = {
+    "drip-chunk-size": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;" + b"x" * 200,
+    "drip-head": b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 200,
+}
+"""Answers of which a byte is sent now and then."""
+
+_ENDLESS = {
+    "endless-interim": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "endless-trailers": (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n",
+        b"X-More: x\r\n",
+    ),
+}
+"""How an answer begins, and what then comes again and again."""
+
+_MOST_SENT = 2**26
 
 
 class Server:
@@ -31,6 +50,7 @@ class Server:
         self.requests: list[tuple[str, dict[str, str]]] = []
         self.faults: dict[str, tuple[Fault, int]] = {}
         self.retry_after = "7"
+        self.redirect_to = ""
         self.released = threading.Event()
 
     def fault_for(self, path: str) -> Fault | None:
@@ -43,8 +63,11 @@ class Server:
 
 
 @contextmanager
-def serving(root: Path) -> Iterator[Server]:
-    """Serve `root` on a free port of 127.0.0.1 until the block ends."""
+def serving(root: Path, certificate: Path | None = None) -> Iterator[Server]:
+    """Serve `root` on a free port of 127.0.0.1 until the block ends.
+
+    With `certificate`, a PEM file with its key, by https.
+    """
     state = Server(root)
 
     class Responder(_Responder):
@@ -53,6 +76,13 @@ def serving(root: Path) -> Iterator[Server]:
     server = _Quiet(("127.0.0.1", 0), Responder)
     server.daemon_threads = True
     state.url = f"http://127.0.0.1:{server.server_address[1]}"
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(
+            server.socket, server_side=True, do_handshake_on_connect=False
+        )
+        state.url = state.url.replace("http:", "https:")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
@@ -69,7 +99,7 @@ class _Quiet(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Show only what is wrong with the server itself."""
-        if not isinstance(sys.exception(), ConnectionError):
+        if not isinstance(sys.exception(), ConnectionError | ssl.SSLError):
             super().handle_error(request, client_address)
 
 
@@ -90,11 +120,18 @@ class _Responder(BaseHTTPRequestHandler):
             self._send(503 if fault == "status-503" else 403, b"no")
         elif fault == "busy":
             self._send(503, b"later", {"Retry-After": state.retry_after})
-        elif fault == "redirect-loop":
+        elif fault in ("redirect", "redirect-loop"):
             self.send_response(302)
-            self.send_header("Location", self.path)
+            self.send_header("Location", state.redirect_to or self.path)
             self.send_header("Content-Length", "0")
             self.end_headers()
+        elif fault in _DRIPPED:
+            self._drip(_DRIPPED[fault])
+        elif fault in _ENDLESS:
+            self._send_without_end(*_ENDLESS[fault])
+        elif fault == "odd-length":
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: \xb2\r\n\r\n" + path.read_bytes())
+            self.close_connection = True
         elif fault == "html":
             self._send(200, b"<!DOCTYPE html><html>Sign in</html>", {"Content-Type": "text/html"})
         elif fault == "html-typed-binary":
@@ -106,6 +143,21 @@ class _Responder(BaseHTTPRequestHandler):
             self._send(404, b"not here")
         else:
             self._send_file(path.read_bytes(), int(path.stat().st_mtime), fault)
+
+    def _drip(self, answer: bytes) -> None:
+        for byte in answer:
+            self.wfile.write(bytes([byte]))
+            if self.server_state.released.wait(0.02):
+                break
+        self.close_connection = True
+
+    def _send_without_end(self, begin: bytes, more: bytes) -> None:
+        self.wfile.write(begin)
+        for _ in range(_MOST_SENT // len(more) // 1000):
+            self.wfile.write(more * 1000)
+            if self.server_state.released.is_set():
+                break
+        self.close_connection = True
 
     def _send(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)

@@ -8,8 +8,8 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -18,9 +18,9 @@ from voidimg.errors import CollectedError, FetchError, VerifyError, VoidimgError
 from voidimg.events import Listener, Message, Progress, ignore, step
 from voidimg.fetch.cache import Cache
 from voidimg.fetch.http import STALL_SECONDS, Answer, Client
-from voidimg.fetch.location import Location
+from voidimg.fetch.location import Location, without_credentials
 from voidimg.fetch.mirrors import TOTAL_SECONDS, Mirrors, is_remote
-from voidimg.fetch.repodata import Indexes, RepodataFile
+from voidimg.fetch.repodata import Check, Indexes, RepodataFile
 
 SIGNATURE_LIMIT = 4096
 """An RSA signature of 16384 bits has 2048 bytes."""
@@ -44,6 +44,10 @@ class Wanted:
     urls: tuple[str, ...]
     size: int
     sha256: str
+
+
+def _accept_all(_content: bytes, _where: str) -> None:
+    """Take whatever comes."""
 
 
 class Fetcher:
@@ -74,16 +78,25 @@ class Fetcher:
         with self._lock:
             self._unlocked_listener(event)
 
-    def repodata(self, location: Location, arch: str) -> RepodataFile | None:
+    def repodata(
+        self, location: Location, arch: str, check: Check = _accept_all
+    ) -> RepodataFile | None:
         """The repository's ``<arch>-repodata``; None when it has none for this architecture.
 
         A remote copy is asked for conditionally and kept for the next time. Of several mirrors
-        those that serve an older one than another are named in a warning and left.
+        those that serve an older one than another are named in a warning and left, as long as one
+        of the others works.
+
+        Args:
+            location: the repository.
+            arch: the architecture.
+            check: judges what a mirror sent anew; one whose repodata it refuses is left.
 
         Raises:
             FetchError: no mirror gave it, or the directory does not exist.
+            PackageError, VerifyError: what all mirrors gave is refused by `check`.
         """
-        return self._indexes.read(location, arch)
+        return self._indexes.read(location, arch, check)
 
     def small_file(self, location: Location, name: str) -> bytes | None:
         """A file of a line that the repository may have beside its packages; None without it.
@@ -99,50 +112,77 @@ class Fetcher:
         Raises:
             DiskFullError: foreseen before the first transfer.
             FetchError: no mirror gave a file whole.
-            VerifyError: every mirror gave a file with another SHA-256.
+            VerifyError: every mirror gave a file with another SHA-256 or size.
             CollectedError: several files are missing or have another SHA-256.
         """
         missing = [item for item in wanted if self._cache.find(item.sha256, item.size) is None]
         total = sum(item.size for item in missing)
         self._cache.require_room(total, "downloading packages")
         tally = _Tally(step_name, total, self._listen)
-        deadline = self._mirrors.deadline()
+        course = _Course(tally, self._mirrors.deadline(), threading.Event())
         with step(self._unlocked_listener, step_name), ThreadPoolExecutor(self._jobs) as pool:
-            running = [pool.submit(self._fetch_one, item, tally, deadline) for item in missing]
+            running = [pool.submit(self._fetch_one, item, course) for item in missing]
             try:
                 _raise_failures(running)
             except BaseException:
+                course.stopping.set()
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
         return {item.sha256: self._cache.object_path(item.sha256) for item in wanted}
 
-    def signature(self, package_urls: tuple[str, ...], sha256: str) -> bytes:
-        """The ``.sig2`` of the package at `package_urls` whose SHA-256 is `sha256`.
+    def signature(self, package: Wanted, check: Check = _accept_all) -> bytes:
+        """The ``.sig2`` of `package`.
+
+        Args:
+            package: its signature has the same URLs with ``.sig2`` at the end.
+            check: judges a signature; a mirror whose signature it refuses is left.
 
         Raises:
             FetchError: there is none (``E-FETCH-NOT-FOUND``) or it cannot be had.
+            VerifyError: `check` refuses that of every mirror.
         """
-        kept = self._cache.part("signatures", sha256)
-        if kept.exists():
-            return kept.read_bytes()
+        kept = self._cache.part("signatures", package.sha256)
+        refused = None
+        with suppress(FileNotFoundError):
+            content = kept.read_bytes()
+            try:
+                check(content, package.name)
+            except VerifyError as error:
+                refused = error
+            else:
+                return content
         deadline = self._mirrors.deadline()
-        content = self._mirrors.first(
-            tuple(url + ".sig2" for url in package_urls),
-            lambda url: self._read_signature(url, deadline),
-            deadline,
-        )
-        self._cache.write_small(content, "signatures", sha256)
+
+        def bring(url: str) -> bytes:
+            content = self._read_signature(url, deadline)
+            check(content, without_credentials(url))
+            return content
+
+        try:
+            content = self._mirrors.first([f"{url}.sig2" for url in package.urls], bring, deadline)
+        except FetchError as error:
+            if refused is not None and error.code == "E-FETCH-OFFLINE":
+                raise refused from error
+            raise
+        self._cache.write_small(content, "signatures", package.sha256)
         return content
 
-    def signatures(self, packages: Sequence[Wanted]) -> dict[str, bytes]:
-        """The signatures of `packages`, fetched side by side; SHA-256 -> bytes."""
-        with ThreadPoolExecutor(self._jobs) as pool:
-            found = pool.map(lambda item: self.signature(item.urls, item.sha256), packages)
-            return {item.sha256: content for item, content in zip(packages, found, strict=True)}
+    def signatures(
+        self,
+        packages: Sequence[Wanted],
+        check: Callable[[Wanted, bytes, str], object] = lambda _package, _content, _where: None,
+    ) -> dict[str, bytes]:
+        """The signatures of `packages`, fetched side by side; SHA-256 -> bytes.
 
-    def forget_signature(self, sha256: str) -> None:
-        """Drop a kept signature that did not verify, so that the next run asks again."""
-        self._cache.part("signatures", sha256).unlink(missing_ok=True)
+        Raises as `signature` does, whose `check` is this one for the package at hand.
+        """
+
+        def one(package: Wanted) -> bytes:
+            return self.signature(package, lambda content, at: check(package, content, at))
+
+        with ThreadPoolExecutor(self._jobs) as pool:
+            found = pool.map(one, packages)
+            return {item.sha256: content for item, content in zip(packages, found, strict=True)}
 
     def _read_signature(self, url: str, deadline: float) -> bytes:
         if not is_remote(url):
@@ -157,14 +197,14 @@ class Fetcher:
         self._client.get(url, limit=SIGNATURE_LIMIT, sink=sink, deadline=deadline)
         return bytes(received)
 
-    def _fetch_one(self, item: Wanted, tally: _Tally, deadline: float) -> Path:
+    def _fetch_one(self, item: Wanted, course: _Course) -> Path:
         part = self._cache.part("incoming", f"{item.sha256}.part")
         with _locked(part) as file:
             found = self._cache.find(item.sha256, item.size)
             if found is None:
-                download = _Download(item, file, self._client, tally, deadline)
+                download = _Download(item, file, self._client, course)
                 try:
-                    self._mirrors.first(item.urls, download.bring, deadline)
+                    self._mirrors.first(item.urls, download.bring, course.deadline)
                 except BaseException:
                     if os.fstat(file.fileno()).st_size == 0:
                         part.unlink(missing_ok=True)
@@ -172,8 +212,21 @@ class Fetcher:
                 found = self._cache.adopt(part, item.sha256)
             else:
                 part.unlink(missing_ok=True)
-            tally.reached(item.sha256, item.size)
+            course.tally.reached(item.sha256, item.size)
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Course:
+    """What all transfers of one call share: how far they are, when to end, whether to end now."""
+
+    tally: _Tally
+    deadline: float
+    stopping: threading.Event
+
+
+class _StoppedError(Exception):
+    """The call that wants the file has failed; nobody is told of this."""
 
 
 class _Tally:
@@ -204,14 +257,11 @@ class _Tally:
 class _Download:
     """One file on its way: `file` is its part in the cache, held by us alone."""
 
-    def __init__(
-        self, item: Wanted, file: IO[bytes], client: Client, tally: _Tally, deadline: float
-    ):
+    def __init__(self, item: Wanted, file: IO[bytes], client: Client, course: _Course):
         self._item = item
         self._file = file
         self._client = client
-        self._tally = tally
-        self._deadline = deadline
+        self._course = course
 
     def bring(self, url: str) -> None:
         """Bring the file to exactly the wanted content, from a server or a local file.
@@ -241,19 +291,20 @@ class _Download:
 
         def sink(answer: Answer, body: Iterator[bytes]) -> None:
             start = have if answer.status == 206 and _starts_at(answer, have) else 0
-            self._file.seek(0)
-            digest.update(self._file.read(start))
+            self._digest(start, digest)
             self._store(body, start, digest, self._item.size)
 
         headers = {"Range": f"bytes={have}-"} if have else {}
         answer = self._client.get(
-            url, headers=headers, limit=self._item.size, sink=sink, deadline=self._deadline
+            url, headers=headers, limit=self._item.size, sink=sink, deadline=self._course.deadline
         )
         size = os.fstat(self._file.fileno()).st_size
         if answer.status == 416 or size != self._item.size:
             self._file.truncate(0)
             raise FetchError(
-                f"the server sent {size} of {self._item.size} bytes", code="TRUNCATED", where=url
+                f"the server sent {size} of {self._item.size} bytes",
+                code="TRUNCATED",
+                where=without_credentials(url),
             )
         if have and digest.hexdigest() != self._item.sha256:
             # the bytes of an earlier try may be the wrong ones, not this mirror's
@@ -261,6 +312,13 @@ class _Download:
             self._transfer(url)
             return
         self._judge(url, digest.hexdigest())
+
+    def _digest(self, size: int, digest: hashlib._Hash) -> None:
+        """Hash the first `size` bytes, which an earlier try brought."""
+        self._file.seek(0)
+        while size and (chunk := self._file.read(min(size, _CHUNK))):
+            digest.update(chunk)
+            size -= len(chunk)
 
     def _store(
         self, chunks: Iterator[bytes], start: int, digest: hashlib._Hash, limit: int
@@ -275,7 +333,9 @@ class _Download:
             size += len(chunk)
             if size >= limit and size > self._item.size:
                 return
-            self._tally.reached(self._item.sha256, min(size, self._item.size))
+            if self._course.stopping.is_set():
+                raise _StoppedError
+            self._course.tally.reached(self._item.sha256, min(size, self._item.size))
 
     def _judge(self, url: str, sha256: str) -> None:
         size = os.fstat(self._file.fileno()).st_size
@@ -286,14 +346,12 @@ class _Download:
 
 def _raise_failures(running: Sequence[Future[Path]]) -> None:
     """Wait for all; raise what ends the download at once, the rest together in the end."""
-    failures: list[VoidimgError] = []
-    for future in running:
-        try:
-            future.result()
-        except (FetchError, VerifyError) as error:
-            if error.code not in _TOLD_TOGETHER:
-                raise
-            failures.append(error)
+    for future in as_completed(running):
+        error = future.exception()
+        if error is not None and getattr(error, "code", None) not in _TOLD_TOGETHER:
+            raise error
+    found = [future.exception() for future in running]
+    failures = [error for error in found if isinstance(error, VoidimgError)]
     if len(failures) == 1:
         raise failures[0]
     if failures:
@@ -310,7 +368,7 @@ def _wrong_content(item: Wanted, url: str, sha256: str, size: int) -> VerifyErro
         f"{item.name} is not what the index says: {detail}, "
         f"expected SHA-256 {item.sha256} and {item.size} bytes",
         code="SHA256",
-        where=url,
+        where=without_credentials(url),
         hint="the package was changed or damaged, or the repository is being updated",
     )
 

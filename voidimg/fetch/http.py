@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import os
 import time
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 from voidimg.errors import FetchError
 from voidimg.fetch.location import without_credentials
@@ -20,15 +22,17 @@ CONNECT_SECONDS = 15.0
 STALL_SECONDS = 30.0
 """Without a byte for so long a transfer has stalled."""
 
-SLOWEST_BYTES_PER_SECOND = 4096
-"""A transfer slower than this on average (after `STALL_SECONDS`) is given up: a mirror that
-drips one byte at a time would hold a build for ever."""
-
 LONGEST_PAUSE_SECONDS = 60.0
 """A server may ask for a pause (``Retry-After``, RFC 9110 10.2.3); longer ones are cut to this."""
 
+_CLOCKS_DIFFER_SECONDS = 86400
+"""A file that was changed later than so far in the future was not: whoever says it would win over
+all other mirrors."""
+
 _CHUNK = 1 << 18
-_USER_AGENT = "voidimg"
+_ALWAYS = {"User-Agent": "voidimg", "Accept-Encoding": "identity"}
+_REDIRECTIONS = (301, 302, 303, 307, 308)
+_MOST_REDIRECTIONS = 5
 
 
 class BusyError(FetchError):
@@ -41,19 +45,19 @@ class BusyError(FetchError):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The head of an answer: status, the headers we use, the total size if it is stated."""
+    """The head of an answer: status, and the headers we use."""
 
     status: int
     etag: str | None
     last_modified: str | None
-    content_length: int | None
     content_range: str | None
     retry_after: str | None = None
 
     @property
     def modified_epoch(self) -> int | None:
-        """When the file was last changed, if the server says so."""
-        return http_epoch(self.last_modified)
+        """When the file was last changed, if the server says so and it can be true."""
+        epoch = http_epoch(self.last_modified)
+        return None if epoch is None or epoch > time.time() + _CLOCKS_DIFFER_SECONDS else epoch
 
 
 class Client:
@@ -66,24 +70,26 @@ class Client:
 
     def _pool_for(self, url: str) -> Any:
         # Imported late, here and below: whoever uses directories and the cache needs none of it.
-        from urllib.request import getproxies, proxy_bypass
-
         import urllib3
 
-        scheme, _, rest = url.partition("://")
-        host = rest.partition("/")[0]
-        proxy = None if proxy_bypass(host) else getproxies().get(scheme)
+        from voidimg.fetch.pace import pool_classes
+
+        proxy = _proxy_for(url)
         if proxy not in self._pools:
             # SSL_CERT_FILE is how distributions and companies name their own CA bundle
             options: dict[str, Any] = {
                 "maxsize": self._connections,
-                "retries": urllib3.Retry(0, redirect=5, raise_on_redirect=True),
                 "timeout": urllib3.Timeout(connect=CONNECT_SECONDS, read=self._stall_seconds),
                 "ca_certs": os.environ.get("SSL_CERT_FILE"),
             }
-            self._pools[proxy] = (
-                urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
-            )
+            pool = urllib3.PoolManager(**options)
+            if proxy is not None:
+                login = {f"Proxy-{name}": value for name, value in _login(proxy).items()}
+                pool = urllib3.ProxyManager(
+                    without_credentials(proxy), proxy_headers=login, **options
+                )
+            pool.pool_classes_by_scheme = pool_classes()
+            self._pools[proxy] = pool
         return self._pools[proxy]
 
     def get(
@@ -98,7 +104,8 @@ class Client:
         """GET `url` and hand head and body to `sink`.
 
         Args:
-            url: http or https.
+            url: http or https; redirections are followed, but not from https to http. A user name
+                and password in it are sent to its own host.
             sink: called once with the head and the body in chunks; not for 304 and 416.
             headers: conditional or range headers.
             limit: the body may have at most so many bytes.
@@ -107,24 +114,17 @@ class Client:
         Raises:
             FetchError: anything that is not a 200, 206, 304 or 416 whose body came whole.
         """
+        from voidimg.fetch.pace import Limits, limited
+
         shown = without_credentials(url)
-        with _named_failures(shown):
-            response: BaseHTTPResponse = self._pool_for(url).request(
-                "GET",
-                url,
-                headers={
-                    "User-Agent": _USER_AGENT,
-                    "Accept-Encoding": "identity",
-                    **(headers or {}),
-                },
-                preload_content=False,
-                decode_content=False,
-            )
+        limits = Limits(shown, self._stall_seconds, deadline, limit)
+        with _named_failures(shown), limited(limits):
+            response = self._ask(url, headers or {})
             try:
                 answer = _head(response)
                 if answer.status in (200, 206):
                     _refuse_page(response, shown)
-                    sink(answer, _body(response, shown, limit, self._stall_seconds, deadline))
+                    sink(answer, _body(response, shown, limit))
                 elif answer.status not in (304, 416):
                     raise _status_error(answer, shown)
             finally:
@@ -132,15 +132,80 @@ class Client:
                 response.release_conn()
         return answer
 
+    def _ask(self, url: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
+        """The answer to a GET, redirections followed; only its head has been read."""
+        place = url
+        for _ in range(_MOST_REDIRECTIONS + 1):
+            response: BaseHTTPResponse = self._pool_for(place).request(
+                "GET",
+                without_credentials(place),
+                headers={**_ALWAYS, **_login(place), **headers},
+                redirect=False,
+                retries=False,
+                preload_content=False,
+                decode_content=False,
+            )
+            if response.status not in _REDIRECTIONS:
+                return response
+            response.close()
+            place = _redirected(place, response.headers.get("Location", ""))
+        raise _wrong_redirection("too many redirections", url)
+
+
+def _redirected(url: str, place: str) -> str:
+    """The URL that `place`, the ``Location`` of an answer, means to who asked for `url`.
+
+    User name and password are for their own host only.
+
+    Raises:
+        FetchError: it is none, or one that anybody on the way could have changed.
+    """
+    try:
+        parts = urlsplit(urljoin(without_credentials(url), place))
+        is_url = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        is_url = False
+    if not is_url:
+        raise _wrong_redirection(f"the server redirects to {place[:200]!r}", url)
+    before = urlsplit(url)
+    if before.scheme == "https" and parts.scheme == "http":
+        raise _wrong_redirection("the server redirects from https to http", url)
+    same = (parts.scheme, parts.netloc) == (before.scheme, before.netloc.rpartition("@")[2])
+    return urlunsplit(parts._replace(netloc=before.netloc) if same else parts)
+
+
+def _wrong_redirection(what: str, url: str) -> FetchError:
+    return FetchError(
+        what, code="REDIRECT", where=without_credentials(url), hint="check the repository URL"
+    )
+
+
+def _proxy_for(url: str) -> str | None:
+    """The proxy that the environment names for `url`, as a URL; None for hosts of ``no_proxy``."""
+    from urllib.request import getproxies, proxy_bypass
+
+    parts = urlsplit(url)
+    proxy = getproxies().get(parts.scheme)
+    if not proxy or proxy_bypass(parts.netloc.rpartition("@")[2]):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _login(url: str) -> dict[str, str]:
+    """The header for the user name and password in `url`, if it has any (RFC 7617)."""
+    login = urlsplit(url).netloc.rpartition("@")[0]
+    if not login:
+        return {}
+    encoded = base64.b64encode(unquote(login).encode()).decode("ascii")
+    return {"Authorization": f"Basic {encoded}"}
+
 
 def _head(response: BaseHTTPResponse) -> Answer:
     headers = response.headers
-    length = headers.get("Content-Length")
     return Answer(
         status=response.status,
         etag=headers.get("ETag"),
         last_modified=headers.get("Last-Modified"),
-        content_length=int(length) if length and length.isdigit() else None,
         content_range=headers.get("Content-Range"),
         retry_after=headers.get("Retry-After"),
     )
@@ -160,12 +225,9 @@ def _read(response: BaseHTTPResponse) -> bytes:
     return response.read1(_CHUNK, decode_content=False)
 
 
-def _body(
-    response: BaseHTTPResponse, shown: str, limit: int, stall_seconds: float, deadline: float
-) -> Iterator[bytes]:
-    started = time.monotonic()
+def _body(response: BaseHTTPResponse, shown: str, limit: int) -> Iterator[bytes]:
     size = 0
-    # read1 hands out what has come, so that a mirror that drips is seen before a chunk is full
+    # read1 hands out what has come, so that it is kept should nothing more come
     while chunk := _read(response):
         if size == 0 and chunk[:512].lstrip().lower().startswith((b"<!doctype html", b"<html")):
             raise FetchError(
@@ -180,13 +242,6 @@ def _body(
                 f"the server sends more than the {limit} bytes expected", code="LENGTH", where=shown
             )
         yield chunk
-        if time.monotonic() > deadline:
-            raise time_is_up(shown)
-        seconds = time.monotonic() - started
-        if seconds > stall_seconds and size < seconds * SLOWEST_BYTES_PER_SECOND:
-            raise FetchError(
-                f"only {size} bytes came in {seconds:.0f} s", code="STALLED", where=shown
-            )
 
 
 def _status_error(answer: Answer, shown: str) -> FetchError:
@@ -251,6 +306,7 @@ def _named_failures(shown: str) -> Iterator[None]:
     def error(what: str, code: str, hint: str | None = None) -> FetchError:
         return FetchError(what, code=code, where=shown, hint=hint)
 
+    again = "try again later, or name another mirror"
     try:
         yield
     except failed.NameResolutionError as problem:
@@ -260,17 +316,15 @@ def _named_failures(shown: str) -> Iterator[None]:
     except failed.NewConnectionError as problem:
         raise error("no connection to the server", "CONNECT", "is the server up?") from problem
     except (failed.ConnectTimeoutError, failed.ReadTimeoutError) as problem:
-        raise error("the server stopped answering", "TIMEOUT") from problem
+        raise error("the server stopped answering", "TIMEOUT", again) from problem
     except failed.SSLError as problem:
-        raise error(f"TLS failed: {problem}", "TLS") from problem
+        hint = "check the clock, and name a certificate of your own in SSL_CERT_FILE"
+        raise error(f"TLS failed: {problem}", "TLS", hint) from problem
     except failed.ProxyError as problem:
-        raise error(f"the proxy failed: {problem}", "PROXY") from problem
+        hint = "check http_proxy, https_proxy and no_proxy"
+        raise error(f"the proxy failed: {problem}", "PROXY", hint) from problem
     except (failed.IncompleteRead, failed.ProtocolError) as problem:
-        raise error("the connection broke before the file was complete", "TRUNCATED") from problem
-    except failed.MaxRetryError as problem:
-        with _named_failures(shown):
-            raise problem.reason or failed.HTTPError(str(problem)) from problem
-    except failed.ResponseError as problem:
-        raise error("too many redirections", "REDIRECT") from problem
+        what = "the connection broke before the file was complete"
+        raise error(what, "TRUNCATED", again) from problem
     except failed.HTTPError as problem:
         raise error(f"the transfer failed: {problem}", "TRANSFER") from problem

@@ -61,6 +61,8 @@ class Location:
 
 
 def without_credentials(url: str) -> str:
-    """`url` without user name and password, as it may be shown and stored."""
+    """`url` without user name and password, as it may be shown and stored; a path as it is."""
+    if "://" not in url:
+        return url
     parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from voidimg.errors import FetchError, VerifyError, VoidimgError
+from voidimg.errors import FetchError, PackageError, VerifyError, VoidimgError
 from voidimg.events import Message
 from voidimg.fetch.http import BusyError, time_is_up
+from voidimg.fetch.location import without_credentials
 
 ATTEMPTS = 3
 """How often one mirror is tried before the next one is."""
@@ -18,9 +19,21 @@ TOTAL_SECONDS = 6 * 3600.0
 
 _FINAL = frozenset(
     f"E-FETCH-{name}"
-    for name in ("NOT-FOUND", "FORBIDDEN", "HTML", "LENGTH", "DNS", "OFFLINE", "TIME-LIMIT")
+    for name in (
+        "NOT-FOUND",
+        "FORBIDDEN",
+        "HTML",
+        "LENGTH",
+        "DNS",
+        "OFFLINE",
+        "REDIRECT",
+        "TIME-LIMIT",
+    )
 )
 """Answers that trying again does not change."""
+
+_TELLING = frozenset({"E-FETCH-NOT-FOUND", "E-FETCH-OFFLINE"})
+"""What callers must know when all mirrors say it."""
 
 T = TypeVar("T")
 
@@ -50,33 +63,26 @@ class Mirrors:
 
         Raises:
             FetchError: none worked; the failure itself if there is only one URL.
-            VerifyError: of the only URL.
+            VerifyError, PackageError: what every URL gave is not what it should be.
         """
         failures: list[VoidimgError] = []
         for url in urls:
             try:
                 return self._tried(url, transfer, deadline)
-            except (FetchError, VerifyError) as error:
+            except (FetchError, VerifyError, PackageError) as error:
                 failures.append(error)
                 if error.code == "E-FETCH-TIME-LIMIT":
                     raise
                 if len(urls) > 1 and error.code != "E-FETCH-OFFLINE":
                     self._listen(Message("warning", f"mirror left: {error}"))
-        if len(failures) == 1:
-            raise failures[0]
-        codes = {failure.code.removeprefix("E-FETCH-") for failure in failures}
-        raise FetchError(
-            "no mirror gave the file: " + "; ".join(str(failure) for failure in failures),
-            code=codes.pop() if codes in ({"NOT-FOUND"}, {"OFFLINE"}) else "ALL-MIRRORS",
-            where=urls[0],
-        )
+        raise _together(failures, without_credentials(urls[0]))
 
     def _tried(self, url: str, transfer: Callable[[str], T], deadline: float) -> T:
         if self.offline and is_remote(url):
             raise FetchError(
                 "it is not in the cache, and no server may be asked",
                 code="OFFLINE",
-                where=url,
+                where=without_credentials(url),
                 hint="leave out --offline, or give a bundle: voidimg lock --bundle DIR",
             )
         for attempt in range(ATTEMPTS):
@@ -90,7 +96,25 @@ class Mirrors:
                 asked = error.pause_seconds if isinstance(error, BusyError) else 0.0
                 left = max(0.0, deadline - time.monotonic())
                 self._pause(min(left, max(asked, 0.5 * 2**attempt)))
-        raise time_is_up(url)
+        raise time_is_up(without_credentials(url))
+
+
+def _together(failures: Sequence[VoidimgError], where: str) -> VoidimgError:
+    """The failures of all mirrors as one; of the same kind as each of them if that is one."""
+    # that no server was asked says least
+    failures = [one for one in failures if one.code != "E-FETCH-OFFLINE"] or failures
+    one = failures[0]
+    if len(failures) == 1:
+        return one
+    what = "no mirror gave the file: " + "; ".join(map(str, failures))
+    if all(failure.code == one.code for failure in failures):
+        if isinstance(one, VerifyError | PackageError):
+            return type(one)(what, code=one.code.removeprefix(f"{one.family}-"), where=where)
+        if one.code in _TELLING:
+            return FetchError(what, code=one.code.removeprefix("E-FETCH-"), where=where)
+    return FetchError(
+        what, code="ALL-MIRRORS", where=where, hint="try again later, or name other mirrors"
+    )
 
 
 def is_remote(url: str) -> bool:

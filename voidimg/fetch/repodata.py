@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from voidimg.errors import FetchError
+from voidimg.errors import FetchError, PackageError, VerifyError
 from voidimg.events import Message
 from voidimg.fetch.cache import Cache
 from voidimg.fetch.http import Answer, Client, http_epoch
 from voidimg.fetch.location import Location, without_credentials
 from voidimg.fetch.mirrors import Mirrors
+
+Check = Callable[[bytes, str], object]
+"""Judges the content of a file that came from the URL or path, by an error."""
 
 REPODATA_LIMIT = 256 * 2**20
 """Void's largest repodata is about 2 MiB; what is larger than this is not one."""
@@ -51,11 +54,12 @@ class Indexes:
         self._mirrors = mirrors
         self._listen = listen
 
-    def read(self, location: Location, arch: str) -> RepodataFile | None:
+    def read(self, location: Location, arch: str, check: Check) -> RepodataFile | None:
         """The repository's ``<arch>-repodata``; None when it has none for this architecture.
 
         Raises:
             FetchError: no mirror gave it, or the directory does not exist.
+            PackageError, VerifyError: what all mirrors gave is refused by `check`.
         """
         name = f"{arch}-repodata"
         try:
@@ -63,7 +67,7 @@ class Indexes:
                 return _local(location, name)
             if self._mirrors.offline:
                 return self._kept(location, name)
-            return self._remote(location, name)
+            return self._remote(location, name, check)
         except FetchError as error:
             if error.code == "E-FETCH-NOT-FOUND":
                 return None
@@ -98,13 +102,23 @@ class Indexes:
                 return None
             raise
 
-    def _remote(self, location: Location, name: str) -> RepodataFile:
+    def _remote(self, location: Location, name: str, check: Check) -> RepodataFile:
         deadline = self._mirrors.deadline()
-        fresh = self._fresh(location.file(name), deadline)
+        fresh, older = self._sorted(location.file(name), deadline)
         before = [_stamped(self._files(url)[1]).get("last_modified") for url in location.file(name)]
-        content, modified, url = self._mirrors.first(
-            fresh, lambda one: (*self._get(one, deadline), one), deadline
-        )
+
+        def get(one: str) -> tuple[bytes, int | None, str]:
+            return (*self._get(one, deadline, check), one)
+
+        try:
+            content, modified, url = self._mirrors.first(fresh, get, deadline)
+        except (FetchError, PackageError, VerifyError) as error:
+            if not older:
+                raise
+            text = f"no mirror gave the newest repodata, so an older one is asked for: {error}"
+            self._listen(Message("warning", text))
+            content, modified, url = self._mirrors.first(older, get, deadline)
+            fresh = [*older, *fresh]
         known = [epoch for text in before if (epoch := http_epoch(text)) is not None]
         if modified is not None and known and modified < max(known):
             self._listen(
@@ -118,21 +132,24 @@ class Indexes:
         served = location if len(location.urls) == 1 else location.served_by(bases)
         return RepodataFile(served, content, hashlib.sha256(content).hexdigest(), modified)
 
-    def _fresh(self, urls: Sequence[str], deadline: float) -> list[str]:
-        """`urls` without those that serve an older file than another; the dead ones last."""
+    def _sorted(self, urls: Sequence[str], deadline: float) -> tuple[list[str], list[str]]:
+        """Those of `urls` that serve the newest file, the dead ones last; those with an older."""
         if len(urls) == 1:
-            return list(urls)
+            return list(urls), []
         with ThreadPoolExecutor(len(urls)) as pool:
             found = list(pool.map(lambda url: self._peek(url, deadline), urls))
         dated = [one.modified_epoch for one in found if one is not None]
         newest = max((epoch for epoch in dated if epoch is not None), default=None)
-        fresh, dead = [], []
+        fresh: list[str] = []
+        older: list[str] = []
+        dead: list[str] = []
         for url, answer in zip(urls, found, strict=True):
             if answer is None:
                 dead.append(url)
             elif newest is None or answer.modified_epoch in (None, newest):
                 fresh.append(url)
             else:
+                older.append(url)
                 self._listen(
                     Message(
                         "warning",
@@ -140,7 +157,7 @@ class Indexes:
                         f"{_date(answer.modified_epoch)}; another has that of {_date(newest)}",
                     )
                 )
-        return fresh + dead
+        return fresh + dead, older
 
     def _peek(self, url: str, deadline: float) -> Answer | None:
         try:
@@ -150,7 +167,7 @@ class Indexes:
         except FetchError:
             return None  # it is asked once more if no other works, and named then
 
-    def _get(self, url: str, deadline: float) -> tuple[bytes, int | None]:
+    def _get(self, url: str, deadline: float, check: Check) -> tuple[bytes, int | None]:
         kept, stamp = self._files(url)
         before, headers = _conditional(stamp, kept)
         received = bytearray()
@@ -170,6 +187,7 @@ class Indexes:
                 where=without_credentials(url),
             )
         content = bytes(received)
+        check(content, without_credentials(url))  # or the next answer 304 would keep it for ever
         stamp.unlink(missing_ok=True)  # never a stamp beside content it does not belong to
         key = kept.parent.name
         self._cache.write_small(content, "repodata", key, "content")

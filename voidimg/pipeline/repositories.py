@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -32,15 +32,25 @@ class OpenRepository:
 
 
 def fetch_repodata(
-    fetcher: Fetcher, locations: Sequence[Location], arch: str
+    fetcher: Fetcher,
+    locations: Sequence[Location],
+    arch: str,
+    check: Callable[[bytes, str], object] = Repodata.decode,
 ) -> tuple[RepodataFile, ...]:
     """The repodata of all `locations` that have one for `arch`, in their order.
 
+    Args:
+        fetcher: brings it.
+        locations: the repositories.
+        arch: the architecture.
+        check: judges what a mirror sent anew, by an error; a mirror with a damaged index is left.
+
     Raises:
         FetchError: a repository cannot be read, or none has anything for `arch`.
+        PackageError: every mirror of a repository has a damaged index.
     """
     with ThreadPoolExecutor(max(1, len(locations))) as pool:
-        found = list(pool.map(lambda location: fetcher.repodata(location, arch), locations))
+        found = list(pool.map(lambda at: fetcher.repodata(at, arch, check), locations))
     files = tuple(file for file in found if file is not None)
     if not files:
         raise FetchError(
@@ -58,15 +68,23 @@ def state_digest(files: Sequence[RepodataFile]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def open_repository(file: RepodataFile, arch: str, trust: Trust) -> OpenRepository:
-    """Decode `file`, the repodata for `arch`, and require that it names a trusted key.
+def open_repository(
+    file: RepodataFile, arch: str, trust: Trust, repodata: Repodata | None = None
+) -> OpenRepository:
+    """The repository of `file`, the repodata for `arch`, which must name a trusted key.
+
+    Args:
+        file: the repodata.
+        arch: the architecture.
+        trust: whose packages may be installed.
+        repodata: what `file` holds, if it was decoded before.
 
     Raises:
         PackageError: the index is malformed.
         VerifyError: the repository is unsigned or its key is not trusted.
     """
     name = file.location.name
-    repodata = Repodata.decode(file.content, name)
+    repodata = repodata or Repodata.decode(file.content, name)
     key = trust.require(None if repodata.meta is None else repodata.meta.key, name)
     return OpenRepository(
         location=file.location,

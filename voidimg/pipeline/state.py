@@ -6,7 +6,9 @@ in the meantime is asked at the end of the downloads.
 
 from __future__ import annotations
 
-from voidimg.errors import FetchError, VoidimgError
+import hashlib
+
+from voidimg.errors import FetchError, PackageError, VoidimgError
 from voidimg.events import Listener, Message
 from voidimg.fetch import Cache, Fetcher, Location, RepodataFile
 from voidimg.pipeline.options import Sources
@@ -14,6 +16,7 @@ from voidimg.pipeline.repositories import OpenRepository, fetch_repodata, open_r
 from voidimg.pipeline.trust import Trust
 from voidimg.spec.model import Recipe
 from voidimg.xbps.keys import PublicKey
+from voidimg.xbps.repodata import Repodata
 
 
 class RepositoryState:
@@ -27,6 +30,7 @@ class RepositoryState:
         )
         self._listener = listener
         self._files: dict[tuple[tuple[Location, ...], str], tuple[RepodataFile, ...]] = {}
+        self._decoded: dict[str, Repodata] = {}
         self._opened: dict[tuple[str, str], OpenRepository] = {}
         self._told: set[str] = set()
 
@@ -48,11 +52,22 @@ class RepositoryState:
 
         Raises:
             FetchError: a repository cannot be read, or none has anything for the architecture.
+            PackageError: every mirror of a repository has a damaged index.
+            VerifyError: every mirror of a repository names a key that is not trusted.
         """
         key = (self.locations(recipe), recipe.arch)
         if key not in self._files:
-            self._files[key] = fetch_repodata(self.fetcher, *key)
+            trust = self.trust(recipe)
+            self._files[key] = fetch_repodata(
+                self.fetcher, *key, lambda content, where: self._judge(content, where, trust)
+            )
         return self._files[key]
+
+    def _judge(self, content: bytes, where: str, trust: Trust) -> None:
+        """Decode an index as it comes, which takes a second, and keep what is in it."""
+        repodata = Repodata.decode(content, where)
+        trust.require(None if repodata.meta is None else repodata.meta.key, where)
+        self._decoded[hashlib.sha256(content).hexdigest()] = repodata
 
     def open(self, recipe: Recipe) -> tuple[OpenRepository, ...]:
         """The repositories of `recipe`, decoded; each names a trusted key.
@@ -67,7 +82,8 @@ class RepositoryState:
         for file in self.files(recipe):
             key = (file.location.name, recipe.arch)
             if key not in self._opened:
-                self._opened[key] = open_repository(file, recipe.arch, trust)
+                known = self._decoded.pop(file.sha256, None)
+                self._opened[key] = open_repository(file, recipe.arch, trust, known)
                 self.keep_key(self._opened[key].key)
             trust.require(self._opened[key].key, file.location.name)
             found.append(self._opened[key])
@@ -92,7 +108,7 @@ class RepositoryState:
         for (locations, arch), before in self._files.items():
             try:
                 now = fetch_repodata(self.fetcher, locations, arch)
-            except FetchError as error:
+            except (FetchError, PackageError) as error:
                 self._listener(Message("warning", f"cannot tell whether it changed: {error}"))
                 continue
             known = {file.location.name: file.sha256 for file in now}

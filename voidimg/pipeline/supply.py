@@ -17,6 +17,7 @@ from typing import Protocol
 from voidimg.errors import (
     CollectedError,
     FetchError,
+    PackageError,
     ResolveError,
     StoreError,
     VerifyError,
@@ -97,7 +98,7 @@ class PlannedSupply:
         """
         signed = [signed_package(one, self.repositories) for one in self.lock.packages]
         try:
-            files = fetch_verified(self.state.fetcher, signed, self.state.sources.jobs)
+            files = fetch_verified(self.state.fetcher, signed)
         except (FetchError, VerifyError, CollectedError) as error:
             self.state.require_unchanged(error)
             raise
@@ -160,7 +161,7 @@ class LockedSupply:
             VerifyError: a signature does not fit.
         """
         try:
-            return fetch_verified(self._state.fetcher, self._signed(), self._state.sources.jobs)
+            return fetch_verified(self._state.fetcher, self._signed())
         except (FetchError, VerifyError, CollectedError) as error:
             raise self._explained(error) from error
 
@@ -187,8 +188,8 @@ class LockedSupply:
         locations += self._state.sources.repositories or (self._location(locked.url),)
         for location in locations:
             try:
-                file = self._state.fetcher.repodata(location, locked.arch)
-            except FetchError:
+                file = self._state.fetcher.repodata(location, locked.arch, Repodata.decode)
+            except (FetchError, PackageError):
                 continue
             if file is not None and file.sha256 == locked.repodata_sha256:
                 return file.content
@@ -276,7 +277,7 @@ class LockedSupply:
         """The key as the repository's present index gives it."""
         locations = self._state.sources.repositories or (self._location(url),)
         for location in locations:
-            file = self._state.fetcher.repodata(location, arch)
+            file = self._state.fetcher.repodata(location, arch, Repodata.decode)
             meta = None if file is None else Repodata.decode(file.content, location.name).meta
             if meta is not None and meta.fingerprint == fingerprint:
                 self._state.keep_key(meta.key)

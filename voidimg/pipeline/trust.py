@@ -7,7 +7,6 @@ be signed by that very key. The index itself is unsigned: it merely names the ke
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -76,32 +75,24 @@ class SignedPackage:
     key: PublicKey
 
 
-def fetch_verified(
-    fetcher: Fetcher, packages: Sequence[SignedPackage], jobs: int
-) -> dict[str, Path]:
+def fetch_verified(fetcher: Fetcher, packages: Sequence[SignedPackage]) -> dict[str, Path]:
     """Fetch `packages` and check their signatures; returns SHA-256 -> file.
+
+    A mirror with a signature that does not fit is left, like one with another file.
 
     Raises:
         FetchError: a package or its signature cannot be had.
         VerifyError: a package has another SHA-256, or its signature does not fit.
     """
-    wanted = [package.wanted for package in packages]
+    keys = {package.wanted: package.key for package in packages}
+    wanted = list(keys)
     files = fetcher.fetch(wanted)
-    signatures = fetcher.signatures(wanted)
 
-    def check(package: SignedPackage) -> None:
-        sha256 = package.wanted.sha256
-        try:
-            # the file was hashed on its way into the cache, and is named by that hash
-            package.key.verify_digest(
-                bytes.fromhex(sha256), signatures[sha256], where=package.wanted.name
-            )
-        except VerifyError:
-            fetcher.forget_signature(sha256)
-            raise
+    def check(package: Wanted, signature: bytes, where: str) -> None:
+        # the file was hashed on its way into the cache, and is named by that hash
+        keys[package].verify_digest(bytes.fromhex(package.sha256), signature, where=where)
 
-    with ThreadPoolExecutor(jobs) as pool:
-        list(pool.map(check, packages))
+    fetcher.signatures(wanted, check)
     return files
 
 

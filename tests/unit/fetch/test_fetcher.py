@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from tests.http_server import Fault, Server, serving
-from voidimg.errors import DiskFullError, FetchError, UsageError, VerifyError
+from voidimg.errors import DiskFullError, FetchError, UsageError, VerifyError, VoidimgError
 from voidimg.events import Event, Message
 from voidimg.fetch import Cache, Fetcher, Location, Wanted
+from voidimg.fetch.http import _redirected
 
 CONTENT = bytes(range(256)) * 400
 
@@ -81,6 +85,10 @@ def test_wrong_bytes_of_an_interrupted_try_are_not_blamed_on_the_next(
     [
         ("drop", "E-FETCH-TRUNCATED"),
         ("drip", "E-FETCH-STALLED"),
+        ("drip-chunk-size", "E-FETCH-STALLED"),
+        ("drip-head", "E-FETCH-STALLED"),
+        ("endless-interim", "E-FETCH-ENDLESS"),
+        ("endless-trailers", "E-FETCH-ENDLESS"),
         ("forbidden", "E-FETCH-FORBIDDEN"),
         ("html", "E-FETCH-HTML"),
         ("html-typed-binary", "E-FETCH-HTML"),
@@ -101,6 +109,45 @@ def test_every_fault_has_its_name(
         fetched(fetcher, wanted(server.url + "/a.xbps"))
     assert caught.value.code == code
     assert server.url in str(caught.value)
+
+
+@pytest.mark.parametrize("place", ["/a.xbps", "b.xbps"])
+def test_redirections_are_followed(server: Server, fetcher: Fetcher, place: str) -> None:
+    """To whole and to relative URLs; mirrors distribute their load so."""
+    (server.root / "dir").mkdir()
+    (server.root / "dir" / "b.xbps").write_bytes(CONTENT)
+    server.faults["dir/a.xbps"] = ("redirect", 1)
+    server.redirect_to = place
+    assert fetched(fetcher, wanted(server.url + "/dir/a.xbps")) == CONTENT
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("place", ["http://[", "http://127.0.0.1:99999/", "file:///etc/passwd"])
+def test_a_redirection_to_nowhere_is_a_fault_of_the_server(
+    server: Server, fetcher: Fetcher, place: str
+) -> None:
+    """It is named and the next mirror can be taken."""
+    server.faults["a.xbps"] = ("redirect", 99)
+    server.redirect_to = place
+    with pytest.raises(FetchError, match=server.url) as caught:
+        fetched(fetcher, wanted(server.url + "/a.xbps"))
+    assert caught.value.code == "E-FETCH-REDIRECT"
+
+
+def test_a_redirection_does_not_give_up_encryption() -> None:
+    """Nor takes credentials to another host, port or scheme."""
+    away = _redirected("https://me:secret@a.example/x", "//b.example/y")
+    assert away == "https://b.example/y"
+    assert _redirected("https://me:secret@a.example/x/", "y") == "https://me:secret@a.example/x/y"
+    assert _redirected("http://me:secret@a.example/", "https://a.example/") == "https://a.example/"
+    with pytest.raises(FetchError, match="from https to http"):
+        _redirected("https://a.example/x", "http://a.example/x")
+
+
+def test_a_length_that_is_no_number_is_passed_over(server: Server, fetcher: Fetcher) -> None:
+    """What Python takes for a digit need not be one."""
+    server.faults["a.xbps"] = ("odd-length", 1)
+    assert fetched(fetcher, wanted(server.url + "/a.xbps")) == CONTENT
 
 
 def test_a_flipped_byte_is_never_taken(server: Server, fetcher: Fetcher) -> None:
@@ -194,16 +241,59 @@ def test_local_packages_are_verified_too(server: Server, fetcher: Fetcher) -> No
 
 
 def test_signatures_come_from_beside_the_package(server: Server, fetcher: Fetcher) -> None:
-    """They are kept by the package's SHA-256 and can be forgotten."""
+    """They are kept by the package's SHA-256; a missing one is told."""
     item = wanted(server.url + "/a.xbps")
     assert fetcher.signatures([item]) == {item.sha256: b"signature"}
-    fetcher.signature(item.urls, item.sha256)
+    fetcher.signature(item)
     assert [path for path, _ in server.requests] == ["/a.xbps.sig2"]
-    fetcher.forget_signature(item.sha256)
+    other = wanted(server.url + "/a.xbps", content=b"other")
     (server.root / "a.xbps.sig2").unlink()
     with pytest.raises(FetchError) as caught:
-        fetcher.signature(item.urls, item.sha256)
+        fetcher.signature(other)
     assert caught.value.code == "E-FETCH-NOT-FOUND"
+
+
+def refuse_damaged(content: bytes, where: str) -> None:
+    """What a check of content does with all that is not `signature` or `repodata`."""
+    if content not in (b"signature", b"repodata"):
+        raise VerifyError("damaged", code="SIGNATURE", where=where)
+
+
+def test_a_damaged_signature_is_that_of_its_mirror(
+    server: Server, tmp_path: Path, fetcher: Fetcher
+) -> None:
+    """The mirror is named and left, and so is a damaged one that was kept."""
+    (server.root / "second").mkdir()
+    (server.root / "second" / "a.xbps.sig2").write_bytes(b"signature")
+    server.faults["a.xbps.sig2"] = ("flip", 1)
+    item = wanted(server.url + "/a.xbps", server.url + "/second/a.xbps")
+    events: list[Event] = []
+    listening = Fetcher(Cache(tmp_path / "cache"), listener=events.append, pause=lambda _s: None)
+    assert listening.signature(item, refuse_damaged) == b"signature"
+    (warning,) = [event.text for event in events if isinstance(event, Message)]
+    assert f"mirror left: {server.url}/a.xbps.sig2: damaged" in warning
+    kept = tmp_path / "cache" / "signatures" / item.sha256
+    kept.write_bytes(b"damaged")
+    assert fetcher.signature(item, refuse_damaged) == b"signature"
+    assert kept.read_bytes() == b"signature"
+    kept.write_bytes(b"damaged")
+    server.faults["a.xbps.sig2"] = ("flip", 9)
+    with pytest.raises(VerifyError, match="no mirror gave the file") as caught:
+        fetcher.signature(item, refuse_damaged)
+    assert caught.value.code == "E-VERIFY-SIGNATURE"
+    offline = Fetcher(Cache(tmp_path / "cache"), offline=True)
+    with pytest.raises(VerifyError, match="damaged"):
+        offline.signature(item, refuse_damaged)
+
+
+def test_a_file_that_every_mirror_has_wrong_is_no_failure_of_the_network(
+    server: Server, fetcher: Fetcher
+) -> None:
+    """It is a wrong file, told as such, and beside the other wrong ones."""
+    server.faults["a.xbps"] = ("flip", 99)
+    with pytest.raises(VerifyError) as caught:
+        fetched(fetcher, wanted(server.url + "/a.xbps", server.url + "//a.xbps"))
+    assert caught.value.code == "E-VERIFY-SHA256"
 
 
 def test_an_index_that_is_wrong_about_sizes_does_no_harm(
@@ -220,6 +310,39 @@ def test_an_index_that_is_wrong_about_sizes_does_no_harm(
     kept.chmod(0o644)
     kept.write_bytes(b"short")
     assert fetched(fetcher, item) == CONTENT
+
+
+def test_the_first_failure_ends_the_other_downloads(server: Server, fetcher: Fetcher) -> None:
+    """Who stops does not wait for what is large and slow; what came of it is kept."""
+    large = b"large" * 100_000
+    (server.root / "large").write_bytes(large)
+    server.faults["large"] = ("slow", 1)
+    server.faults["a.xbps"] = ("forbidden", 1)
+    slow = wanted(server.url + "/large", content=large)
+    with pytest.raises(FetchError) as caught:
+        fetcher.fetch([slow, wanted(server.url + "/a.xbps")])
+    assert caught.value.code == "E-FETCH-FORBIDDEN"
+    assert fetched(fetcher, slow) == large
+    assert [path for path, _ in server.requests].count("/large") == 2
+
+
+def test_going_on_takes_little_memory(server: Server, fetcher: Fetcher, tmp_path: Path) -> None:
+    """What an earlier try brought is hashed in pieces."""
+    large = bytes(2**25)
+    (server.root / "large").write_bytes(large)
+    item = wanted(server.url + "/large", content=large)
+    part = Cache(tmp_path / "cache").part("incoming", f"{item.sha256}.part")
+    part.write_bytes(large[:-10])
+    del large
+    tracemalloc.start()
+    try:
+        fetcher.fetch([item])
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert server.requests[-1][1]["Range"] == f"bytes={2**25 - 10}-"
+    # the server, in this very process, reads the file too
+    assert most < 2**25 * 2
 
 
 def test_a_full_disk_is_foreseen(server: Server, fetcher: Fetcher) -> None:
@@ -258,3 +381,40 @@ def test_what_is_not_a_repository(text: str) -> None:
 def test_credentials_are_not_shown() -> None:
     """User names and passwords stay out of messages and locks."""
     assert Location.parse("http://me:secret@host/x").name == "http://host/x"
+
+
+def test_credentials_are_sent_to_their_host(server: Server, fetcher: Fetcher) -> None:
+    """As Basic authentication, percent-encoding undone; not to where the host redirects to."""
+    with_login = server.url.replace("//", "//me:s%40fe@")
+    with serving(server.root) as other:
+        server.faults["a.xbps"] = ("redirect", 1)
+        server.redirect_to = other.url + "/a.xbps"
+        assert fetched(fetcher, wanted(with_login + "/a.xbps")) == CONTENT
+        sent = base64.b64encode(b"me:s@fe").decode()
+        assert server.requests[0][1]["Authorization"] == f"Basic {sent}"
+        assert "me:" not in server.requests[0][1]["Host"]
+        assert "Authorization" not in other.requests[0][1]
+
+
+@pytest.mark.parametrize("fault", ["truncate", "short-length", "flip", "stall", "html"])
+def test_no_failure_shows_credentials(server: Server, tmp_path: Path, fault: Fault) -> None:
+    """Of whatever kind, with one mirror or several, with and without a network."""
+    with_login = server.url.replace("//", "//me:secret@")
+    server.faults["a.xbps"] = (fault, 99)
+    events: list[Event] = []
+    for offline in (False, True):
+        fetcher = Fetcher(
+            Cache(tmp_path / "cache"),
+            listener=events.append,
+            pause=lambda _s: None,
+            stall_seconds=0.3,
+            offline=offline,
+        )
+        for item in (
+            wanted(with_login + "/a.xbps"),
+            wanted(with_login + "/a.xbps", with_login + "//a.xbps"),
+        ):
+            with pytest.raises(VoidimgError) as caught:
+                fetcher.fetch([item])
+            assert "secret" not in json.dumps(caught.value.as_json()) + str(caught.value)
+    assert not any("secret" in event.text for event in events if isinstance(event, Message))

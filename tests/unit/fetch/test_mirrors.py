@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from email.utils import formatdate
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from tests.command import environment
-from tests.http_server import Server, serving
-from voidimg.errors import CollectedError, FetchError
+from tests.http_server import Fault, Server, serving
+from voidimg.errors import CollectedError, FetchError, PackageError
 from voidimg.events import Event, Message, Progress
 from voidimg.fetch import Cache, Fetcher, Location, Wanted
 
@@ -89,6 +96,54 @@ def test_mirrors_of_one_state_are_all_kept(server: Server, watched: Watched) -> 
     assert found is not None
     assert found.location.urls == (f"{server.url}/new", f"{server.url}/old")
     assert watched.warnings() == []
+
+
+def test_nobody_serves_the_future(server: Server, watched: Watched) -> None:
+    """A mirror that says so does not make the others old."""
+    os.utime(server.root / "old" / "x86_64-repodata", (MONDAY * 2, MONDAY * 2))
+    found = watched.fetcher.repodata(location(server, "new", "old"), "x86_64")
+    assert found is not None
+    assert found.content == b"new"
+    assert len(found.location.urls) == 2
+    assert watched.warnings() == []
+
+
+def refuse_new(content: bytes, where: str) -> None:
+    """Takes only what the old mirror has."""
+    if content != b"old":
+        raise PackageError("damaged", code="REPODATA", where=where)
+
+
+@pytest.mark.parametrize("fault", ["truncate", "flip"])
+def test_an_older_index_is_better_than_none(server: Server, watched: Watched, fault: Fault) -> None:
+    """If no mirror of the newest state gives it, one that lags is taken after all, and told."""
+    server.faults["new/x86_64-repodata"] = (fault, 99)
+    check = refuse_new if fault == "flip" else lambda _content, _where: None
+    found = watched.fetcher.repodata(location(server, "new", "old"), "x86_64", check)
+    assert found is not None
+    assert found.content == b"old"
+    assert found.location.urls[0] == f"{server.url}/old"
+    assert "an older one is asked for" in watched.warnings()[-1]
+
+
+def test_a_damaged_index_is_that_of_its_mirror(server: Server, watched: Watched) -> None:
+    """The next one is taken, and what was damaged is not kept for a later answer 304."""
+    at = location(server, "new")
+    with pytest.raises(PackageError, match="damaged"):
+        watched.fetcher.repodata(at, "x86_64", refuse_new)
+    assert watched.fetcher.repodata(at, "x86_64") is not None
+    assert "If-None-Match" not in server.requests[-1][1]
+    path = server.root / "old" / "x86_64-repodata"
+    os.utime(path, (MONDAY + 86400, MONDAY + 86400))
+    found = watched.fetcher.repodata(location(server, "new", "old"), "x86_64", refuse_new)
+    assert found is not None
+    assert found.content == b"new"  # kept, and not sent again
+    (server.root / "new" / "x86_64-repodata").write_bytes(b"newer")
+    os.utime(server.root / "new" / "x86_64-repodata", (MONDAY + 86400, MONDAY + 86400))
+    found = watched.fetcher.repodata(location(server, "new", "old"), "x86_64", refuse_new)
+    assert found is not None
+    assert found.content == b"old"
+    assert f"mirror left: {server.url}/new/x86_64-repodata: damaged" in watched.warnings()[-1]
 
 
 def test_an_index_older_than_before_is_told(server: Server, watched: Watched) -> None:
@@ -204,6 +259,78 @@ def test_a_proxy_of_the_environment_is_asked(
     assert watched.fetcher.fetch([item])[item.sha256].read_bytes() == CONTENT
     watched.fetcher.repodata(location(server, "new"), "x86_64")
     assert [path for path, _ in server.requests] == [away, "/new/x86_64-repodata"]
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate for 127.0.0.1 that nobody knows, with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a test")])
+    address = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))])
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(datetime(2020, 1, 1, tzinfo=UTC))
+        .not_valid_after(datetime(2200, 1, 1, tzinfo=UTC))
+        .add_extension(address, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    secret = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    path = tmp_path / "certificate.pem"
+    path.write_bytes(secret + made.public_bytes(serialization.Encoding.PEM))
+    return path
+
+
+def test_tls_with_a_certificate_of_ones_own(
+    tmp_path: Path, server: Server, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unknown it is refused; named in SSL_CERT_FILE it is good, and limits hold as without TLS."""
+    monkeypatch.setenv("no_proxy", "*")
+    with serving(server.root, certificate) as secure:
+        with pytest.raises(FetchError, match="SSL_CERT_FILE") as caught:
+            Watched(tmp_path / "cache").fetcher.fetch([wanted(secure)])
+        assert caught.value.code == "E-FETCH-TLS"
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        watched = Watched(tmp_path / "cache")
+        secure.faults["a.xbps"] = ("endless-interim", 3)
+        with pytest.raises(FetchError) as caught:
+            watched.fetcher.fetch([wanted(secure)])
+        assert caught.value.code == "E-FETCH-ENDLESS"
+        item = wanted(secure)
+        assert watched.fetcher.fetch([item])[item.sha256].read_bytes() == CONTENT
+
+
+def test_a_proxy_is_told_who_asks(
+    server: Server, watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy may be named without its scheme, and with a user whom no message shows."""
+    monkeypatch.setenv("http_proxy", server.url.removeprefix("http://"))
+    away = "http://mirror.invalid/old"
+    item = replace(wanted(server), urls=(f"{away}/a.xbps",))
+    assert watched.fetcher.fetch([item])[item.sha256].read_bytes() == CONTENT
+    assert "Proxy-Authorization" not in server.requests[-1][1]
+    monkeypatch.setenv("http_proxy", server.url.replace("//", "//me:secret@"))
+    assert watched.fetcher.repodata(Location.parse(away), "x86_64") is not None
+    sent = base64.b64encode(b"me:secret").decode()
+    assert server.requests[-1][1]["Proxy-Authorization"] == f"Basic {sent}"
+    monkeypatch.setenv("http_proxy", "http://me:secret@127.0.0.1:9")
+    with pytest.raises(FetchError) as caught:
+        watched.fetcher.repodata(Location.parse(away), "x86_64")
+    assert caught.value.code == "E-FETCH-PROXY"
+    assert "secret" not in str(caught.value)
+
+
+def test_hosts_without_proxy_may_have_users(
+    server: Server, watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user name in the URL does not change which host it is."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with_login = server.url.replace("//", "//me:secret@")
+    assert watched.fetcher.repodata(Location.parse(f"{with_login}/new"), "x86_64") is not None
 
 
 def test_a_disk_that_is_full_is_told(server: Server, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.command import voidimg, voidimg_json
-from tests.http_server import Server, serving
+from tests.http_server import Fault, Server, serving
 from tests.unit.pipeline.shop import Shop
 from voidimg.cli.render import show_error
 from voidimg.errors import (
@@ -81,6 +82,43 @@ def test_a_lock_gives_the_steps_of_the_plan(shop: Shop, sources: Sources) -> Non
     assert supply.steps(supply.fetch()) == {
         stage: list(steps) for stage, steps in planned.steps({}).items()
     }
+
+
+@pytest.mark.parametrize("fault", ["flip", "html-typed-binary", "long", "short-length"])
+def test_a_mirror_with_damaged_files_is_left(
+    shop: Shop, sources: Sources, server: Server, fault: Fault
+) -> None:
+    """Whichever they are, index, package or signature; the build goes on with the next mirror."""
+    with serving(shop.path) as other:
+        both = replace(sources, repositories=(Location.parse(f"{server.url} {other.url}"),))
+        for name in ("aarch64-repodata", ".xbps", ".sig2"):
+            server.faults[name] = (fault, 99)
+        events: list[Event] = []
+        state = RepositoryState(both, events.append)
+        state.fetcher._mirrors._pause = lambda _seconds: None
+        supply = plan_supply(shop.board().recipe, state)
+        assert len(supply.fetch()) == 4
+    left = [one.text for one in events if isinstance(one, Message) and "mirror left" in one.text]
+    for name in ("aarch64-repodata", ".xbps:", ".sig2"):
+        assert any(f"{server.url}/" in text and name in text for text in left)
+
+
+def test_a_mirror_of_somebody_else_is_left(
+    shop: Shop, sources: Sources, server: Server, tmp_path: Path
+) -> None:
+    """One whose index names a key that is not trusted."""
+    stranger = Shop(tmp_path / "stranger", key="main")
+    stranger.put("base")
+    for path in (*shop.path.glob("*-repodata"), *stranger.path.glob("*-repodata")):
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    with serving(stranger.path) as other:
+        both = replace(sources, repositories=(Location.parse(f"{other.url} {server.url}"),))
+        events: list[Event] = []
+        lock = lock_platforms([shop.board()], both, listener=events.append)
+    assert len(lock.packages) == 4
+    (warning,) = [one.text for one in events if isinstance(one, Message)]
+    assert f"mirror left: {other.url}/aarch64-repodata" in warning
+    assert "not trusted" in warning
 
 
 def test_a_repository_may_move_on(shop: Shop, sources: Sources, tmp_path: Path) -> None:
@@ -332,14 +370,18 @@ def test_a_damaged_bundle_is_refused(shop: Shop, sources: Sources, tmp_path: Pat
     place = tmp_path / "kept"
     lock = lock_platforms([shop.board()], sources, bundle=place)
     package = place / "repository-0" / "lib-1.0_1.noarch.xbps"
-    package.write_bytes(package.read_bytes()[:-1] + b"x")
+    whole = package.read_bytes()
+    package.write_bytes(whole[:-1] + b"x")
     offline = replace(sources, cache=tmp_path / "other", offline=True, repositories=())
     with pytest.raises(VoidimgError, match=r"lib-1.0_1"):
         supplied(shop.board(), lock, offline, place / "lock.json").fetch()
+    package.write_bytes(whole)
     (place / "repository-0" / "kernel-1.0_1.noarch.xbps.sig2").write_bytes(b"x" * 256)
-    supply = supplied(shop.board(), lock, replace(sources, cache=tmp_path / "third"), place / "x")
-    with pytest.raises(VerifyError):
-        supply.fetch()
+    with pytest.raises(VerifyError, match=r"kernel-1.0_1") as caught:
+        supplied(shop.board(), lock, offline, place / "lock.json").fetch()
+    assert caught.value.code == "E-VERIFY-SIGNATURE"
+    online = replace(sources, cache=tmp_path / "third")
+    assert len(supplied(shop.board(), lock, online, place / "lock.json").fetch()) == 4
 
 
 def test_a_change_between_index_and_packages_is_told(

@@ -286,7 +286,7 @@ def test_a_download_alone_brings_the_recorded_files(tmp_path: Path) -> None:
         plan = resolve(requests, [opened.repository], {}, Options(arch=arch))
         packages = [locked(step, [opened.locked], "rootfs") for step in plan.steps]
         signed = [signed_package(one, [opened]) for one in packages]
-        found = fetch_verified(fetcher, signed, 4)
+        found = fetch_verified(fetcher, signed)
         signatures = fetcher.signatures([one.wanted for one in signed])
         asked = sorted(path for path, _ in server.requests)
     assert asked == sorted(request["path"] for request in command["http_requests"])

@@ -83,7 +83,8 @@ class UnresolvedError(ResolveError):
     Attributes:
         problem: what is wrong, without chain and candidates.
         chain: who asked, from the request to the package that has the need; may be empty.
-        candidates: every package that was considered.
+        candidates: packages that were considered.
+        omitted: how many more there were.
     """
 
     def __init__(
@@ -93,12 +94,15 @@ class UnresolvedError(ResolveError):
         code: str,
         chain: Iterable[Link] = (),
         candidates: Iterable[Candidate] = (),
+        omitted: int = 0,
         hint: str | None = None,
     ):
         self.problem = what
         self.chain = tuple(chain)
         self.candidates = tuple(candidates)
-        super().__init__(_with_reasons(what, self.chain, self.candidates), code=code, hint=hint)
+        self.omitted = omitted
+        text = _with_reasons(what, self.chain, self.candidates, omitted)
+        super().__init__(text, code=code, hint=hint)
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -108,7 +112,7 @@ class UnresolvedError(ResolveError):
             for link in self.chain
         ]
         refused = [f"refused: {one}" for one in self.candidates[:_SHOWN_CANDIDATES]]
-        more = len(self.candidates) - _SHOWN_CANDIDATES
+        more = len(self.candidates) + self.omitted - _SHOWN_CANDIDATES
         return (*asked, *refused, *([f"and {more} more"] if more > 0 else []))
 
     def as_json(self) -> dict[str, object]:
@@ -117,16 +121,19 @@ class UnresolvedError(ResolveError):
             **super().as_json(),
             "chain": [asdict(link) for link in self.chain],
             "candidates": [asdict(candidate) for candidate in self.candidates],
+            "omitted": self.omitted,
         }
 
 
-def _with_reasons(what: str, chain: tuple[Link, ...], candidates: tuple[Candidate, ...]) -> str:
+def _with_reasons(
+    what: str, chain: tuple[Link, ...], candidates: tuple[Candidate, ...], omitted: int
+) -> str:
     text = what
     if chain:
         text += f" (asked for: {spoken(chain)})"
     if candidates:
         shown = "; ".join(map(str, candidates[:_SHOWN_CANDIDATES]))
-        more = len(candidates) - _SHOWN_CANDIDATES
+        more = len(candidates) + omitted - _SHOWN_CANDIDATES
         text += f"; refused: {shown}" + (f" and {more} more" if more > 0 else "")
     return text
 

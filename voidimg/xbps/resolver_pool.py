@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from voidimg.errors import PackageError
 from voidimg.xbps.names import split_pkgver
-from voidimg.xbps.offers import Offers
+from voidimg.xbps.offers import Effort, Offers
 from voidimg.xbps.plist import PlistDict
 from voidimg.xbps.query import Query, parse_query
 from voidimg.xbps.version import compare, sort_key
@@ -71,6 +71,12 @@ class Package:
         )
 
     @property
+    def name_count(self) -> int:
+        """How many names it has, its own and those it provides."""
+        provides = self.entry.get("provides")
+        return 1 + (len(provides) if isinstance(provides, list) else 0)
+
+    @property
     def is_held(self) -> bool:
         """Whether its user forbade to change it."""
         return self.entry.get("hold") is True
@@ -84,9 +90,12 @@ def byte_order(text: str) -> bytes:
 class Shelf:
     """One dictionary of packages, searched by queries; wraps entries only when asked for them."""
 
-    def __init__(self, entries: Mapping[str, PlistDict], repository: str | None):
+    def __init__(
+        self, entries: Mapping[str, PlistDict], repository: str | None, effort: Effort | None = None
+    ):
         self._entries = entries
         self._repository = repository
+        self._effort = effort or Effort()
         self._packages: dict[str, Package | None] = {}
         self._offers: Offers[Package] | None = None
 
@@ -140,7 +149,7 @@ class Shelf:
                 yield package
 
     def _offered(self) -> Offers[Package]:
-        offers: Offers[Package] = Offers()
+        offers: Offers[Package] = Offers(self._effort)
         names = [name for name, entry in self._entries.items() if entry.get("provides")]
         for name in sorted(names, key=byte_order):
             package = self.get(name)
@@ -155,6 +164,8 @@ def _is_relational(pattern: str) -> bool:
 
 class Pool:
     """All repositories in order and the installed packages.
+
+    `effort` is what may still be spent on looking into them.
 
     Args:
         repositories: the first that has a fitting package supplies it.
@@ -173,10 +184,12 @@ class Pool:
         virtualpkg: Mapping[str, str],
         staging: bool = False,
     ):
+        self.effort = Effort()
         self.shelves = {
-            one.url: Shelf(_visible(one, staging=staging), one.url) for one in repositories
+            one.url: Shelf(_visible(one, staging=staging), one.url, self.effort)
+            for one in repositories
         }
-        self.installed = Shelf(installed, None)
+        self.installed = Shelf(installed, None, self.effort)
         self._bestmatching = bestmatching
         self._virtualpkg = virtualpkg
 

@@ -10,10 +10,12 @@ differs from xbps-install is listed in `differences`.
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain, islice
 
-from voidimg.errors import CollectedError, VoidimgError
+from voidimg.errors import CollectedError
 from voidimg.xbps.names import NOARCH
 from voidimg.xbps.plan import Options, Step
 from voidimg.xbps.query import Query, parse_query
@@ -29,6 +31,8 @@ from voidimg.xbps.selection_checks import Exclusions, check_selection, conflicts
 
 _MOST_PROBLEMS = 100
 """No more are looked for: who reads that many reads no further."""
+_MOST_CANDIDATES = 50
+"""Of one package that is missing, so many that could have been it are told with the reason."""
 _MOST_WANTS = 3_000_000
 """So often a dependency is looked at, over all rounds: for all of Void 50 rounds, a minute.
 
@@ -59,12 +63,12 @@ class StrictRun:
         self._options = options
         self._demands: dict[str, dict[str, _Demand]] = defaultdict(dict)
         self._dropped: set[tuple[str, str]] = set()
-        self._excluded = Exclusions()
+        self._excluded = Exclusions(pool.effort)
         self._wants_left = _MOST_WANTS
-        self._selection = Selection(pool.installed, self._is_leaving)
+        self._selection = Selection(pool.installed, self._is_leaving, pool.effort)
         self._queue: deque[tuple[str, Choice | None]] = deque()
         self._undecided: deque[tuple[str, Choice | None]] = deque()
-        self._problems: dict[str, VoidimgError] = {}
+        self._problems: dict[str, Callable[[], UnresolvedError]] = {}
 
     def run(self, requests: Sequence[str]) -> tuple[Step, ...]:
         """The steps for `requests`, in the strict order.
@@ -79,17 +83,19 @@ class StrictRun:
                 break
             except _LearnedError:
                 continue
-        problems = [*self._problems.values(), *conflicts(self._selection)]
+        found = chain((tell() for tell in self._problems.values()), conflicts(self._selection))
+        problems = list(islice(found, _MOST_PROBLEMS))
         if not problems:
             shelves = self._pool.shelves.values()
-            problems += check_selection(self._selection, self._options.ignorepkg, shelves)
+            lacking = check_selection(self._selection, self._options.ignorepkg, shelves)
+            problems = list(islice(lacking, _MOST_PROBLEMS))
         _raise(problems)
         return self._steps()
 
     # Choosing
 
     def _round(self, wishes: Sequence[str]) -> None:
-        self._selection = Selection(self._pool.installed, self._is_leaving)
+        self._selection = Selection(self._pool.installed, self._is_leaving, self._pool.effort)
         self._problems.clear()
         self._undecided.clear()
         self._queue = deque((wish, None) for wish in wishes)
@@ -102,7 +108,7 @@ class StrictRun:
             self._drop_stale_demands()
         for replacement in replacements(self._selection):
             if isinstance(replacement, UnresolvedError):
-                self._problems[replacement.what] = replacement
+                self._problems[replacement.what] = partial(_itself, replacement)
             else:
                 if self._excluded.add(replacement):
                     raise _LearnedError
@@ -120,7 +126,7 @@ class StrictRun:
             if query.kind == "name" or query.name is None:
                 self._refuse_dependency(text, needed_by)
                 return
-            if query.name in self._options.ignorepkg or needed_by.package.is_meant_by(query):
+            if query.name in self._options.ignorepkg or self._is_meant(needed_by.package, query):
                 return
         if self._is_met(query, needed_by):
             return
@@ -136,7 +142,7 @@ class StrictRun:
         query = parse_query(text)
         if self._is_met(query, needed_by, by_provider=True):
             return
-        virtuals = (one for one in self._pool.virtuals(query) if one.is_meant_by(query))
+        virtuals = (one for one in self._pool.virtuals(query) if self._is_meant(one, query))
         chosen = []
         for one in virtuals:
             if self._fits(one):
@@ -228,7 +234,7 @@ class StrictRun:
         if replaced_by is not None:
             return f"is replaced by {replaced_by.pkgver}"
         for demand in self._demands[package.name].values():
-            if not package.is_meant_by(parse_query(demand.text)):
+            if not self._is_meant(package, parse_query(demand.text)):
                 return f"does not fit {demand}"
         choice = self._selection.chosen.get(package.name)
         if choice is not None and choice.package is not package:
@@ -240,6 +246,11 @@ class StrictRun:
             return f"is not newer than {installed.pkgver}, which is installed"
         return None
 
+    def _is_meant(self, package: Package, query: Query) -> bool:
+        """Whether `query` means `package`, which may have thousands of names."""
+        self._pool.effort.spend(4 * package.name_count)
+        return package.is_meant_by(query)
+
     def _is_leaving(self, package: Package) -> bool:
         return not package.is_held and self._excluded.of(package) is not None
 
@@ -250,44 +261,59 @@ class StrictRun:
             chain=needed_by.chain,
             hint="the package is at fault; leave it out or mend its repository",
         )
-        self._problems[f"{needed_by.package.name} {text}"] = error
+        self._problems[f"{needed_by.package.name} {text}"] = partial(_itself, error)
 
     def _miss(self, query: Query, needed_by: Choice | None) -> None:
-        candidates = tuple(self._looked_at(query))
-        chain = () if needed_by is None else needed_by.chain
+        """Note that nothing fits; told in the end, since another round may do without it."""
         contradicted = any(self._demands[one.name] for one in self._reals(query))
-        verdict, code, hint = "no package fits", "MISSING", None
-        if contradicted:
-            verdict, code = f"no version of {query.name} meets every demand", "CONTRADICTION"
-        elif not candidates:
-            verdict, hint = (
-                "no repository has it",
-                suggestion(query.name or query.text, self._names()),
-            )
         subject = (
             f"{query} is asked for"
             if needed_by is None
-            else (f"{needed_by.package.pkgver} needs {query}")
+            else f"{needed_by.package.pkgver} needs {query}"
         )
-        error = UnresolvedError(
-            f"{subject}, but {verdict}", code=code, chain=chain, candidates=candidates, hint=hint
-        )
+        verdict = f"no version of {query.name} meets every demand" if contradicted else None
         # One contradiction shows at each of the demands; the first says it all.
-        self._problems.setdefault(verdict if contradicted else subject, error)
+        self._problems.setdefault(
+            verdict or subject, partial(self._missed, query, needed_by, subject, verdict)
+        )
 
-    def _looked_at(self, query: Query) -> list[Candidate]:
-        """Every package of the name or providing it, with the reason why it was not taken."""
+    def _missed(
+        self, query: Query, needed_by: Choice | None, subject: str, verdict: str | None
+    ) -> UnresolvedError:
+        candidates, omitted = self._looked_at(query)
+        code, hint = "MISSING" if verdict is None else "CONTRADICTION", None
+        if verdict is None and not candidates:
+            verdict = "no repository has it"
+            hint = suggestion(query.name or query.text, self._names())
+        return UnresolvedError(
+            f"{subject}, but {verdict or 'no package fits'}",
+            code=code,
+            chain=() if needed_by is None else needed_by.chain,
+            candidates=candidates,
+            omitted=omitted,
+            hint=hint,
+        )
+
+    def _looked_at(self, query: Query) -> tuple[list[Candidate], int]:
+        """Packages of the name or providing it, with the reasons why they were not taken.
+
+        With the number of those that are left out.
+        """
         bare = parse_query(query.name or query.text)
-        found: dict[tuple[str, str | None], Candidate] = {}
+        found: dict[tuple[str, str | None], Package] = {}
         for shelf in self._pool.shelves.values():
             named = shelf.get(bare.text)
             packages = ([] if named is None else [named]) + list(shelf.providers(bare))
-            for package in packages:
-                meant = package.is_meant_by(query)
-                reason = self._objection(package) if meant else f"does not fit {query}"
-                key = (package.pkgver, package.repository)
-                found[key] = Candidate(*key, reason or "was not considered")
-        return list(found.values())
+            found |= {(one.pkgver, one.repository): one for one in packages}
+        told = list(found.items())[:_MOST_CANDIDATES]
+        return [Candidate(*key, self._refusal(package, query)) for key, package in told], len(
+            found
+        ) - len(told)
+
+    def _refusal(self, package: Package, query: Query) -> str:
+        if not self._is_meant(package, query):
+            return f"does not fit {query}"
+        return self._objection(package) or "was not considered"
 
     def _names(self) -> list[str]:
         return [name for shelf in self._pool.shelves.values() for name in shelf.names()]
@@ -326,7 +352,11 @@ def _removal(package: Package) -> Step:
     )
 
 
-def _raise(problems: list[VoidimgError]) -> None:
+def _itself(error: UnresolvedError) -> UnresolvedError:
+    return error
+
+
+def _raise(problems: list[UnresolvedError]) -> None:
     if len(problems) == 1:
         raise problems[0]
     if problems:

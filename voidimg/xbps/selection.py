@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from voidimg.xbps.offers import Offers
+from voidimg.xbps.offers import Effort, Offers
 from voidimg.xbps.query import Query
 from voidimg.xbps.resolver_errors import Link
 from voidimg.xbps.resolver_pool import Package, Shelf
@@ -36,9 +36,11 @@ class Choice:
 class Selection:
     """The chosen packages and, beside them, the installed ones that stay as they are."""
 
-    def __init__(self, installed: Shelf, is_leaving: Callable[[Package], bool]):
+    def __init__(
+        self, installed: Shelf, is_leaving: Callable[[Package], bool], effort: Effort | None = None
+    ):
         self.chosen: dict[str, Choice] = {}
-        self._offers: Offers[Choice] = Offers()
+        self._offers: Offers[Choice] = Offers(effort)
         self._installed = installed
         self._is_leaving = is_leaving
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
+from voidimg.xbps.offers import Effort
 from voidimg.xbps.pattern import relation_of
 from voidimg.xbps.query import Query, parse_query
 from voidimg.xbps.resolver_errors import UnresolvedError, spoken
@@ -27,7 +28,8 @@ class Replacement:
 class Exclusions:
     """The replacements that a choice has to respect."""
 
-    def __init__(self) -> None:
+    def __init__(self, effort: Effort) -> None:
+        self._effort = effort
         self._known: set[tuple[str, str]] = set()
         self._named: dict[str, list[Replacement]] = defaultdict(list)
         self._of_any_name: list[Replacement] = []
@@ -46,6 +48,9 @@ class Exclusions:
 
     def of(self, package: Package) -> Package | None:
         """The package that replaces `package`, None if none does."""
+        if not self._known:
+            return None
+        self._effort.spend(package.name_count * (1 + len(self._of_any_name)))
         names = [package.name, *(text.rpartition("-")[0] for text in package.strings("provides"))]
         named = (one for name in dict.fromkeys(names) for one in self._named.get(name, ()))
         for one in chain(named, self._of_any_name):
@@ -104,7 +109,7 @@ def check_selection(
 ) -> Iterator[UnresolvedError]:
     """What a complete selection lacks; `ignored` names count as met dependencies."""
     yield from _broken(selection, ignored)
-    yield from _missing_shlibs(selection, list(shelves))
+    yield from _missing_shlibs(selection, shelves)
 
 
 def conflicts(selection: Selection) -> Iterator[UnresolvedError]:
@@ -151,7 +156,30 @@ def _broken(selection: Selection, ignored: Collection[str]) -> Iterator[Unresolv
                 )
 
 
-def _missing_shlibs(selection: Selection, shelves: list[Shelf]) -> Iterator[UnresolvedError]:
+class _Owners:
+    """Which packages of the repositories bring a library; looked up all at once, if ever."""
+
+    def __init__(self, shelves: Iterable[Shelf]):
+        self._shelves = shelves
+        self._known: dict[str, list[str]] | None = None
+
+    def hint(self, shlib: str) -> str:
+        """What to do about the library that nobody brings."""
+        if self._known is None:
+            self._known = defaultdict(list)
+            for one in chain.from_iterable(shelf.all() for shelf in self._shelves):
+                for name in one.strings("shlib-provides"):
+                    self._known[name].append(one.pkgver)
+        found = self._known.get(shlib)
+        if not found:
+            return (
+                "no repository has it: the index is between two states; try another mirror or later"
+            )
+        named = ", ".join(found[:_SHOWN])
+        return f"it is in {named}, which nothing depends on; ask for it as well"
+
+
+def _missing_shlibs(selection: Selection, shelves: Iterable[Shelf]) -> Iterator[UnresolvedError]:
     chosen = [choice.package for choice in selection.chosen.values()]
     staying = list(selection.all_staying())
     provided = {shlib for one in [*chosen, *staying] for shlib in one.strings("shlib-provides")}
@@ -165,19 +193,12 @@ def _missing_shlibs(selection: Selection, shelves: list[Shelf]) -> Iterator[Unre
     wanted += [
         (one, shlib) for one in staying for shlib in one.strings("shlib-requires") if shlib in lost
     ]
+    owners = _Owners(shelves)
     for package, shlib in wanted:
         if shlib not in provided:
             yield UnresolvedError(
                 f"{package.pkgver} needs the library {shlib}, which no chosen package provides",
                 code="SHLIB",
                 chain=selection.chain_of(package),
-                hint=_who_has(shlib, shelves),
+                hint=owners.hint(shlib),
             )
-
-
-def _who_has(shlib: str, shelves: list[Shelf]) -> str:
-    found = [one.pkgver for shelf in shelves for one in shelf.all()
-             if shlib in one.strings("shlib-provides")]  # fmt: skip
-    if not found:
-        return "no repository has it: the index is between two states; try another mirror or later"
-    return f"it is in {', '.join(found[:_SHOWN])}, which nothing depends on; ask for it as well"

@@ -96,6 +96,74 @@ def test_of_missing_packages_without_end_not_all_are_looked_for() -> None:
     assert len(caught.value.errors) == 100
 
 
+def numbered(count: int, **arrays: list[str]) -> dict[str, PlistDict]:
+    """So many packages that all say the same, and `app`, which needs each of them."""
+    index = {f"q{number}": entry(f"q{number}-1_1", **arrays) for number in range(count)}
+    index["app"] = entry("app-1_1", run_depends=[f"{name}>=0" for name in index])
+    return index
+
+
+def entangled(kind: str, count: int) -> dict[str, PlistDict]:
+    """An index whose resolution is work that grows with the square of `count`."""
+    if kind == "globs":
+        needs = [f"virt-?.{number}_*" for number in range(count)]
+        return {**PROVIDERS, "app": entry("app-1_1", run_depends=needs)}
+    if kind == "globs for any name":
+        needs = [f"virt*-1.{number}_?" for number in range(count)]
+        return {**PROVIDERS, "app": entry("app-1_1", run_depends=needs)}
+    if kind == "one package of many names":
+        index = numbered(count)
+        index["app"]["provides"] = [f"v{number}-1_1" for number in range(count)]
+        return index
+    return numbered(count, provides=["v-1_1"], run_depends=["v>=0"])
+
+
+@pytest.mark.parametrize(
+    "kind", ["globs", "globs for any name", "one package of many names", "all need all"]
+)
+def test_work_that_grows_with_the_square_is_bounded(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """A little of it is done, much is refused, with what to do."""
+    assert resolve(["app"], [Repository("r", entangled(kind, 20))]).steps
+    monkeypatch.setattr("voidimg.xbps.offers._MOST_STEPS", 100_000)
+    with pytest.raises(UnresolvedError, match="another mirror") as caught:
+        resolve(["app"], [Repository("r", entangled(kind, 400))])
+    assert caught.value.code == "E-RESOLVE-TOO-HARD"
+
+
+def test_of_conflicts_without_end_not_all_are_told() -> None:
+    """Each with each would be 125,000."""
+    index = numbered(500, provides=["v-1_1"], conflicts=["v>=0"])
+    with pytest.raises(CollectedError) as caught:
+        resolve(["app"], [Repository("r", index)])
+    assert len(caught.value.errors) == 100
+
+
+def test_of_libraries_without_end_not_all_are_told() -> None:
+    """And who has them is looked up once."""
+    needs = [f"lib{number}.so.1" for number in range(3000)]
+    index = {f"q{number}": entry(f"q{number}-1_1") for number in range(5000)}
+    index["q7"]["shlib-provides"] = ["lib0.so.1"]
+    index["app"] = entry("app-1_1", **{"shlib-requires": needs})
+    with pytest.raises(CollectedError) as caught:
+        resolve(["app"], [Repository("r", index)])
+    assert len(caught.value.errors) == 100
+    assert "it is in q7-1_1" in str(caught.value.errors[0])
+    assert "no repository has it" in str(caught.value.errors[1])
+
+
+def test_of_candidates_without_end_not_all_are_told() -> None:
+    """How many there are is."""
+    index = {f"q{number}": entry(f"q{number}-1_1", provides=["v-1_1"]) for number in range(500)}
+    index["app"] = entry("app-1_1", run_depends=["v>=2"])
+    with pytest.raises(UnresolvedError) as caught:
+        resolve(["app"], [Repository("r", index)])
+    assert len(caught.value.candidates) == 50
+    assert caught.value.omitted == 450
+    assert caught.value.reasons[-1] == "and 492 more"
+
+
 def test_packages_that_replace_each_other_without_end_are_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.reference import reference_page
@@ -63,12 +64,25 @@ def errors_page() -> str:
         "|---|---|---|",
     ]
     found: dict[str, tuple[int, set[str]]] = {}
-    for path in sorted((PROJECT / "voidimg").rglob("*.py")):
-        for code, status, what in _errors_of(ast.parse(path.read_text())):
+    modules = {path: ast.parse(path.read_text()) for path in (PROJECT / "voidimg").rglob("*.py")}
+    makers = {_dotted(path): dict(_makers_of(module)) for path, module in modules.items()}
+    for path, module in sorted(modules.items()):
+        known = makers[_dotted(path)] | {
+            name.name: makers[node.module][name.name]
+            for node in ast.walk(module)
+            if isinstance(node, ast.ImportFrom) and node.module in makers
+            for name in node.names
+            if name.name in makers[node.module]
+        }
+        for code, status, what in [*_errors_of(module), *_made_errors_of(module, known)]:
             found.setdefault(code, (status, set()))[1].add(what)
     for code, (status, texts) in sorted(found.items(), key=lambda item: (item[1][0], item[0])):
         lines.append(f"| `{code}` | {status} | {_cell('; '.join(sorted(texts)))} |")
     return "\n".join(lines) + "\n"
+
+
+def _dotted(path: Path) -> str:
+    return ".".join(path.relative_to(PROJECT).with_suffix("").parts)
 
 
 def _errors_of(module: ast.Module) -> Iterator[tuple[str, int, str]]:
@@ -83,6 +97,54 @@ def _errors_of(module: ast.Module) -> Iterator[tuple[str, int, str]]:
             if keyword.arg == "code" and isinstance(keyword.value, ast.Constant):
                 code = _text(keyword.value)
                 yield f"{made.family}-{code}", made.exit_status, _text(node.args[0])
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """A function that makes an error whose code is, or ends with, one of its arguments."""
+
+    made: type[VoidimgError]
+    before: str
+    position: int
+    name: str
+
+
+def _makers_of(module: ast.Module) -> Iterator[tuple[str, _Maker]]:
+    """The name of each function that makes errors for others, and what it makes."""
+    for function in ast.walk(module):
+        if not isinstance(function, ast.FunctionDef):
+            continue
+        names = [one.arg for one in function.args.args if one.arg != "self"]
+        for node in ast.walk(function):
+            made = CLASSES.get(getattr(getattr(node, "func", None), "id", ""))
+            if not isinstance(node, ast.Call) or made is None:
+                continue
+            for value in [one.value for one in node.keywords if one.arg == "code"]:
+                parts = value.values if isinstance(value, ast.JoinedStr) else [value]
+                last = parts[-1].value if isinstance(parts[-1], ast.FormattedValue) else parts[-1]
+                if isinstance(last, ast.Name) and last.id in names:
+                    before = "".join(map(_text, parts[:-1]))
+                    yield function.name, _Maker(made, before, names.index(last.id), last.id)
+
+
+def _made_errors_of(
+    module: ast.Module, makers: dict[str, _Maker]
+) -> Iterator[tuple[str, int, str]]:
+    """Code, exit status and text of each error that is made through one of `makers`."""
+    for node in ast.walk(module):
+        if not isinstance(node, ast.Call):
+            continue
+        called = node.func
+        name = called.id if isinstance(called, ast.Name) else getattr(called, "attr", "")
+        maker = makers.get(name)
+        if maker is None:
+            continue
+        given = {one.arg: one.value for one in node.keywords}
+        code = dict(enumerate(node.args)).get(maker.position, given.get(maker.name))
+        if isinstance(code, ast.Constant) and isinstance(code.value, str):
+            other = node.args[1 if maker.position == 0 else 0 :]
+            text = _text(other[0]) if other else "…"
+            yield f"{maker.made.family}-{maker.before}{code.value}", maker.made.exit_status, text
 
 
 def _text(node: ast.expr) -> str:

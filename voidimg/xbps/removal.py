@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from voidimg.errors import ResolveError, StoreError
 from voidimg.xbps.contents import Kind, Listed
 from voidimg.xbps.fileplan import KEPT_LINKS, holds
-from voidimg.xbps.names import split_pkgver
 from voidimg.xbps.pattern import is_pattern, matches
 from voidimg.xbps.plist import PlistDict
 from voidimg.xbps.tree import NotInTreeError, Tree
@@ -164,9 +163,3 @@ def link_target(path: str, text: str) -> str:
         return text
     behind = f"{posixpath.dirname(path)}/{text}"
     return posixpath.normpath(behind) if "./" in text else behind
-
-
-def pkgver_of(entry: PlistDict) -> str:
-    """The pkgver of a database entry; empty when it has none."""
-    pkgver = entry.get("pkgver")
-    return pkgver if isinstance(pkgver, str) and split_pkgver(pkgver) else ""

@@ -223,7 +223,32 @@ def _menus() -> Iterator[bytes]:
     yield b"LIVE_USER='anon'\nLIVE_GROUPS='audio video'\nLIVE_SUDO=\"x\n"
 
 
+def _answers() -> Iterator[bytes]:
+    """Answers of HTTP servers: whole, in parts, in chunks, elsewhere, and to be asked again."""
+    heads = {
+        "200 OK": [
+            "Content-Length: 4",
+            'ETag: "x"',
+            "Last-Modified: Fri, 15 Mar 2024 00:00:00 GMT",
+        ],
+        "206 Partial Content": ["Content-Length: 4", "Content-Range: bytes 3-6/7"],
+        "301 Moved": ["Location: https://other.example/file", "Content-Length: 0"],
+        "302 Found": ["Location: file", "Content-Length: 0"],
+        "304 Not Modified": ['ETag: "x"'],
+        "404 Not Found": ["Content-Type: text/html", "Content-Length: 4"],
+        "416 Range Not Satisfiable": ["Content-Range: bytes */3"],
+        "503 Busy": ["Retry-After: 7", "Content-Length: 0"],
+    }
+    for status, lines in heads.items():
+        yield "\r\n".join([f"HTTP/1.1 {status}", *lines, "", "abcd"]).encode()
+    yield b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.0 200 OK\r\n\r\nabcd"
+    yield b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4;x=y\r\nabcd\r\n0\r\nA: b\r\n\r\n"
+    yield b"HTTP/1.1 200 OK\r\nContent-Length: \xb2\r\n\r\n<!DOCTYPE html>"
+    yield b"HTTP/1.1 302 Found\r\nLocation: http://[\r\n\r\n"
+
+
 _SEEDS = {
+    "http": _answers,
     "initramfs": _initramfs,
     "menus": _menus,
     "plist": _plists,

@@ -15,6 +15,7 @@ import json
 import lzma
 from collections.abc import Callable, Iterator
 
+from tests.fuzz.answering import ask_for
 from tests.fuzz.installing import unpack_package
 from tests.fuzz.scratch import file_with, with_gpt_checksums, with_tar_checksums
 from voidimg.disk.table import SECTOR_BYTES, read_table
@@ -251,6 +252,11 @@ def fuzz_release(data: bytes) -> None:
         why_damaged(file_with(data, name))
     with refusing():
         read_public_key(file_with(data, "void.pub"))
+
+
+def fuzz_http(data: bytes) -> None:
+    """All that a server sends: status, head, redirections, framing and content."""
+    ask_for(data, refusing)
 
 
 def fuzz_unpack(data: bytes) -> None:

@@ -268,9 +268,10 @@ def _status_error(answer: Answer, shown: str) -> FetchError:
 
 def _pause_seconds(retry_after: str) -> float:
     """What ``Retry-After`` asks for: seconds, or the date until which to wait; bounded."""
-    until = http_epoch(retry_after)
-    if retry_after.strip().isdecimal():
-        seconds = float(retry_after[:9])
+    asked = retry_after.strip()
+    until = http_epoch(asked)
+    if asked.isdecimal():
+        seconds = float(asked[:9])
     else:
         seconds = 0.0 if until is None else until - time.time()
     return min(max(seconds, 0.0), LONGEST_PAUSE_SECONDS)

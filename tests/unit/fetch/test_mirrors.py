@@ -166,6 +166,7 @@ def test_an_index_older_than_before_is_told(server: Server, watched: Watched) ->
         ("0", 0.5, 0.5),
         ("soon", 0.5, 0.5),
         ("-5", 0.5, 0.5),
+        ("\x1f7", 7, 7),
         ("now", 0.5, 1),
         ("Fri, 31 Dec 2100 23:59:59 GMT", 60, 60),
     ],

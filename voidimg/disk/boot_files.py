@@ -37,7 +37,7 @@ class BootFiles:
             LayoutError: there is no such directory.
         """
         listing = self._mtools("mdir", "-/", "-b", directory)
-        names = listing.decode("utf-8", "replace").splitlines()
+        names = listing.decode("utf-8", "replace").split("\n")
         return tuple(sorted(name[2:] for name in names if name and not name.endswith("/")))
 
     def read(self, path: str) -> bytes:

@@ -38,7 +38,7 @@ class Ext4Files:
     def names(self, directory: str) -> tuple[str, ...]:
         """The sorted names in a directory; none when there is no such directory."""
         listing = self._debugfs(f'ls -p "{directory}"') or b""
-        rows = listing.decode("utf-8", "replace").splitlines()
+        rows = listing.decode("utf-8", "replace").split("\n")
         found = {match[3] for row in rows if (match := _ROW.fullmatch(row))}
         return tuple(sorted(found - {"", ".", ".."}))
 

@@ -32,6 +32,7 @@ FILES: dict[str, tuple[bytes, int]] = {
     "/boot/overlays/vc4-kms-v3d.dtbo": (b"\xd0\x0d\xfe\xed" * 100, 0o600),
     "/boot/overlays/odd [name] (1).dtbo": (b"x" * 5000, 0o644),
     "/boot/a [dir]/file": (b"y", 0o644),
+    "/boot/two\u2028lines": (b"z", 0o644),
     "/etc/fstab": (b"# device\n\nUUID=x  /\text4 defaults 0 1\n", 0o644),
     "/var/db/xbps/pkgdb-0.38.plist": (encode(PKGDB), 0o644),
     "/etc/shadow": (b"root:$6$salt$hash:19796:0:99999:7:::\n", 0o600),

@@ -118,10 +118,22 @@ class Cache:
                 return None
         if found == size:
             return path
-        with self.gate(exclusive=True), storing(path, "remove the damaged file"):
-            if path.exists() and sha256_of(path) != sha256:
-                path.unlink()
+        self.keep_if_sound(sha256)
         return None
+
+    def keep_if_sound(self, sha256: str) -> bool:
+        """Whether the file with this SHA-256 is there and has it; another one is removed."""
+        path = self.object_path(sha256)
+        with storing(path, "read"):
+            try:
+                if sha256_of(path) == sha256:
+                    return True
+                with self.gate(exclusive=True):
+                    if sha256_of(path) != sha256:  # it may have been made anew by now
+                        path.unlink()
+            except FileNotFoundError:
+                pass
+        return False
 
     def adopt(self, part: Path, sha256: str) -> Path:
         """Make the complete and verified file `part` (in this cache) the object `sha256`."""

@@ -109,13 +109,17 @@ class Fetcher:
     def fetch(self, wanted: Sequence[Wanted], step_name: str = "fetch") -> dict[str, Path]:
         """Bring all of `wanted` into the cache; returns SHA-256 -> verified file.
 
+        What is in the cache is hashed again: a disk may have damaged it, or somebody changed it.
+
         Raises:
             DiskFullError: foreseen before the first transfer.
             FetchError: no mirror gave a file whole.
             VerifyError: every mirror gave a file with another SHA-256 or size.
             CollectedError: several files are missing or have another SHA-256.
         """
-        missing = [item for item in wanted if self._cache.find(item.sha256, item.size) is None]
+        with ThreadPoolExecutor(self._jobs) as pool:
+            there = list(pool.map(self._is_kept, wanted))
+        missing = [item for item, kept in zip(wanted, there, strict=True) if not kept]
         total = sum(item.size for item in missing)
         self._cache.require_room(total, "downloading packages")
         tally = _Tally(step_name, total, self._listen)
@@ -196,6 +200,14 @@ class Fetcher:
 
         self._client.get(url, limit=SIGNATURE_LIMIT, sink=sink, deadline=deadline)
         return bytes(received)
+
+    def _is_kept(self, item: Wanted) -> bool:
+        """Whether the cache has `item`; a damaged file is told, and removed."""
+        found = self._cache.find(item.sha256, item.size)
+        if found is None or self._cache.keep_if_sound(item.sha256):
+            return found is not None
+        self._listen(Message("warning", f"{item.name} in the cache was damaged, and is removed"))
+        return False
 
     def _fetch_one(self, item: Wanted, course: _Course) -> Path:
         part = self._cache.part("incoming", f"{item.sha256}.part")

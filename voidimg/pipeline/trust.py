@@ -89,7 +89,7 @@ def fetch_verified(fetcher: Fetcher, packages: Sequence[SignedPackage]) -> dict[
     files = fetcher.fetch(wanted)
 
     def check(package: Wanted, signature: bytes, where: str) -> None:
-        # the file was hashed on its way into the cache, and is named by that hash
+        # the file was hashed just now, when it was fetched or found in the cache
         keys[package].verify_digest(bytes.fromhex(package.sha256), signature, where=where)
 
     fetcher.signatures(wanted, check)

@@ -312,6 +312,27 @@ def test_an_index_that_is_wrong_about_sizes_does_no_harm(
     assert fetched(fetcher, item) == CONTENT
 
 
+def test_a_file_that_was_changed_in_the_cache_is_fetched_again(
+    server: Server, tmp_path: Path
+) -> None:
+    """Of the same size too, which nothing but its SHA-256 tells; with a warning."""
+    events: list[Event] = []
+    fetcher = Fetcher(Cache(tmp_path / "cache"), listener=events.append)
+    item = wanted(server.url + "/a.xbps")
+    fetched(fetcher, item)
+    kept = Cache(tmp_path / "cache").object_path(item.sha256)
+    kept.chmod(0o644)
+    kept.write_bytes(CONTENT[:-1] + b"?")
+    assert fetched(fetcher, item) == CONTENT
+    (warning,) = [event.text for event in events if isinstance(event, Message)]
+    assert "a.xbps in the cache was damaged" in warning
+    kept.chmod(0o644)
+    kept.write_bytes(CONTENT[:-1] + b"?")
+    with pytest.raises(FetchError) as caught:
+        Fetcher(Cache(tmp_path / "cache"), offline=True).fetch([item])
+    assert caught.value.code == "E-FETCH-OFFLINE"
+
+
 def test_the_first_failure_ends_the_other_downloads(server: Server, fetcher: Fetcher) -> None:
     """Who stops does not wait for what is large and slow; what came of it is kept."""
     large = b"large" * 100_000

@@ -9,6 +9,7 @@ never exits. Where the user can mend several things at once, the problems are co
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,10 +29,16 @@ class VoidimgError(Exception):
         self.hint = hint
         self.code = f"{self.family}-{code}"
 
+    @property
+    def sentence(self) -> str:
+        """Where and what; only what, when that names the place already."""
+        if self.where is None or _names(self.what, self.where):
+            return self.what
+        return f"{self.where}: {self.what}"
+
     def __str__(self) -> str:
         """One line a person can act on: where, what, the hint in brackets."""
-        text = self.what if self.where is None else f"{self.where}: {self.what}"
-        return text if self.hint is None else f"{text} ({self.hint})"
+        return self.sentence if self.hint is None else f"{self.sentence} ({self.hint})"
 
     def __reduce__(self) -> tuple[object, ...]:
         """Errors cross the border of the namespace worker, so they must survive pickling."""
@@ -46,6 +53,11 @@ class VoidimgError(Exception):
             "hint": self.hint,
             "exit_status": self.exit_status,
         }
+
+
+def _names(text: str, place: str) -> bool:
+    """Whether `place` stands in `text` as a word, and not only as a part of a longer path."""
+    return re.search(rf"(?<![\w./-]){re.escape(place)}(?![\w/-])", text) is not None
 
 
 def _restore(

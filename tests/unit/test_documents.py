@@ -16,5 +16,5 @@ def test_pages_are_up_to_date(name: str) -> None:
 def test_the_page_of_errors_finds_them() -> None:
     """Codes of different parts, with their exit status and text, are there."""
     page = PAGES["errors.md"]()
-    assert "| `E-FETCH-NO-DIRECTORY` | 5 | the repository directory does not exist |" in page
+    assert "| `E-FETCH-NO-DIRECTORY` | 5 | the repository directory … |" in page
     assert "| `E-USAGE-DATE` | 2 | … is not a date of an image set: … |" in page

@@ -8,14 +8,21 @@ from pathlib import Path
 import click
 
 from voidimg import BuildOptions, Catalog, ReleaseDate, build_platforms, format_size
-from voidimg.cli.search import catalog_option
+from voidimg.cli.search import catalog_option, complete_platforms, complete_profiles
 from voidimg.cli.session import Session, json_option, pass_session
 from voidimg.cli.sources import SourceWords, source_options
 
 
 @click.command()
-@click.argument("platforms", nargs=-1, required=True, metavar="PLATFORM...")
-@click.option("--profile", help="What goes into it.  [default: the platform's own, base]")
+@click.argument(
+    "platforms", nargs=-1, required=True, metavar="PLATFORM...", shell_complete=complete_platforms
+)
+@click.option(
+    "--profile",
+    metavar="NAME",
+    shell_complete=complete_profiles,
+    help="What goes into it.  [default: the platform's own, base]",
+)
 @click.option(
     "--artifact",
     "artifacts",
@@ -24,7 +31,7 @@ from voidimg.cli.sources import SourceWords, source_options
     help="Make only this; may be given several times.  [default: all the platform has, but for"
     " wsl and netboot]",
 )
-@click.option("--date", help="Date of the image set, YYYYMMDD.  [default: today in UTC]")
+@click.option("--date", metavar="YYYYMMDD", help="Date of the image set.  [default: today in UTC]")
 @click.option(
     "--compression",
     default="xz",
@@ -74,7 +81,7 @@ def command(
       voidimg build rpi-aarch64 -r ./repo --repo-key ./repo.plist
       voidimg build rpi-aarch64 --lock kept/lock.json --offline
     """  # noqa: D301
-    release_date = ReleaseDate.parse(date) if date else ReleaseDate.today()
+    release_date = ReleaseDate.parse(date) if date is not None else ReleaseDate.today()
     options = BuildOptions.parse(
         artifacts=artifacts,
         compression=compression,
@@ -84,7 +91,7 @@ def command(
         jobs=session.jobs,
         **sources,
     )
-    recipes = [catalog.recipe(platform, profile) for platform in platforms]
+    recipes = [catalog.recipe(platform, profile) for platform in dict.fromkeys(platforms)]
     results = build_platforms(recipes, release_date, options, listener=session.listener)
     made = [artifact for result in results for artifact in result.artifacts]
     if as_json:

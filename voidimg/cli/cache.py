@@ -17,6 +17,7 @@ from voidimg import (
     parse_size,
     verify_cache,
 )
+from voidimg.cli.counting import counted
 from voidimg.cli.session import Session, json_option, pass_session
 
 
@@ -86,7 +87,7 @@ def verify(session: Session, *, keep: bool, as_json: bool) -> None:
             click.echo(f"{session.cache / one.path}: {one.why}")
     if damaged:
         raise StoreError(
-            f"{len(damaged)} damaged files" + ("" if keep else ", now removed"),
+            counted(len(damaged), "damaged file") + ("" if keep else ", now removed"),
             code="CACHE-DAMAGED",
             where=str(session.cache),
             hint="if it happens again, check the disk and the memory of this machine",
@@ -137,7 +138,8 @@ def _show(session: Session, uses: tuple[CacheUse, ...], *, as_json: bool, title:
         }
         click.echo(json.dumps(answer, indent=2, sort_keys=True))
         return
-    click.echo(f"{title}: {format_size(total)} in {files} files")
+    click.echo(f"{title}: {format_size(total)} in {counted(files, 'file')}")
     for use in uses:
         if use.files:
-            click.echo(f"  {use.content:20}  {format_size(use.size):>10}  {use.files} files")
+            size = f"{format_size(use.size):>10}"
+            click.echo(f"  {use.content:20}  {size}  {counted(use.files, 'file')}")

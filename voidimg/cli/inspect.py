@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from voidimg import Filesystem, Inspection, IsoInspection, format_size, inspect
-from voidimg.cli.iso_text import iso_lines
+from voidimg.cli.counting import counted
+from voidimg.cli.iso_text import PASSWORDS, iso_lines
 from voidimg.cli.printable import printable
 from voidimg.cli.session import Session, json_option, pass_session
 
@@ -56,9 +57,11 @@ def _lines(found: Inspection, packages: bool) -> list[str]:
     if packages:
         lines += [f"  {package.pkgver} {package.architecture}" for package in found.packages]
     lines.append(f"services      {', '.join(found.services) or 'none'}")
-    lines.append(f"root password {found.access.root_password}")
-    lines.append(f"ssh as root   {found.access.permit_root_login or 'no sshd'}")
-    lines += ["fstab", *(f"  {line}" for line in found.fstab)]
+    access = found.access
+    lines.append(f"root          {PASSWORDS.get(access.root_password, access.root_password)}")
+    lines.append(f"ssh as root   {access.permit_root_login or 'no sshd'}")
+    lines += ["fstab" if found.fstab else "fstab         none"]
+    lines += [f"  {line}" for line in found.fstab]
     return lines
 
 
@@ -104,6 +107,6 @@ def _boot_lines(found: Inspection) -> list[str]:
         lines.append(f"cmdline.txt   {boot.cmdline}")
     if boot.config is not None:
         said = [line for line in boot.config.splitlines() if line.strip() and line[0] != "#"]
-        lines.append(f"config.txt    {len(said)} settings")
+        lines.append(f"config.txt    {counted(len(said), 'setting')}")
         lines += [f"  {line}" for line in said]
     return lines

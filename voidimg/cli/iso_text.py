@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from voidimg import IsoInspection, format_size
 
-_PASSWORDS = {
+PASSWORDS = {
     "public": "Void's public password (voidlinux)",
     "set": "a password of its own",
     "empty": "NO PASSWORD AT ALL",
     "locked": "locked: no password lets in",
     "absent": "there is no such user",
 }
+"""What `voidimg inspect` says of a password, by what was found in the shadow file."""
 _SUDO = {
     "passwordless": "the group wheel may do everything, without a password",
     "password": "the group wheel may do everything, with its own password",
@@ -121,11 +122,11 @@ def _access_lines(found: IsoInspection) -> list[str]:
     else:
         groups = ", ".join(access.groups) or "none"
         lines.append(f"  live user   {access.user}, groups {groups}")
-        lines.append(f"    password  {_PASSWORDS.get(access.user_password, access.user_password)}")
+        lines.append(f"    password  {PASSWORDS.get(access.user_password, access.user_password)}")
         lines.append(f"    sudo      {_SUDO[access.sudo]}")
         login = "without being asked" if access.autologin else "by name and password"
         lines.append(f"    desktop   logs in {login}")
-    lines.append(f"  root        {_PASSWORDS.get(access.root_password, access.root_password)}")
+    lines.append(f"  root        {PASSWORDS.get(access.root_password, access.root_password)}")
     if not access.sshd:
         lines.append("  sshd        is not started")
     else:

@@ -18,6 +18,7 @@ from voidimg.cli.session import json_option
     "--directory",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     default=Path(),
+    metavar="DIR",
     help="Where to put the key pair.  [default: here]",
 )
 @click.option("--no-passphrase", is_flag=True, help="Leave the secret key unencrypted.")

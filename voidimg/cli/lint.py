@@ -15,6 +15,7 @@ from voidimg import (
     lint_set,
     require_clean,
 )
+from voidimg.cli.counting import counted
 from voidimg.cli.printable import printable
 from voidimg.cli.session import Session, json_option, pass_session
 
@@ -92,11 +93,11 @@ def command(
 
 def _show(report: LintReport) -> None:
     counts = [
-        f"{count} {severity}{'s' if count > 1 else ''}"
+        counted(count, severity)
         for severity in ("error", "warning")
-        if (count := sum(defect.severity == severity for defect in report.defects))
+        if (count := report.count(severity))
     ]
-    checks = f"{len(report.checks)} checks"
+    checks = counted(len(report.checks), "check")
     click.echo(printable(f"{report.path}: {report.kind}, {checks}, {', '.join(counts) or 'clean'}"))
     for defect in report.defects:
         click.echo(printable(f"  {defect.severity:9}{defect.check}: {defect.object}"))

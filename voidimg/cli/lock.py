@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from voidimg import (
     Catalog,
@@ -22,14 +23,20 @@ from voidimg import (
     repositories_to_update,
     write_lock,
 )
-from voidimg.cli.search import catalog_option
+from voidimg.cli.counting import counted
+from voidimg.cli.search import catalog_option, complete_platforms, complete_profiles
 from voidimg.cli.session import Session, json_option, pass_session
 from voidimg.cli.sources import SourceWords, source_options
 
 
 @click.command()
-@click.argument("platforms", nargs=-1, metavar="PLATFORM...")
-@click.option("--profile", help="What goes into them.  [default: the platform's own, base]")
+@click.argument("platforms", nargs=-1, metavar="PLATFORM...", shell_complete=complete_platforms)
+@click.option(
+    "--profile",
+    metavar="NAME",
+    shell_complete=complete_profiles,
+    help="What goes into them.  [default: the platform's own, base]",
+)
 @click.option(
     "-o",
     "--output",
@@ -64,7 +71,9 @@ from voidimg.cli.sources import SourceWords, source_options
 @catalog_option
 @json_option
 @pass_session
+@click.pass_context
 def command(
+    context: click.Context,
     session: Session,
     catalog: Catalog,
     platforms: tuple[str, ...],
@@ -96,6 +105,8 @@ def command(
     if exact is not None:
         if bundle is None or update:
             raise click.UsageError("--lock goes with --bundle, and without --update")
+        if artifacts or context.get_parameter_source("output") is not ParameterSource.DEFAULT:
+            raise click.UsageError("--lock keeps packages as they are: no -o, no --artifact")
         lock, file = read_lock(exact)
         recipes = _recipes(catalog, platforms, profile, None if platforms else lock)
         places = Sources.parse(cache=session.cache, jobs=session.jobs, **sources)
@@ -129,7 +140,7 @@ def _recipes(
     catalog: Catalog, platforms: tuple[str, ...], profile: str | None, old: Lock | None
 ) -> list[ResolvedRecipe]:
     recipes = {
-        one.platform: catalog.recipe(one.platform, profile or one.profile)
+        one.platform: catalog.recipe(one.platform, one.profile if profile is None else profile)
         for one in (() if old is None else old.platforms)
         if one.platform not in platforms
     }
@@ -155,7 +166,7 @@ def _as_json(output: Path, lock: Lock, change: LockDifference | None) -> dict[st
 def _show(output: Path, lock: Lock, change: LockDifference | None) -> None:
     size = format_size(sum(package.size for package in lock.packages))
     titles = ", ".join(one.title for one in lock.platforms)
-    click.echo(f"{output}  {len(lock.packages)} packages, {size}: {titles}")
+    click.echo(f"{output}  {counted(len(lock.packages), 'package')}, {size}: {titles}")
     if change is None:
         return
     if change.is_empty:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import difflib
+import errno
 import gc
 import importlib
 import io
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, TextIO
 
 import click
 
 import voidimg
-from voidimg import VoidimgError, exit_status_of
+from voidimg import DiskFullError, StoreError, VoidimgError, exit_status_of
 from voidimg.cli.render import listener_for, show_error
 from voidimg.cli.session import Session
 
@@ -37,12 +39,65 @@ VERBS = {
 }
 """Verb -> its line in `voidimg --help`; each lives in `voidimg.cli.<verb>` as `command`."""
 
+_OUTPUT_ERRORS = frozenset(
+    {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
+)
+_BROKEN_PIPE_STATUS = 141
+"""What a shell says of a program that SIGPIPE ended; the reader of our output went first."""
+
+
+class _OutputError(Exception):
+    """What the command prints cannot be written. Not an `OSError`: click would exit with 1."""
+
+    def __init__(self, cause: OSError):
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+@contextmanager
+def _os_errors_told() -> Iterator[None]:
+    """What the system refused and no module foresaw: paths that may not even be looked at.
+
+    Such errors name their file; those of the standard streams name none.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None:
+            raise StoreError(
+                str(error.strerror),
+                code="IO",
+                where=str(error.filename),
+                hint="check that the path is right and that you may use it",
+            ) from error
+        if error.errno in _OUTPUT_ERRORS:
+            raise _OutputError(error) from error
+        raise
+
 
 class _Verbs(click.Group):
     """Loads the module of a verb when it is used, so that `--help` stays quick."""
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
         return sorted(VERBS)
+
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        with _os_errors_told():
+            return super().make_context(*args, **options)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _os_errors_told():
+            return super().invoke(ctx)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in VERBS and not ctx.resilient_parsing:
+            close = difflib.get_close_matches(name, VERBS, n=1)
+            meant = f" Did you mean {close[0]!r}?" if close else ""
+            ctx.fail(f"No such verb {name!r}.{meant}")
+        return super().resolve_command(ctx, args)
 
     def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
         if name not in VERBS:
@@ -84,11 +139,16 @@ def _print_completion(ctx: click.Context, shell: str | None) -> None:
     ctx.exit()
 
 
-@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Verbs,
+    subcommand_metavar="VERB [ARGS]...",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.option(
     "--cache",
     type=click.Path(path_type=Path, file_okay=False),
     envvar="VOIDIMG_CACHE",
+    metavar="DIR",
     help="Where downloads and finished parts are kept.  [default: ~/.cache/voidimg]",
 )
 @click.option(
@@ -96,6 +156,7 @@ def _print_completion(ctx: click.Context, shell: str | None) -> None:
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("out"),
     show_default=True,
+    metavar="DIR",
     help="Where image sets are written.",
 )
 @click.option(
@@ -103,9 +164,15 @@ def _print_completion(ctx: click.Context, shell: str | None) -> None:
     type=click.IntRange(min=1),
     default=lambda: len(os.sched_getaffinity(0)),
     show_default="one per core",
+    metavar="N",
     help="How many things to do at once; never changes a byte of the result.",
 )
-@click.option("--events", type=click.File("w"), help="Write every event as a JSON line to FILE.")
+@click.option(
+    "--events",
+    type=click.File("w", lazy=False),
+    metavar="FILE",
+    help="Write every event as a JSON line to FILE.",
+)
 @click.option("-v", "--verbose", count=True, help="Say more.")
 @click.option("-q", "--quiet", is_flag=True, help="Say only what is wrong.")
 @click.option(
@@ -123,7 +190,7 @@ def cli(
     cache: Path | None,
     out: Path,
     jobs: int,
-    events: IO[str] | None,
+    events: TextIO | None,
     verbose: int,
     quiet: bool,
 ) -> None:
@@ -145,8 +212,49 @@ def cli(
     )
 
 
+def _open_standard_streams() -> None:
+    """Stand-ins for standard streams that the caller closed.
+
+    Nothing else may get their numbers: what programs print would land in a file of ours.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)  # the lowest that is free: its own
+            setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8", closefd=False))
+
+
+def _explained(error: click.ClickException) -> click.ClickException:
+    """`error`, or where an option belongs that is one of `voidimg` and not of the verb."""
+    if not isinstance(error, click.NoSuchOption) or error.ctx is None:
+        return error
+    name = error.option_name
+    if error.ctx.command is cli or not any(name in option.opts for option in cli.params):
+        return error
+    verb = error.ctx.command_path.partition(" ")[2]
+    return click.UsageError(
+        f"{name} goes before the verb: voidimg {name} ... {verb} ...", error.ctx
+    )
+
+
+def _leave_output(error: OSError) -> int:
+    """The exit status when nothing more can be printed, to where `error` was met."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    if error.errno == errno.EPIPE:
+        os.dup2(nowhere, 2)
+        status = _BROKEN_PIPE_STATUS
+    else:
+        kind = DiskFullError if error.errno in (errno.ENOSPC, errno.EDQUOT) else StoreError
+        told = kind(f"cannot write the results: {error.strerror}", code="OUTPUT")
+        status = told.exit_status
+        with suppress(OSError):
+            show_error(told)
+    os.dup2(nowhere, 1)  # the interpreter flushes what is left when it ends
+    return status
+
+
 def entry_point(argv: list[str] | None = None) -> None:
     """Run the command; every `VoidimgError` becomes a message and its documented exit status."""
+    _open_standard_streams()
     # Names in packages and images need not be UTF-8; what cannot be written is escaped, as in JSON.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -154,17 +262,19 @@ def entry_point(argv: list[str] | None = None) -> None:
     try:
         status = cli.main(args=argv, prog_name="voidimg", standalone_mode=False)
     except VoidimgError as error:
-        show_error(error)
-        sys.exit(exit_status_of(error))
+        status = exit_status_of(error)
+        with suppress(OSError):
+            show_error(error)
     except click.exceptions.Abort:
-        sys.stderr.write("voidimg: stopped\n")
-        sys.exit(130)
+        status = 130
+        with suppress(OSError):
+            sys.stderr.write("voidimg: stopped\n")
     except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(141)
+        status = error.exit_code
+        with suppress(OSError):
+            _explained(error).show()
+    except _OutputError as error:
+        status = _leave_output(error.cause)
     finally:
         gc.freeze()  # what is left goes with the process: sorting it out takes a tenth of a second
     sys.exit(status if isinstance(status, int) else 0)

@@ -40,7 +40,9 @@ def read_passphrase(*, fd: int | None, env: str | None, prompt: str, confirm: bo
     if fd is not None:
         passphrase = _read_line(fd)
     elif env is not None:
-        passphrase = os.environ.get(env, "")
+        if env not in os.environ:
+            raise click.UsageError(f"the environment variable {env} is not set")
+        passphrase = os.environ[env]
     elif sys.stdin.isatty():
         return str(click.prompt(prompt, hide_input=True, confirmation_prompt=confirm, err=True))
     else:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from typing import IO, Any
+from contextlib import suppress
+from typing import Any, TextIO
 
 from voidimg import (
     Event,
@@ -14,14 +15,18 @@ from voidimg import (
     Progress,
     StepFinished,
     StepStarted,
+    StoreError,
     VoidimgError,
     event_as_json,
 )
 from voidimg.cli.printable import printable
 
 
-def listener_for(*, verbose: int, quiet: bool, events: IO[str] | None) -> Listener:
-    """The listener for these global options; `events` gets every event as a JSON line."""
+def listener_for(*, verbose: int, quiet: bool, events: TextIO | None) -> Listener:
+    """The listener for these global options; `events` gets every event as a JSON line.
+
+    The listener raises `StoreError` when `events` cannot be written.
+    """
     shown: Callable[[Event], None]
     if quiet:
         shown = _Plain(show_steps=False, show_debug=False)
@@ -34,19 +39,32 @@ def listener_for(*, verbose: int, quiet: bool, events: IO[str] | None) -> Listen
     stream = events
 
     def both(event: Event) -> None:
-        stream.write(json.dumps(event_as_json(event), sort_keys=True) + "\n")
-        stream.flush()
+        _write_line(stream, json.dumps(event_as_json(event), sort_keys=True))
         shown(event)
 
     return both
 
 
+def _write_line(stream: TextIO, line: str) -> None:
+    try:
+        stream.write(line + "\n")
+        stream.flush()
+    except OSError as error:
+        with suppress(OSError):
+            stream.close()  # or what is left would fail once more when the command ends
+        raise StoreError(
+            f"cannot write the events: {error.strerror}",
+            code="EVENTS",
+            where=stream.name,
+            hint="name another file with --events",
+        ) from error
+
+
 def show_error(error: VoidimgError) -> None:
     """Write one error, or each of a group, to stderr in the form a person reads."""
     for single in getattr(error, "errors", (error,)):
-        where = "" if single.where is None else f"{single.where}: "
-        what = getattr(single, "problem", single.what)
-        lines = [f"voidimg: {where}{what} [{single.code}]"]
+        what = getattr(single, "problem", single.sentence)
+        lines = [f"voidimg: {what} [{single.code}]"]
         lines += [f"    {line}" for line in getattr(single, "reasons", ())]
         output = getattr(single, "output", "")
         lines += [f"    | {line}" for line in output.strip().splitlines()[-20:]]

@@ -29,6 +29,7 @@ from voidimg import (
     write_package,
     write_prometheus_file,
 )
+from voidimg.cli.counting import counted
 from voidimg.cli.passphrase import passphrase_options, read_passphrase
 from voidimg.cli.session import Session, json_option, pass_session
 from voidimg.cli.sources import consistency_options
@@ -115,7 +116,7 @@ def index(repo: Path, archs: tuple[str, ...], *, as_json: bool) -> None:
         click.echo(json.dumps(counts, indent=2, sort_keys=True))
         return
     for arch, count in counts.items():
-        click.echo(f"{repo / f'{arch}-repodata'}: {count} packages")
+        click.echo(f"{repo / f'{arch}-repodata'}: {counted(count, 'package')}")
 
 
 @command.command()
@@ -143,6 +144,8 @@ def sign(
     Examples:
       voidimg repo sign repo --key my-repo.pem --signed-by 'Me <me@example.org>'
     """  # noqa: D301
+    if not signed_by.strip():
+        raise click.UsageError("--signed-by is empty: say who signs")
     private = PrivateKey.read(key, _passphrase(key, passphrase_fd, passphrase_env))
     public = private.public(signed_by)
     chosen = _chosen(repo, archs)
@@ -152,7 +155,8 @@ def sign(
     key_file = write_key_file(repo, public)
     click.echo(f"fingerprint  {public.fingerprint}")
     click.echo(f"key file     {key_file}")
-    click.echo(f"signed       {len(signatures)} packages, indexes for {', '.join(chosen)}")
+    packages = counted(len(signatures), "package")
+    click.echo(f"signed       {packages}, indexes for {', '.join(chosen)}")
 
 
 @command.command("list")
@@ -167,6 +171,11 @@ def list_packages(repo: Path, archs: tuple[str, ...], *, as_json: bool) -> None:
       voidimg repo list repo
       voidimg repo list repo --arch aarch64 --json
     """  # noqa: D301
+    known = architectures(repo)
+    for arch in archs:
+        if arch not in known:
+            has = f"it has {', '.join(known)}" if known else "voidimg repo index makes one"
+            raise click.UsageError(f"{repo} has no index for {arch}: {has}")
     found = {arch: read_repodata(repo, arch) for arch in _chosen(repo, archs)}
     if as_json:
         answer = {
@@ -182,7 +191,7 @@ def list_packages(repo: Path, archs: tuple[str, ...], *, as_json: bool) -> None:
         return
     for arch, repodata in found.items():
         signer = "not signed" if repodata.meta is None else f"signed by {repodata.meta.signed_by}"
-        click.echo(f"{arch}: {len(repodata.index)} packages, {signer}")
+        click.echo(f"{arch}: {counted(len(repodata.index), 'package')}, {signer}")
         for _, entry in sorted(repodata.index.items()):
             size = entry.get("filename-size")
             shown = format_size(size) if isinstance(size, int) else "?"
@@ -271,7 +280,7 @@ def status(
     else:
         for one in found:
             age = "?" if one.age_seconds is None else spoken_age(one.age_seconds)
-            counts = f"{one.packages} packages, {one.staged} staged"
+            counts = f"{counted(one.packages, 'package')}, {one.staged} staged"
             click.echo(f"{one.url} ({one.arch}): {counts}, {age} old")
     report_findings(findings, sources, session.listener)
 

@@ -17,14 +17,20 @@ from voidimg import (
     format_size,
     planned_steps,
 )
-from voidimg.cli.search import catalog_option
+from voidimg.cli.counting import counted
+from voidimg.cli.search import catalog_option, complete_platforms, complete_profiles
 from voidimg.cli.session import Session, json_option, pass_session
 from voidimg.cli.sources import repository_options
 
 
 @click.command()
-@click.argument("platform")
-@click.option("--profile", help="What goes into it.  [default: the platform's own]")
+@click.argument("platform", shell_complete=complete_platforms)
+@click.option(
+    "--profile",
+    metavar="NAME",
+    shell_complete=complete_profiles,
+    help="What goes into it.  [default: the platform's own]",
+)
 @click.option("--origin", is_flag=True, help="Say the file, line and column of each value.")
 @click.option(
     "--plan", is_flag=True, help="Say the steps of a build; with -r, predicted sizes too."
@@ -59,11 +65,13 @@ def command(
     if origin and plan:
         raise click.UsageError("--origin and --plan exclude each other")
     resolved = catalog.recipe(platform, profile)
-    if repositories and not plan:
-        raise click.UsageError("-r goes with --plan, which then predicts sizes")
+    if (repositories or repo_keys) and not plan:
+        raise click.UsageError("-r and --repo-key go with --plan, which then predicts sizes")
     if plan:
+        keys = [str(path) for path in repo_keys]
+        steps = planned_steps(resolved.recipe, repositories=repositories, keys=keys)
         forecasts = _forecasts(session, resolved, repositories, repo_keys) if repositories else ()
-        _show_plan(planned_steps(resolved.recipe), forecasts, as_json=as_json)
+        _show_plan(steps, forecasts, as_json=as_json)
     elif as_json:
         _show_json(resolved, origin=origin)
     else:
@@ -116,7 +124,7 @@ def _show_plan(
             click.echo(f"{forecast.stage:10}  about {format_size(forecast.image_bytes)} on disk")
         else:
             click.echo(
-                f"{forecast.stage:10}  {forecast.packages} packages, "
+                f"{forecast.stage:10}  {counted(forecast.packages, 'package')}, "
                 f"{format_size(forecast.download_bytes)} to fetch, "
                 f"{format_size(forecast.installed_bytes)} installed"
             )

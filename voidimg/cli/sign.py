@@ -8,19 +8,26 @@ from pathlib import Path
 import click
 
 from voidimg import ReleaseDate, date_of_set, needs_passphrase, sign_set
+from voidimg.cli.counting import counted
 from voidimg.cli.passphrase import passphrase_options, read_passphrase
 from voidimg.cli.session import Session, json_option, pass_session
 
 
 @click.command()
-@click.argument("directory", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.argument(
+    "directory", metavar="DIR", type=click.Path(path_type=Path, file_okay=False, exists=True)
+)
 @click.option(
     "--key",
     "secret_key",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="The secret key.  [default: void-release-DATE.sec here]",
 )
-@click.option("--date", help="Date of the set.  [default: the directory's name or its files']")
+@click.option(
+    "--date",
+    metavar="YYYYMMDD",
+    help="Date of the set.  [default: the directory's name or its files']",
+)
 @passphrase_options
 @json_option
 @pass_session
@@ -33,7 +40,7 @@ def command(
     passphrase_env: str | None,
     as_json: bool,
 ) -> None:
-    """Write sha256sum.txt and its minisign signature sha256sum.sig into DIRECTORY.
+    """Write sha256sum.txt and its minisign signature sha256sum.sig into DIR.
 
     Every file must belong to the set; files of other dates, keys and leftovers are refused.
 
@@ -42,10 +49,12 @@ def command(
       voidimg sign out/20240314
       voidimg sign out/20240314 --key void-release-20240314.sec --passphrase-env RELEASE_KEY
     """  # noqa: D301
-    release_date = ReleaseDate.parse(date) if date else date_of_set(directory)
+    release_date = ReleaseDate.parse(date) if date is not None else date_of_set(directory)
     key = secret_key or Path(f"void-release-{release_date}.sec")
     if not key.is_file():
-        raise click.UsageError(f"there is no key {key}: name it with --key")
+        raise click.UsageError(
+            f"there is no key {key}: name it with --key, or make it: voidimg keygen {release_date}"
+        )
     passphrase = None
     if needs_passphrase(key):
         passphrase = read_passphrase(
@@ -69,4 +78,5 @@ def command(
         }
         click.echo(json.dumps(answer, indent=2, sort_keys=True))
         return
-    click.echo(f"{signed.signature_path}  {len(signed.files)} files, key {signed.key_id}")
+    files = counted(len(signed.files), "file")
+    click.echo(f"{signed.signature_path}  {files}, key {signed.key_id}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import click
@@ -15,7 +16,7 @@ from voidimg import (
     smoke_image,
     write_report,
 )
-from voidimg.cli.search import catalog_option
+from voidimg.cli.search import catalog_option, complete_platforms, complete_profiles
 from voidimg.cli.session import Session, json_option, pass_session
 
 
@@ -28,9 +29,17 @@ from voidimg.cli.session import Session, json_option, pass_session
     type=click.Choice(["sd", "usb", "nvme", "virtio", "cd"]),
     help="Boot from this medium; may be given several times.  [default: all of the platform]",
 )
-@click.option("--platform", help="The image's platform.  [default: from its name]")
 @click.option(
-    "--profile", help="What is in it.  [default: from the name of an ISO, or the platform's own]"
+    "--platform",
+    metavar="NAME",
+    shell_complete=complete_platforms,
+    help="The image's platform.  [default: from its name]",
+)
+@click.option(
+    "--profile",
+    metavar="NAME",
+    shell_complete=complete_profiles,
+    help="What is in it.  [default: from the name of an ISO, or the platform's own]",
 )
 @click.option(
     "--junit",
@@ -41,6 +50,7 @@ from voidimg.cli.session import Session, json_option, pass_session
     "--out",
     "logs",
     type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
     help="Where console logs go.  [default: smoke in the output directory]",
 )
 @click.option(
@@ -48,6 +58,7 @@ from voidimg.cli.session import Session, json_option, pass_session
     type=click.FloatRange(min=0.1),
     default=1.0,
     show_default=True,
+    metavar="FACTOR",
     help="Factor on every time limit, for slow or busy hosts.",
 )
 @catalog_option
@@ -78,8 +89,11 @@ def command(
       voidimg smoke out/20240314/void-live-x86_64-20240314-serial.iso --medium cd
       voidimg smoke my.img --platform rpi-aarch64 --medium nvme --junit verdict.xml
     """  # noqa: D301
-    platform = platform or platform_of_image(image)[0]
-    recipe = catalog.recipe(platform, profile or profile_of_iso(image)).recipe
+    if junit is not None and not os.access(junit.parent, os.W_OK | os.X_OK):
+        raise click.UsageError(f"--junit: {junit.parent} is no directory that you can write to")
+    if platform is None:
+        platform = platform_of_image(image)[0]
+    recipe = catalog.recipe(platform, profile_of_iso(image) if profile is None else profile).recipe
     report = smoke_image(
         image,
         recipe,

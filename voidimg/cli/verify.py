@@ -8,8 +8,10 @@ from pathlib import Path
 import click
 
 from voidimg import (
+    ReleaseError,
     TrustedKey,
     Verified,
+    VerifyError,
     date_of_name,
     date_of_set,
     find_public_key,
@@ -43,6 +45,13 @@ def command(session: Session, paths: tuple[Path, ...], key: str | None, as_json:
       voidimg verify ~/Downloads/void-rpi-aarch64-20240314.img.xz
     """  # noqa: D301
     results = []
+    for path in paths:
+        try:
+            path.stat()
+        except OSError as error:
+            raise VerifyError(
+                f"cannot read {path}: {error.strerror}", code="MISSING", where=str(path)
+            ) from error
     directories = [path for path in paths if path.is_dir()]
     files = [path for path in paths if not path.is_dir()]
     for directory in directories:
@@ -63,7 +72,13 @@ def command(session: Session, paths: tuple[Path, ...], key: str | None, as_json:
 def _key(given: str | None, directory: Path, date: str | None) -> TrustedKey:
     if given is not None:
         return read_public_key(given)
-    return read_public_key(find_public_key(date or str(date_of_set(directory)), directory))
+    try:
+        date = date or str(date_of_set(directory))
+    except ReleaseError as error:
+        raise ReleaseError(
+            error.what, code="SET-EMPTY", where=error.where, hint="name the key with --key FILE"
+        ) from error
+    return read_public_key(find_public_key(date, directory))
 
 
 def _as_json(result: Verified) -> dict[str, object]:

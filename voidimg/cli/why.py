@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from voidimg import Catalog, Explanation, Sources, explain_package
-from voidimg.cli.search import catalog_option
+from voidimg.cli.search import catalog_option, complete_platforms, complete_profiles
 from voidimg.cli.session import Session, json_option, pass_session
 from voidimg.cli.sources import repository_options
 
@@ -17,9 +17,14 @@ _SHOWN = 8
 
 
 @click.command()
-@click.argument("platform")
+@click.argument("platform", shell_complete=complete_platforms)
 @click.argument("package")
-@click.option("--profile", help="What goes into it.  [default: the platform's own, base]")
+@click.option(
+    "--profile",
+    metavar="NAME",
+    shell_complete=complete_profiles,
+    help="What goes into it.  [default: the platform's own, base]",
+)
 @click.option("--offline", is_flag=True, help="Ask no server: use what the cache has.")
 @repository_options
 @catalog_option

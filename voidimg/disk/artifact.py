@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,12 +45,30 @@ def open_artifact(path: Path) -> Artifact:
         LayoutError: it is none of them, or damaged.
         StoreError: it cannot be read.
     """
+    require_file(path)
     with _whole(path) as stream:
         head = stream.read(_HEAD_BYTES)
     with path.open("rb") as file:
         begin = file.read(8)
     found = (name for magic, name in _MAGIC.items() if begin.startswith(magic))
     return Artifact(path, _kind(head, path), next(found, "none"))
+
+
+def require_file(path: Path) -> None:
+    """Raise `LayoutError` when `path` is a pipe, which may wait for its writer for ever.
+
+    Raises:
+        StoreError: there is nothing at `path`, or it cannot be looked at.
+    """
+    with storing(path, "read"):
+        mode = path.stat().st_mode
+    if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
+        raise LayoutError(
+            f"{path} is a pipe, and an artifact is read from more than one place",
+            code="PIPE",
+            where=str(path),
+            hint="write it to a file first",
+        )
 
 
 def _kind(head: bytes, path: Path) -> ArtifactKind:

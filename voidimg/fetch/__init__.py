@@ -3,6 +3,14 @@
 from voidimg.fetch.cache import Cache, require_room
 from voidimg.fetch.fetcher import Fetcher, Wanted
 from voidimg.fetch.location import Location
-from voidimg.fetch.repodata import RepodataFile
+from voidimg.fetch.repodata import RepodataFile, require_directory
 
-__all__ = ["Cache", "Fetcher", "Location", "RepodataFile", "Wanted", "require_room"]
+__all__ = [
+    "Cache",
+    "Fetcher",
+    "Location",
+    "RepodataFile",
+    "Wanted",
+    "require_directory",
+    "require_room",
+]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from voidimg.errors import UsageError
+
+_HOST = re.compile(r"[0-9A-Za-z._-]+|[0-9A-Fa-f:.]+(?:%[0-9A-Za-z._~-]+)?")
+"""A name in ASCII, or an address; names in other letters have a form that begins with xn--."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,25 +27,31 @@ class Location:
     title: str = ""
 
     @classmethod
-    def parse(cls, text: str) -> Location:
+    def parse(cls, text: str, *, where: str | None = "--repository") -> Location:
         """A directory, a ``file://`` URL, or http(s) URLs of mirrors separated by blanks.
 
+        `where` says what `text` was given as, for errors.
+
         Raises:
-            UsageError: another scheme, no host, or mirrors mixed with directories.
+            UsageError: another scheme, no host, or mirrors mixed with directories; a name that is
+                not UTF-8, which a lock cannot hold.
         """
-        words = text.split() if "://" in text else [text]
-        schemes = {urlsplit(word).scheme for word in words}
         if "://" not in text:
+            if not text or not _is_utf8(text):
+                raise _no_repository(text, where)
             return cls((str(Path(text).absolute()),), remote=False)
-        if schemes == {"file"} and len(words) == 1:
-            return cls((urlsplit(words[0]).path,), remote=False)
-        if not schemes <= {"http", "https"} or not all(urlsplit(word).netloc for word in words):
-            raise UsageError(
-                f"{text!r} is not a repository",
-                code="REPOSITORY",
-                where="--repository",
-                hint="give a directory, a file:// URL or an http(s):// URL",
-            )
+        words = text.split()
+        try:
+            parts = [urlsplit(word) for word in words]
+            sound = all(_has_only_place(part) for part in parts)
+        except ValueError:  # brackets without an address, a port that is none
+            sound = False
+        if not sound or not _is_utf8(text):
+            raise _no_repository(text, where)
+        if len(parts) == 1 and parts[0].scheme == "file":
+            return cls((unquote(parts[0].path),), remote=False)
+        if not all(part.scheme in ("http", "https") for part in parts):
+            raise _no_repository(text, where)
         return cls(tuple(word.rstrip("/") for word in words), remote=True)
 
     @property
@@ -58,6 +68,33 @@ class Location:
     def file(self, name: str) -> tuple[str, ...]:
         """The URLs (or the path) of the file `name` of the repository, one per mirror."""
         return tuple(f"{url}/{name}" for url in self.urls)
+
+
+def _has_only_place(part: SplitResult) -> bool:
+    """Whether a URL has the host that its scheme needs, and nothing behind its path.
+
+    Raises:
+        ValueError: its port is no number.
+    """
+    if part.query or part.fragment:
+        return False
+    if part.scheme == "file":
+        return part.netloc in ("", "localhost") and part.path.startswith("/")
+    _ = part.port
+    return _HOST.fullmatch(part.hostname or "") is not None
+
+
+def _is_utf8(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _no_repository(text: str, where: str | None) -> UsageError:
+    return UsageError(
+        f"{text!r} is not a repository",
+        code="REPOSITORY",
+        where=where,
+        hint="give a directory, a file:// URL or an http(s):// URL",
+    )
 
 
 def without_credentials(url: str) -> str:

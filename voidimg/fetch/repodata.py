@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -80,8 +81,7 @@ class Indexes:
             FetchError: no mirror answered properly.
         """
         if not location.remote:
-            path = Path(location.urls[0], name)
-            return path.read_bytes()[:SMALL_LIMIT] if path.is_file() else None
+            return _local_small(Path(location.urls[0], name))
         received = bytearray()
         deadline = self._mirrors.deadline()
 
@@ -218,16 +218,21 @@ class Indexes:
         return kept, kept.with_name("stamp.json")
 
 
-def _local(location: Location, name: str) -> RepodataFile:
-    directory = Path(location.urls[0])
-    path = directory / name
-    if not directory.is_dir():
+def _local_small(path: Path) -> bytes | None:
+    try:
+        with path.open("rb") as file:
+            return file.read(SMALL_LIMIT)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None
+    except OSError as error:
         raise FetchError(
-            "the repository directory does not exist",
-            code="NO-DIRECTORY",
-            where=str(directory),
-            hint="check the path given with -r",
-        )
+            f"cannot read it: {error.strerror}", code="LOCAL", where=str(path)
+        ) from error
+
+
+def _local(location: Location, name: str) -> RepodataFile:
+    require_directory(location)
+    path = Path(location.urls[0], name)
     try:
         with path.open("rb") as file:
             content = file.read(REPODATA_LIMIT + 1)
@@ -243,6 +248,25 @@ def _local(location: Location, name: str) -> RepodataFile:
             f"the repodata is larger than {REPODATA_LIMIT} bytes", code="LENGTH", where=str(path)
         )
     return RepodataFile(location, content, hashlib.sha256(content).hexdigest(), modified)
+
+
+def require_directory(location: Location) -> None:
+    """Raise `FetchError` when the local repository `location` is not a directory."""
+    what = None
+    try:
+        if not stat.S_ISDIR(os.stat(location.urls[0]).st_mode):
+            what = "is a file"
+    except FileNotFoundError:
+        what = "does not exist"
+    except OSError as error:
+        what = f"cannot be looked at: {error.strerror}"
+    if what is not None:
+        raise FetchError(
+            f"the repository directory {what}",
+            code="NO-DIRECTORY",
+            where=location.name,
+            hint="check the path of the repository",
+        )
 
 
 def _stamped(stamp: Path) -> dict[str, str]:

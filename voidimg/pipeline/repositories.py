@@ -84,7 +84,7 @@ def open_repository(
         VerifyError: the repository is unsigned or its key is not trusted.
     """
     name = file.location.name
-    repodata = repodata or Repodata.decode(file.content, name)
+    repodata = repodata or Repodata.decode(file.content, f"{name}/{arch}-repodata")
     key = trust.require(None if repodata.meta is None else repodata.meta.key, name)
     return OpenRepository(
         location=file.location,

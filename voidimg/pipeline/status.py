@@ -14,7 +14,7 @@ from pathlib import Path
 
 from voidimg.errors import UsageError
 from voidimg.events import Listener, ignore
-from voidimg.fetch import Cache, Fetcher, Location, RepodataFile
+from voidimg.fetch import Cache, Fetcher, Location, RepodataFile, require_directory
 from voidimg.pipeline.artifacts import write_atomically
 from voidimg.pipeline.consistency import (
     Finding,
@@ -88,17 +88,19 @@ def repository_status(
         PackageError: an index is malformed.
     """
     present = now_epoch() if now is None else now
+    places = [Location.parse(text, where=None) for text in locations]
+    asked = [(location, list(archs) or _archs_of(location)) for location in places]
     with Cache(sources.cache).in_use():
         fetcher = Fetcher(Cache(sources.cache), listener=listener, offline=sources.offline)
         found: list[RepositoryStatus] = []
         findings: list[Finding] = []
-        for location in map(Location.parse, locations):
+        for location, wanted in asked:
             times = RepositoryTimes() if sources.offline else read_times(fetcher, location)
             findings += time_findings(location.name, times, sources.max_age_seconds, present)
             versions: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
-            for arch in archs or _archs_of(location):
+            for arch in wanted:
                 (file,) = fetch_repodata(fetcher, [location], arch)
-                repodata = Repodata.decode(file.content, location.name)
+                repodata = Repodata.decode(file.content, f"{location.name}/{arch}{_SUFFIX}")
                 one = _status(file, arch, repodata, times, present)
                 found.append(one)
                 where, limit = f"{location.name} ({arch})", sources.max_age_seconds
@@ -131,8 +133,8 @@ def _status(
 def _archs_of(location: Location) -> list[str]:
     if not location.remote:
         directory = Path(location.urls[0])
-        names = sorted(path.name for path in directory.glob(f"*{_SUFFIX}"))
-        if names or not directory.is_dir():
+        require_directory(location)
+        if names := sorted(path.name for path in directory.glob(f"*{_SUFFIX}")):
             return [name.removesuffix(_SUFFIX) for name in names]
     raise UsageError(
         "it does not say which architectures it has",

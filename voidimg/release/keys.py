@@ -127,7 +127,9 @@ def read_secret_key(path: Path, passphrase: str | None) -> minisign.SecretKey:
     """The secret key at `path`, ready to sign; use it as a context manager, which wipes it.
 
     Raises:
-        ReleaseError: it is not a minisign secret key, or `passphrase` does not open it.
+        ReleaseError: there is none, it is not a minisign secret key, or `passphrase` does not open
+            it.
+        StoreError: it cannot be read.
     """
     secret = _parse_secret_key(path)
     if not secret.is_encrypted():
@@ -158,14 +160,23 @@ def needs_passphrase(path: Path) -> bool:
     """Whether the secret key at `path` is encrypted.
 
     Raises:
-        ReleaseError: it is not a minisign secret key.
+        ReleaseError: there is none, or it is not a minisign secret key.
+        StoreError: it cannot be read.
     """
     with _parse_secret_key(path) as secret:
         return bool(secret.is_encrypted())
 
 
 def _parse_secret_key(path: Path) -> minisign.SecretKey:
-    content = _read(path)
+    try:
+        content = _read(path)
+    except FileNotFoundError as error:
+        raise ReleaseError(
+            f"there is no secret key {path}",
+            code="SECRET-KEY-MISSING",
+            where=str(path),
+            hint="make it with: voidimg keygen DATE",
+        ) from error
     kind = kind_of(content)
     try:
         if kind is Kind.PRIVATE_KEY:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from voidimg.errors import ReleaseError, StoreError, VoidimgError
+from voidimg.errors import ReleaseError, StoreError, VoidimgError, storing
 from voidimg.events import Listener, ignore, step
 from voidimg.identity import ReleaseDate
 from voidimg.release.keys import date_in_comment, key_id_of, read_secret_key, release_comment
@@ -90,16 +90,7 @@ def sign_set(
     """
     date = date or date_of_set(directory)
     names = _checked_names(directory, date)
-    try:
-        opened = read_secret_key(secret_key, passphrase)
-    except FileNotFoundError as error:
-        raise ReleaseError(
-            f"there is no secret key {secret_key}",
-            code="SECRET-KEY-MISSING",
-            where=str(secret_key),
-            hint=f"make it with: voidimg keygen {date}",
-        ) from error
-    with opened as secret:
+    with read_secret_key(secret_key, passphrase) as secret:
         key_date = date_in_comment(secret.untrusted_comment)
         if key_date not in (None, str(date)):
             raise ReleaseError(
@@ -196,7 +187,9 @@ def _problem(path: Path, date: ReleaseDate) -> ReleaseError | None:
 def _refuse_changed(sums_path: Path, signature_path: Path, content: bytes) -> None:
     if not (signature_path.exists() and sums_path.exists()):
         return
-    if sums_path.read_bytes() != content:
+    with storing(sums_path, "read"):
+        before = sums_path.read_bytes()
+    if before != content:
         raise ReleaseError(
             "the set is signed already and has changed since",
             code="SIGNED-CHANGED",

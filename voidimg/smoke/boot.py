@@ -84,12 +84,15 @@ def choose_machines(
     offered = sorted({machine.medium for machine in stated})
     missing = [medium for medium in media if medium not in offered]
     if missing or not stated:
-        what = f"from {missing[0]}" if missing else "at all"
+        what = "live ISO" if live else "disk image"
+        medium = f" from {missing[0]}" if missing else ""
+        others = "disk images" if live else "live ISOs"
+        hint = f"its machines boot {others}" if recipe.smoke.machines else "see [smoke] of its file"
         raise UsageError(
-            f"{recipe.platform} states no machine of QEMU that boots it {what}",
+            f"{recipe.platform} states no machine of QEMU that boots a {what}{medium}",
             code="MEDIUM",
             where=recipe.platform,
-            hint=f"it has: {', '.join(offered)}" if offered else "see [smoke] of its file",
+            hint=f"it has: {', '.join(offered)}" if offered else hint,
         )
     wanted = dict.fromkeys(media or (machine.medium for machine in stated))
     return tuple(machine for medium in wanted for machine in stated if machine.medium == medium)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
+from voidimg.disk.artifact import require_file
 from voidimg.errors import LayoutError, UsageError, storing
 from voidimg.live.efi import GRUB_CONFIG
 from voidimg.live.iso_reader import SYSTEM_AREA_BYTES, Iso, open_iso
@@ -25,8 +26,10 @@ def is_iso(path: Path) -> bool:
     """Whether the file at `path` has the volume descriptor of an ISO.
 
     Raises:
+        LayoutError: it is a pipe.
         StoreError: it cannot be read.
     """
+    require_file(path)
     with storing(path, "read"), path.open("rb") as file:
         return os.pread(file.fileno(), 5, SYSTEM_AREA_BYTES + 1) == _DESCRIPTOR
 

@@ -233,7 +233,7 @@ def _profile_part(
     platform: Node, asked: str | None, libc: Libc, search: SearchPath, errors: list[SpecError]
 ) -> Part | None:
     default = platform.table.get("profile")
-    word = asked or (str(default.content) if default is not None else "base")
+    word = asked if asked is not None else str(default.content) if default is not None else "base"
     place = default.origin if default is not None and asked is None else None
     if is_path(word):
         path = Path(word)

@@ -6,6 +6,7 @@ fixes it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -35,11 +36,17 @@ class PlannedStep:
         }
 
 
-def planned_steps(recipe: Recipe) -> tuple[PlannedStep, ...]:
-    """The steps of a build of all artifacts of `recipe`, in the order in which they are taken."""
+def planned_steps(
+    recipe: Recipe, *, repositories: Sequence[str] = (), keys: Sequence[str] = ()
+) -> tuple[PlannedStep, ...]:
+    """The steps of a build of all artifacts of `recipe`, in the order in which they are taken.
+
+    `repositories` and `keys`, where there are any, are named in place of the platform's own.
+    """
+    sources = tuple(repositories) or recipe.repositories
     steps = [
-        PlannedStep("lock", "resolve packages of all stages from", recipe.repositories),
-        PlannedStep("lock", "fetch and verify packages signed by", recipe.keys),
+        PlannedStep("lock", "resolve packages of all stages from", sources),
+        PlannedStep("lock", "fetch and verify packages signed by", tuple(keys) or recipe.keys),
         *_system_steps("rootfs", recipe, recipe.rootfs),
         PlannedStep("rootfs", "write the ROOTFS tarball"),
         *_stage_steps("platformfs", recipe.platformfs),

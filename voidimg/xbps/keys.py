@@ -195,7 +195,9 @@ class PrivateKey:
                 "not a private key in PEM form, or the passphrase is wrong",
                 code="KEY",
                 where=where,
-                hint="make one with: voidimg repo keygen FILE",
+                hint="make one with: voidimg repo keygen FILE"
+                if secret is None
+                else "check the passphrase; a key is made by: voidimg repo keygen FILE",
             ) from error
         if not isinstance(key, rsa.RSAPrivateKey):
             raise _not_rsa(where)
@@ -237,7 +239,15 @@ def create_repository_key(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
     )
     with storing(path, "write the key"):
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            raise StoreError(
+                f"{path} exists already and is never overwritten",
+                code="EXISTS",
+                where=str(path),
+                hint="move the old key away to make another",
+            ) from None
         with open(handle, "wb") as file:
             file.write(pem)
             file.flush()

@@ -126,7 +126,7 @@ def why(transaction: Transaction, pkgname: str) -> tuple[Link, ...]:
         raise ResolveError(
             f"{pkgname} is not among the packages",
             code="NOT-AMONG",
-            hint=suggestion(pkgname, names),
+            hint=suggestion(pkgname, names) or "give the name of a package, without version",
         )
     suppliers = Suppliers(transaction.steps)
     chains: dict[str, tuple[Link, ...]] = {}

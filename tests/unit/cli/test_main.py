@@ -10,6 +10,7 @@ import pytest
 
 import voidimg as public_face
 from tests.command import voidimg
+from voidimg import errors
 from voidimg.cli.main import VERBS, cli, entry_point
 from voidimg.cli.render import listener_for, show_error
 from voidimg.errors import CollectedError, SpecError, VoidimgError, exit_status_of
@@ -38,11 +39,36 @@ def test_the_list_of_verbs_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_mistyped_verb_or_option_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     """Exit status 2, with what was meant."""
-    for words in (["biuld", "rpi-aarch64"], ["build", "--artefact", "image", "rpi-aarch64"]):
+    for words, meant in (
+        (["biuld", "rpi-aarch64"], "No such verb 'biuld'. Did you mean 'build'?"),
+        (["build", "--artefact", "image", "rpi-aarch64"], "'--artifact'"),
+    ):
         with pytest.raises(SystemExit) as ended:
             entry_point(words)
         assert ended.value.code == 2
-        assert "No such" in capsys.readouterr().err
+        said = capsys.readouterr().err
+        assert "No such" in said
+        assert meant in said
+
+
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [
+        (["build", "rpi-aarch64", "--out", "x"], "voidimg --out ... build ..."),
+        (["show", "rpi-aarch64", "-q"], "voidimg -q ... show ..."),
+        (["repo", "index", "x", "--jobs", "2"], "voidimg --jobs ... repo index ..."),
+    ],
+)
+def test_a_global_option_behind_the_verb(
+    words: list[str], place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is said where it belongs."""
+    with pytest.raises(SystemExit) as ended:
+        entry_point(words)
+    assert ended.value.code == 2
+    assert f"{words[-2] if words[-1] in '2x' else words[-1]} goes before the verb: {place}" in (
+        capsys.readouterr().err
+    )
 
 
 def test_an_error_is_words_with_code_hint_and_status(capsys: pytest.CaptureFixture[str]) -> None:
@@ -109,6 +135,30 @@ def test_events_are_json_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str
     names = [json.loads(line)["event"] for line in lines]
     assert names == ["StepStarted", "Progress", "Message", "Message", "StepFinished"]
     assert capsys.readouterr().err == "fetch ...\nwarning: seen\nfetch: 1.2 s\n"
+
+
+def test_a_place_is_named_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """What names its object already has no prefix that does so again; a longer path does."""
+    show_error(VoidimgError("cannot read a/b.img: no", code="X", where="a/b.img"))
+    show_error(VoidimgError("b.img is empty", code="X", where="a/b.img"))
+    show_error(VoidimgError("cannot read a/b.img/c: no", code="X", where="a/b.img"))
+    show_error(VoidimgError("nothing here.", code="X", where="."))
+    assert capsys.readouterr().err.splitlines() == [
+        "voidimg: cannot read a/b.img: no [E-X]",
+        "voidimg: a/b.img: b.img is empty [E-X]",
+        "voidimg: a/b.img: cannot read a/b.img/c: no [E-X]",
+        "voidimg: .: nothing here. [E-X]",
+    ]
+
+
+def test_every_class_of_failure_can_be_caught() -> None:
+    """Docstrings name the classes that are raised: a tool catches them from the public face."""
+    families = {
+        name
+        for name, made in vars(errors).items()
+        if isinstance(made, type) and issubclass(made, VoidimgError)
+    }
+    assert families <= set(public_face.__all__)
 
 
 def test_the_public_face_loads_every_name() -> None:

@@ -58,6 +58,14 @@ def test_keys_are_never_overwritten(tmp_path: Path, existing: str) -> None:
     assert (tmp_path / existing).read_text() == "precious"
 
 
+def test_a_secret_key_that_is_not_there(tmp_path: Path) -> None:
+    """An error of ours with what to do, whoever asks."""
+    for ask in (needs_passphrase, lambda path: read_secret_key(path, None)):
+        with pytest.raises(ReleaseError, match="voidimg keygen") as caught:
+            ask(tmp_path / "void-release-20240314.sec")
+        assert caught.value.code == "E-RELEASE-SECRET-KEY-MISSING"
+
+
 def test_an_empty_passphrase_is_not_a_passphrase(tmp_path: Path) -> None:
     """It must be said explicitly that there is none."""
     with pytest.raises(ReleaseError) as caught:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from voidimg.errors import CollectedError, ReleaseError
+from voidimg.errors import CollectedError, ReleaseError, StoreError
 from voidimg.identity import ReleaseDate
 from voidimg.release.keys import ReleaseKey, create_release_key
 from voidimg.release.signing import date_of_name, date_of_set, sign_set
@@ -85,6 +85,15 @@ def test_the_key_of_another_set_is_refused(image_set: Path, tmp_path: Path) -> N
     with pytest.raises(ReleaseError) as caught:
         sign_set(image_set, other.secret_path)
     assert caught.value.code == "E-RELEASE-KEY-DATE"
+
+
+def test_checksums_that_cannot_be_read_are_an_error(image_set: Path, key: ReleaseKey) -> None:
+    """Whether the set was signed before and has changed cannot be told then."""
+    sign_set(image_set, key.secret_path)
+    (image_set / "sha256sum.txt").unlink()
+    (image_set / "sha256sum.txt").mkdir()
+    with pytest.raises(StoreError, match=r"cannot read .*sha256sum\.txt"):
+        sign_set(image_set, key.secret_path)
 
 
 def test_an_empty_directory_is_no_set(tmp_path: Path, key: ReleaseKey) -> None:

@@ -122,7 +122,7 @@ def test_our_errors_come_back_as_themselves() -> None:
     """Class, text, code and hint survive the border."""
     with pytest.raises(ResolveError) as caught:
         call(fail, "resolve")
-    assert str(caught.value) == "foo: no foo (ask for bar)"
+    assert str(caught.value) == "no foo (ask for bar)"
     assert caught.value.code == "E-RESOLVE-NONE"
     with pytest.raises(CollectedError) as many:
         call(fail, "many")

@@ -113,6 +113,15 @@ def test_the_plan_has_the_stages_in_order_and_the_sizes_that_are_fixed() -> None
     assert installed == [stage.packages for stage in wanted]
 
 
+def test_the_plan_names_the_repositories_that_replace_the_platforms_own() -> None:
+    """As a build with `-r` and `--repo-key` has them."""
+    steps = planned_steps(RESOLVED.recipe, repositories=["/repo"], keys=["key.plist"])
+    assert [step.details for step in steps[:2]] == [("/repo",), ("key.plist",)]
+    own = planned_steps(RESOLVED.recipe)[:2]
+    recipe = RESOLVED.recipe
+    assert [step.details for step in own] == [recipe.repositories, recipe.keys]
+
+
 def test_the_plan_of_a_live_system() -> None:
     """The ISO comes after what has trees of its own, then what is for the network alone."""
     recipe = Catalog().recipe("x86_64", "xfce").recipe

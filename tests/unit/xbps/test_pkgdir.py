@@ -146,12 +146,12 @@ def test_from_directory_to_signed_repository(tmp_path: Path) -> None:
     package = repo / "hello-1.0_1.noarch.xbps"
     assert good("create", directory(tmp_path, FULL), "-o", repo) == f"{package}\n"
     fingerprint = good("keygen", key, "--bits", 2048, env=env).split()[-1]
-    assert "aarch64-repodata: 1 packages" in good("index", repo, "--arch", "aarch64")
+    assert "aarch64-repodata: 1 package" in good("index", repo, "--arch", "aarch64")
     assert fingerprint in good("sign", repo, "--key", key, "--signed-by", "Me", env=env)
     listed = json.loads(good("list", repo, "--json"))["aarch64"]
     assert (listed["fingerprint"], listed["signed_by"]) == (fingerprint, "Me")
     assert [entry["pkgver"] for entry in listed["packages"]] == ["hello-1.0_1"]
-    assert "aarch64: 1 packages, signed by Me" in good("list", repo)
+    assert "aarch64: 1 package, signed by Me" in good("list", repo)
     assert json.loads(good("index", repo, "--json")) == {"aarch64": 1}
     trusted = PublicKey.from_plist((repo / f"{fingerprint}.plist").read_bytes(), where="key")
     trusted.verify(package, package.with_name(f"{package.name}.sig2").read_bytes())

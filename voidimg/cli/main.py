@@ -139,6 +139,15 @@ def _print_completion(ctx: click.Context, shell: str | None) -> None:
     ctx.exit()
 
 
+def _print_man_page(ctx: click.Context, wanted: bool) -> None:
+    if not wanted or ctx.resilient_parsing:
+        return
+    from voidimg.cli.man import man_page
+
+    click.echo(man_page(cli), nl=False)
+    ctx.exit()
+
+
 @click.group(
     cls=_Verbs,
     subcommand_metavar="VERB [ARGS]...",
@@ -182,6 +191,14 @@ def _print_completion(ctx: click.Context, shell: str | None) -> None:
     expose_value=False,
     callback=lambda ctx, _option, shell: _print_completion(ctx, shell),
     help="Print the completion script of this shell, for example for `source <(...)`.",
+)
+@click.option(
+    "--man",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda ctx, _option, wanted: _print_man_page(ctx, wanted),
+    help="Print the manual page, for example for `man -l -`.",
 )
 @click.version_option(voidimg.__version__, prog_name="voidimg")
 @click.pass_context

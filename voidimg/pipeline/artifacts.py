@@ -15,7 +15,7 @@ from voidimg.disk.compress import Compression
 from voidimg.errors import UsageError, storing
 from voidimg.fetch import Cache
 from voidimg.identity import ReleaseDate
-from voidimg.pipeline.outputs import replace_by_bytes, replace_by_file
+from voidimg.pipeline.outputs import replace_by_bytes, replace_by_file, write_out
 from voidimg.spec.model import WSL_ARCHES, Recipe
 
 Kind = Literal["rootfs", "platformfs", "image", "wsl", "iso", "netboot"]
@@ -179,7 +179,11 @@ class ArtifactStore:
         return self._cache.part("artifacts", key, "content")
 
     def keep(self, key: str, finished: Path) -> Record:
-        """Move the complete file `finished` (same file system) into the store under `key`."""
+        """Move the complete file `finished` (same file system) into the store under `key`.
+
+        Its content is on the disk when this returns: after a power failure a file whose length and
+        time are right could hold zeros, and would be taken for what the record says.
+        """
         content = self.content_path(key)
         with storing(content, "write"):
             finished.chmod(0o644)
@@ -188,6 +192,7 @@ class ArtifactStore:
                 sha256=_sha256(finished),
                 mtime_ns=finished.stat().st_mtime_ns,
             )
+            write_out(finished)
             finished.replace(content)
         text = json.dumps(asdict(record), sort_keys=True)
         self._cache.write_small(text.encode(), "artifacts", key, "record.json")

@@ -41,6 +41,7 @@ def replace_by_file(target: Path, content: Path) -> None:
             os.link(content, link)
         except OSError:
             shutil.copyfile(content, new)
+            write_out(new)
             new.replace(target)
         else:
             link.replace(target)
@@ -55,6 +56,16 @@ def replace_by_bytes(target: Path, content: bytes) -> None:
     with _new_file(target) as new:
         new.write_bytes(content)
         new.replace(target)
+
+
+def write_out(path: Path) -> None:
+    """Wait until the content of the file `path` is on the disk.
+
+    Raises:
+        OSError: it cannot be written there.
+    """
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 @contextmanager

@@ -62,6 +62,17 @@ PC = Machine(
         "usb on 32-bit UEFI": (*_UEFI_32, *_USB),
     },
 )
+DESKTOP_PC = Machine(
+    "qemu-system-x86_64",
+    (
+        *("-cpu", "qemu64", "-smp", "2", "-m", "2G", "-accel", "tcg,thread=multi"),
+        *("-vga", "std", "-display", "none", "-monitor", "none", "-no-reboot"),
+        *("-nic", "user,model=virtio-net-pci,restrict=on"),
+        *("-device", "qemu-xhci", "-device", "usb-tablet"),
+    ),
+    PC.media,
+)
+"""With a screen, a pointer and a network that leads nowhere."""
 OLD_PC = Machine(
     "qemu-system-i386",
     ("-cpu", "qemu32", "-smp", "1", "-m", "1G", "-accel", "tcg", *QUIET),
@@ -91,9 +102,9 @@ class Guest:
     console: Console
     emulator: Emulator
 
-    def answer(self, command: str) -> str:
-        """What `command` says, without blanks around it; it must succeed."""
-        found = self.shell.run(command, time.monotonic() + ANSWER_SECONDS)
+    def answer(self, command: str, seconds: float = ANSWER_SECONDS) -> str:
+        """What `command` says within `seconds`, without blanks around it; it must succeed."""
+        found = self.shell.run(command, time.monotonic() + seconds)
         assert found is not None, f"{command} does not end"
         assert found.status == 0, f"{command}: {found.output}"
         return found.output.strip()

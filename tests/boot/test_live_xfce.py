@@ -6,7 +6,6 @@ kernel say inside the guest is asked over the serial console. The pictures are i
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,38 +14,24 @@ from pathlib import Path
 
 import pytest
 
+from tests.boot import pc
+from tests.boot.pc import ANSWER_SECONDS, Guest
 from tests.boot.screen import Picture, Screen
 from tests.command import voidimg_json
 from tests.images import built_iso
 from tests.integration import pc_tree
 from tests.testrepo import provide
 from voidimg.run import run
-from voidimg.smoke.console import Console
-from voidimg.smoke.emulator import started
 from voidimg.smoke.qmp import Qmp
-from voidimg.smoke.shell import Shell, wait_for_login
 from voidimg.spec.search import SHIPPED
 
 pytestmark = pytest.mark.smoke
 
-START_SECONDS = 1200.0
 SESSION_SECONDS = 600.0
-ANSWER_SECONDS = 120.0
-POWER_OFF_SECONDS = 300.0
-
-PC = (
-    *("-cpu", "qemu64", "-smp", "2", "-m", "2G", "-accel", "tcg,thread=multi"),
-    *("-vga", "std", "-display", "none", "-monitor", "none", "-no-reboot"),
-    *("-nic", "user,model=virtio-net-pci,restrict=on"),
-    *("-device", "qemu-xhci", "-device", "usb-tablet"),
-)
 SESSION = ("xfce4-session", "xfwm4", "xfce4-panel", "xfdesktop")
 SERVICES = ("NetworkManager", "chronyd", "dbus", "lightdm", "polkitd", "sshd")
 
 LOGS = "sudo -n sh -c 'tail -n 80 /var/log/lightdm/*.log* /var/log/Xorg.*.log; dmesg | tail -n 40'"
-
-MENU, LAST_WORD = re.compile(rb"Tab to change the command line"), re.compile(rb"rd\.overlay=1")
-"""The end of isolinux's menu, and of the command line that it shows for editing."""
 
 INDICATOR = (0.918, 0.015)
 """Where the greeter's panel has the layout in force; the menu opens from it."""
@@ -67,20 +52,12 @@ def soon(seconds: float = ANSWER_SECONDS) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Guest:
-    """A started live system: a shell of its user on the serial console, its screen and its keys."""
+class Desktop(Guest):
+    """A started live system with its screen and keys; `begun` is of the monotonic clock."""
 
-    shell: Shell
     screen: Screen
     qmp: Qmp
     begun: float
-
-    def answer(self, command: str, seconds: float = ANSWER_SECONDS) -> str:
-        """What `command` says; it must succeed within `seconds`."""
-        found = self.shell.run(command, soon(seconds))
-        assert found is not None, f"{command} does not end"
-        assert found.status == 0, f"{command}: {found.output}"
-        return found.output
 
     def wait_for_process(self, name: str, seconds: float) -> None:
         """Wait until the program `name` runs."""
@@ -104,33 +81,22 @@ class Guest:
 
 
 @contextmanager
-def booted(iso: Path, words: str, place: Path) -> Iterator[Guest]:
-    """The live system, started from the boot menu with `words` added to the command line."""
+def booted(iso: Path, medium: str, words: str, place: Path) -> Iterator[Desktop]:
+    """The live system, started from the menu of `medium` with `words` on the command line."""
     begun = time.monotonic()
-    medium = ("-drive", f"file={iso},format=raw,media=cdrom,readonly=on", "-boot", "d")
-    with (
-        started("qemu-system-x86_64", [*PC, *medium]) as emulator,
-        (place / "console.log").open("wb") as log,
-        Console(emulator.console, log) as console,
-    ):
-        until = soon(START_SECONDS)
-        assert console.wait_for(MENU, until)
-        console.send("\t", until)
-        assert console.wait_for(LAST_WORD, until)
-        console.send(f" {words}\r", until)
-        wait_for_login(console, until)
-        shell = Shell.log_in(console, "anon", "voidlinux", until)
-        qmp = Qmp(emulator.control, soon())
-        guest = Guest(shell, Screen(qmp, place), qmp, begun)
+    log = place / "console.log"
+    with pc.booted(iso, medium, log, words=words, machine=pc.DESKTOP_PC) as guest:
+        qmp = Qmp(guest.emulator.control, soon())
+        screen = Screen(qmp, place)
+        desktop = Desktop(guest.shell, guest.console, guest.emulator, screen, qmp, begun)
         try:
-            yield guest
+            yield desktop
         except AssertionError:
             # The logs are in that of the console then.
-            guest.keep("xfce-failed")
-            shell.run(LOGS, soon())
+            desktop.keep("xfce-failed")
+            guest.shell.run(LOGS, soon())
             raise
-        shell.run("sudo -n poweroff", soon())
-        assert emulator.wait(POWER_OFF_SECONDS) == 0
+        guest.power_off()
 
 
 def is_greeter(shown: Picture) -> bool:
@@ -153,7 +119,7 @@ def is_like(before: Picture) -> Callable[[Picture], bool]:
     return lambda shown: shown.differs(before) < 0.02
 
 
-def check_services(guest: Guest) -> None:
+def check_services(guest: Desktop) -> None:
     """Each service runs, and the network has one owner."""
     for service in SERVICES:
         status = guest.answer(f"sudo -n sv status /var/service/{service}")
@@ -168,7 +134,7 @@ def check_services(guest: Guest) -> None:
 
 def test_greeter_layouts_and_login(xfce_iso: Path, tmp_path: Path) -> None:
     """The keymap of the boot menu is in force; another is chosen in the greeter, and types."""
-    with booted(xfce_iso, "vconsole.keymap=de-latin1", tmp_path) as guest:
+    with booted(xfce_iso, "cd on BIOS", "vconsole.keymap=de-latin1", tmp_path) as guest:
         keys = guest.answer("sudo -n dumpkeys -C /dev/tty1")
         assert "keycode  21 = z" in keys
         guest.wait_for_process("lightdm-gtk-greeter", SESSION_SECONDS)
@@ -203,8 +169,13 @@ def test_greeter_layouts_and_login(xfce_iso: Path, tmp_path: Path) -> None:
 
 
 def test_autologin(xfce_iso: Path, tmp_path: Path) -> None:
-    """`live.autologin` brings the desktop without the greeter, on the keys of the boot menu."""
-    with booted(xfce_iso, "live.autologin vconsole.keymap=fr-latin9", tmp_path) as guest:
+    """`live.autologin` brings the desktop without the greeter, on the keys of the boot menu.
+
+    From the same ISO as USB stick of a machine with UEFI.
+    """
+    words = "live.autologin vconsole.keymap=fr-latin9"
+    with booted(xfce_iso, "usb on UEFI", words, tmp_path) as guest:
+        guest.answer("test -d /sys/firmware/efi")
         for name in SESSION:
             guest.wait_for_process(name, SESSION_SECONDS)
         guest.screen.wait_until("the desktop", is_desktop, SESSION_SECONDS)

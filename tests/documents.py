@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from voidimg.xbps.differences import DIFFERENCES
 
 PROJECT = Path(__file__).resolve().parent.parent
 DOCS = PROJECT / "docs"
+
+_CODE = re.compile(r"[A-Z][A-Z0-9]+(?:-[A-Z0-9]+)*")
 
 
 def _error_classes(base: type[VoidimgError]) -> Iterator[type[VoidimgError]]:
@@ -74,7 +77,8 @@ def errors_page() -> str:
             for name in node.names
             if name.name in makers[node.module]
         }
-        for code, status, what in [*_errors_of(module), *_made_errors_of(module, known)]:
+        told = [*_errors_of(module), *_made_errors_of(module, known), *_chosen_errors_of(module)]
+        for code, status, what in told:
             found.setdefault(code, (status, set()))[1].add(what)
     for code, (status, texts) in sorted(found.items(), key=lambda item: (item[1][0], item[0])):
         lines.append(f"| `{code}` | {status} | {_cell('; '.join(sorted(texts)))} |")
@@ -145,6 +149,48 @@ def _made_errors_of(
             other = node.args[1 if maker.position == 0 else 0 :]
             text = _text(other[0]) if other else "…"
             yield f"{maker.made.family}-{maker.before}{code.value}", maker.made.exit_status, text
+
+
+def _chosen_errors_of(module: ast.Module) -> Iterator[tuple[str, int, str]]:
+    """Code, exit status and text of each error whose code its function chooses among several."""
+    tables = {
+        target.id: node.value
+        for node in module.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    for function in ast.walk(module):
+        if not isinstance(function, ast.FunctionDef):
+            continue
+        for node in ast.walk(function):
+            made = CLASSES.get(getattr(getattr(node, "func", None), "id", ""))
+            if not isinstance(node, ast.Call) or made is None or not node.args:
+                continue
+            for value in [one.value for one in node.keywords if one.arg == "code"]:
+                for code in _choices(value, function, tables):
+                    yield f"{made.family}-{code}", made.exit_status, _text(node.args[0])
+
+
+def _choices(
+    value: ast.expr, function: ast.FunctionDef, tables: dict[str, ast.expr]
+) -> Iterator[str]:
+    """The codes that `value` can be: named in it, where it is assigned, or in a table it is of."""
+    sources: list[ast.expr] = [value] if isinstance(value, ast.IfExp) else []
+    if isinstance(value, ast.Name):
+        sources += [
+            node.value
+            for node in ast.walk(function)
+            if isinstance(node, ast.Assign)
+            and value.id in {getattr(name, "id", "") for each in node.targets
+                             for name in ast.walk(each)}
+        ]  # fmt: skip
+    for source in sources:
+        for part in ast.walk(source):
+            table = tables.get(part.id) if isinstance(part, ast.Name) else None
+            for found in [part] if table is None else ast.walk(table):
+                if isinstance(found, ast.Constant) and _CODE.fullmatch(str(found.value)):
+                    yield str(found.value)
 
 
 def _text(node: ast.expr) -> str:

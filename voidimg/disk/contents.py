@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voidimg.errors import LayoutError
-from voidimg.spec.model import Disk
+from voidimg.spec.disk_model import Disk
 
 _INLINE_ATTRIBUTE_BYTES = 64
 """Extended attributes up to about this size live in an ext4 inode of 256 bytes."""

@@ -11,7 +11,7 @@ from uuid import UUID
 from voidimg.disk.volumes import fat_serial
 from voidimg.errors import LayoutError
 from voidimg.identity import Identity
-from voidimg.spec.model import Disk, Partition
+from voidimg.spec.disk_model import Disk, Partition
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from voidimg.disk.identifiers import DiskIdentifiers, PartitionIdentifiers, disk
 from voidimg.disk.table import SECTOR_BYTES
 from voidimg.errors import CollectedError, LayoutError
 from voidimg.identity import Identity
-from voidimg.spec.model import Disk, Partition
+from voidimg.spec.disk_model import Disk, Partition
 from voidimg.units import format_size
 
 ALIGNMENT_BYTES = 2**20

@@ -14,7 +14,8 @@ from voidimg.pipeline.options import BuildOptions
 from voidimg.pipeline.planning import StagePlan, make_lock, plan_stages, stages_of
 from voidimg.pipeline.state import RepositoryState
 from voidimg.spec.compose import ResolvedRecipe
-from voidimg.spec.model import Disk, StageName
+from voidimg.spec.disk_model import Disk
+from voidimg.spec.stage_model import StageName
 from voidimg.xbps.lock_file import Stage
 
 _BYTES_PER_FILE = 30_000

@@ -31,7 +31,8 @@ from voidimg.rootfs.accounts import crypt_password
 from voidimg.rootfs.locale import check_keymap, check_layouts
 from voidimg.rootfs.script_runner import TreeScripts
 from voidimg.spec.live_checks import volume_id
-from voidimg.spec.model import Live, Recipe
+from voidimg.spec.live_model import Live
+from voidimg.spec.model import Recipe
 from voidimg.spec.templates import template_files
 from voidimg.xbps.installer import remove
 from voidimg.xbps.lock_file import Stage

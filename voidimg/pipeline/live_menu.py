@@ -6,7 +6,8 @@ from collections.abc import Collection
 
 from voidimg.live.initramfs import Kernel
 from voidimg.live.menus import MachineMenu, Menu
-from voidimg.spec.model import Live, Recipe
+from voidimg.spec.live_model import Live
+from voidimg.spec.model import Recipe
 
 MEMTEST = {"/boot/memtest.bin": "/boot/memtest86+/memtest.bin",
            "/boot/memtest.efi": "/boot/memtest86+/memtest.efi"}  # fmt: skip

@@ -11,7 +11,8 @@ from voidimg.pipeline.artifacts import Kind
 from voidimg.pipeline.pinned import pinned_files
 from voidimg.pipeline.repositories import OpenRepository
 from voidimg.pipeline.trust import SignedPackage
-from voidimg.spec.model import Live, Recipe
+from voidimg.spec.live_model import Live
+from voidimg.spec.model import Recipe
 from voidimg.spec.problems import raise_all
 from voidimg.xbps.lock import Lock, LockedPackage, LockedPlatform, LockedStage, locked
 from voidimg.xbps.lock_file import STAGES, TREES, Stage

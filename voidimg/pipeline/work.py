@@ -29,7 +29,9 @@ from voidimg.pipeline.order import WorkOrder
 from voidimg.rootfs import steps
 from voidimg.rootfs.ownership import package_paths
 from voidimg.rootfs.tar import write_tar
-from voidimg.spec.model import Disk, Recipe, Stage
+from voidimg.spec.disk_model import Disk
+from voidimg.spec.model import Recipe
+from voidimg.spec.stage_model import Stage
 from voidimg.xbps.tree import Tree
 
 BLOCK_CACHE = "blocks"

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from voidimg.errors import SpecError
-from voidimg.spec.model import Edit, File
 from voidimg.spec.sources import SourceEntry, source_entries
+from voidimg.spec.stage_model import Edit, File
 from voidimg.xbps.tree import NotInTreeError, Tree
 
 Render = Callable[[str], str]

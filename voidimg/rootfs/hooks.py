@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from voidimg.errors import ScriptError
 from voidimg.events import Listener, Message
 from voidimg.rootfs.files import Render
-from voidimg.spec.model import Hook
+from voidimg.spec.stage_model import Hook
 from voidimg.xbps.scripts import ScriptRunner
 
 

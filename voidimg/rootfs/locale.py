@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 from voidimg.errors import SpecError
 from voidimg.rootfs.files import apply_edits
-from voidimg.spec.model import Edit
+from voidimg.spec.stage_model import Edit
 from voidimg.xbps.tree import Tree
 
 LIBC_LOCALES = "/etc/default/libc-locales"

@@ -25,7 +25,8 @@ from voidimg.rootfs.normalise import normalise_times
 from voidimg.rootfs.ownership import owned_paths
 from voidimg.rootfs.script_runner import TreeScripts
 from voidimg.rootfs.services import enable_services
-from voidimg.spec.model import Stage, User
+from voidimg.spec.model import User
+from voidimg.spec.stage_model import Stage
 from voidimg.xbps.installer import InstallReport, VerifiedPackage, install, reconfigure
 from voidimg.xbps.tree import Tree
 

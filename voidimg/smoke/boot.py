@@ -33,7 +33,8 @@ from voidimg.smoke.shell import Person, Shell, wait_for_login
 from voidimg.smoke.statements import Expectation, fill_in, judge
 from voidimg.smoke.uefi import find_uefi
 from voidimg.smoke.verdict import BootVerdict, Check, GuestError, SmokeReport
-from voidimg.spec.model import Live, Recipe
+from voidimg.spec.live_model import Live
+from voidimg.spec.model import Recipe
 from voidimg.spec.smoke_model import Machine
 
 _DATE = r"\d{8}(?:rc\d+|r\d+)?"

@@ -14,7 +14,7 @@ from voidimg.errors import LayoutError, UsageError, storing
 from voidimg.live.efi import GRUB_CONFIG
 from voidimg.live.iso_reader import SYSTEM_AREA_BYTES, Iso, open_iso
 from voidimg.smoke.shell import Person
-from voidimg.spec.model import Live
+from voidimg.spec.live_model import Live
 
 _MENUS: Mapping[str, str] = {"bios": "/boot/isolinux/isolinux.cfg", "uefi": GRUB_CONFIG}
 _ENTRY = re.compile(r"\broot=live:\S+[^\n]*")

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 
 from voidimg.errors import SpecError
-from voidimg.spec.model import Boot, Disk, Fat, Partition
+from voidimg.spec.disk_model import Disk, Fat, Partition
+from voidimg.spec.model import Boot
 from voidimg.spec.problems import problem
 from voidimg.spec.tree import Node
 from voidimg.units import format_size

@@ -14,16 +14,11 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import Discriminator, Field, Tag, create_model
 
 from voidimg.spec.base import Model
-from voidimg.spec.model import (
-    Boot,
-    Disk,
-    Libc,
-    LiveContent,
-    LiveHardware,
-    Stage,
-    User,
-)
+from voidimg.spec.disk_model import Disk
+from voidimg.spec.live_model import LiveContent, LiveHardware
+from voidimg.spec.model import Boot, Libc, User
 from voidimg.spec.smoke_model import Smoke, Statement
+from voidimg.spec.stage_model import Stage
 from voidimg.spec.words import Fingerprint, HostName, LocaleName, RepositoryLocation, TimeZone
 
 Kind = Literal["platform", "profile"]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from voidimg.errors import SpecError
-from voidimg.spec.model import Live, LiveContent
+from voidimg.spec.live_model import Live, LiveContent
 from voidimg.spec.problems import problem
 from voidimg.spec.tree import Node, Origin
 

@@ -10,7 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from voidimg.spec.model import WSL_ARCHES, Disk, Live, Partition, Recipe, Stage, StageName
+from voidimg.spec.disk_model import Disk, Partition
+from voidimg.spec.live_model import Live
+from voidimg.spec.model import WSL_ARCHES, Recipe
+from voidimg.spec.stage_model import Stage, StageName
 from voidimg.units import format_size
 
 

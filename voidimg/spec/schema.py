@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from voidimg.spec import document, model, smoke_model
+from voidimg.spec import disk_model, document, live_model, model, smoke_model, stage_model
 from voidimg.spec.document import DOCUMENTS, Kind
 from voidimg.spec.search import SHIPPED
 
@@ -46,7 +46,7 @@ def _describe(schema: dict[str, Any], texts: Mapping[str, str]) -> None:
 def attribute_docstrings() -> dict[str, dict[str, str]]:
     """Class of a model -> attribute -> the string that follows it in the source, inherited too."""
     found: dict[str, dict[str, str]] = {}
-    for module in (smoke_model, model, document):
+    for module in (smoke_model, stage_model, disk_model, live_model, model, document):
         source = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))
         for node in source.body:
             if not isinstance(node, ast.ClassDef):

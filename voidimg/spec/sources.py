@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Literal
 
 from voidimg.errors import SpecError, storing
-from voidimg.spec.model import File, Recipe
+from voidimg.spec.model import Recipe
 from voidimg.spec.problems import did_you_mean, problem
+from voidimg.spec.stage_model import File
 from voidimg.spec.tree import Node
 
 _STAGES = ("rootfs", "platformfs", "image", "live", "wsl")

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from voidimg.errors import SpecError
-from voidimg.spec.model import StageName
 from voidimg.spec.problems import did_you_mean, problem
+from voidimg.spec.stage_model import StageName
 from voidimg.spec.tree import Node
 
 if TYPE_CHECKING:

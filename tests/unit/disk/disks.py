@@ -7,7 +7,7 @@ from pathlib import Path
 from voidimg.disk.contents import measure_tree
 from voidimg.disk.plan import DiskPlan, plan_disk
 from voidimg.identity import Identity
-from voidimg.spec.model import Blob, Disk, Ext4, Fat, Partition
+from voidimg.spec.disk_model import Blob, Disk, Ext4, Fat, Partition
 
 MIB = 2**20
 IDENTITY = Identity("test 20240314")

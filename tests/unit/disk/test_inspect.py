@@ -15,7 +15,7 @@ from voidimg.disk.image import write_image
 from voidimg.disk.inspect import Inspection, inspect
 from voidimg.errors import LayoutError, StoreError, VoidimgError
 from voidimg.run import run
-from voidimg.spec.model import Disk
+from voidimg.spec.disk_model import Disk
 
 
 @pytest.fixture(scope="module")

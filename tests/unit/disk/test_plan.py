@@ -12,7 +12,7 @@ from voidimg.disk.identifiers import disk_identifiers
 from voidimg.disk.plan import DiskPlan, Ext4Plan, FatPlan, plan_disk
 from voidimg.errors import CollectedError, LayoutError
 from voidimg.identity import Identity
-from voidimg.spec.model import Blob, Disk, Fat, Partition
+from voidimg.spec.disk_model import Blob, Disk, Fat, Partition
 
 MIB = 2**20
 IDENTITY = Identity("rpi-aarch64 20240314")

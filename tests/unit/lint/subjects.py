@@ -16,7 +16,7 @@ from voidimg.identity import Identity
 from voidimg.lint.lint import lint_artifact
 from voidimg.lint.model import Defect
 from voidimg.run import run
-from voidimg.spec.model import Disk, Ext4, Fat, Partition
+from voidimg.spec.disk_model import Disk, Ext4, Fat, Partition
 from voidimg.xbps.plist import PlistDict, encode
 
 MIB = 2**20

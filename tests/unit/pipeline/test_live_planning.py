@@ -19,7 +19,9 @@ from voidimg.pipeline.planning import make_lock, plan_stages, stages_of
 from voidimg.pipeline.repositories import OpenRepository
 from voidimg.pipeline.supply import lock_for
 from voidimg.spec.catalog import Catalog
-from voidimg.spec.model import File, Netboot, Recipe
+from voidimg.spec.live_model import Netboot
+from voidimg.spec.model import Recipe
+from voidimg.spec.stage_model import File
 from voidimg.xbps.keys import PrivateKey, create_repository_key
 from voidimg.xbps.lock import Lock, LockedRepository
 from voidimg.xbps.plist import PlistDict

@@ -18,7 +18,7 @@ from voidimg.rootfs.locale import (
     set_timezone,
 )
 from voidimg.rootfs.services import enable_services
-from voidimg.spec.model import Edit, File
+from voidimg.spec.stage_model import Edit, File
 from voidimg.xbps.tree import Tree
 
 EPOCH = 1_700_000_000

@@ -17,7 +17,8 @@ from voidimg.rootfs import steps
 from voidimg.rootfs.bootstrap import bootstrap_packages
 from voidimg.rootfs.ownership import owned_paths, package_paths
 from voidimg.sandbox.namespace import call
-from voidimg.spec.model import File, Stage, User
+from voidimg.spec.model import User
+from voidimg.spec.stage_model import File, Stage
 from voidimg.xbps.installer import InstallReport, VerifiedPackage
 from voidimg.xbps.plist import PlistDict
 from voidimg.xbps.repository import PackageMember, PackageMeta, entry_of, write_package

@@ -20,7 +20,7 @@ from voidimg.smoke.emulator import Start, arguments_of
 from voidimg.smoke.live_iso import is_iso, live_user, patterns_of
 from voidimg.smoke.uefi import find_uefi
 from voidimg.spec.catalog import Catalog
-from voidimg.spec.model import Access, Live
+from voidimg.spec.live_model import Access, Live
 
 TEMPLATES = (Path(voidimg.__file__).parent / "templates",)
 NAME = "void-live-x86_64-20240314-base.iso"

@@ -13,7 +13,7 @@ from tests.unit.spec.conftest import Write, place_of_mark
 from voidimg.errors import SpecError
 from voidimg.spec.catalog import Catalog
 from voidimg.spec.live_checks import volume_id
-from voidimg.spec.model import Live
+from voidimg.spec.live_model import Live
 from voidimg.spec.templates import render_template
 
 HEAD = 'schema = 1\nkind = "profile"\n'

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from voidimg.errors import SpecError
 from voidimg.spec.catalog import Catalog
-from voidimg.spec.model import File, Hook
 from voidimg.spec.sources import source_entries
+from voidimg.spec.stage_model import File, Hook
 
 HEAD = 'schema = 1\nkind = "profile"\nextends = "base"\nsummary = "x"\n'
 

@@ -9,11 +9,15 @@ never exits. Where the user can mend several things at once, the problems are co
 from __future__ import annotations
 
 import errno
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
+
+_FULL_BYTES = 2**20
+"""A disk with less room than this is full: nothing that programs write for us is smaller."""
 
 
 class VoidimgError(Exception):
@@ -243,3 +247,29 @@ def storing(path: Path, action: str) -> Iterator[None]:
             where=str(path),
             hint="check that the directory exists and belongs to you",
         ) from error
+
+
+@contextmanager
+def full_disk_told(directory: Path) -> Iterator[None]:
+    """Turn the failure of a program into `DiskFullError` when `directory` has no room left.
+
+    Many programs only say that they could not write: a write that ends early has no reason to give.
+    To be used around the program alone, where what it wrote is not removed yet.
+    """
+    try:
+        yield
+    except ToolError as error:
+        said = os.strerror(errno.ENOSPC) in error.what
+        if error.code != "E-TOOL-FAILED" or not (said or _free_bytes(directory) < _FULL_BYTES):
+            raise
+        raise DiskFullError(
+            f"the disk is full: {error.what}",
+            code="FULL",
+            where=str(directory),
+            hint="free some space, or choose another --cache and --out directory",
+        ) from error
+
+
+def _free_bytes(directory: Path) -> int:
+    status = os.statvfs(directory)
+    return status.f_bavail * status.f_frsize

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from voidimg.errors import full_disk_told
+
 
 @contextmanager
 def private_directory(parent: Path, prefix: str) -> Iterator[Path]:
@@ -17,12 +19,16 @@ def private_directory(parent: Path, prefix: str) -> Iterator[Path]:
 
     It is locked while it is used. One of the same `prefix` that nobody has locked belongs to a run
     that was killed, and is removed first.
+
+    Raises:
+        DiskFullError: a program failed in the block, and there is no room left.
     """
     for left in [path for path in parent.iterdir() if path.name.startswith(prefix)]:
         _remove_if_left(left)
     descriptor, path = _create(parent, prefix)
     try:
-        yield path
+        with full_disk_told(path):
+            yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
         os.close(descriptor)

@@ -8,8 +8,7 @@ the clock or the host's files.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -19,7 +18,7 @@ from voidimg.disk.contents import measure_tree
 from voidimg.disk.identifiers import disk_identifiers
 from voidimg.disk.image import write_image
 from voidimg.disk.plan import plan_disk
-from voidimg.errors import DiskFullError, LayoutError, ToolError, storing
+from voidimg.errors import LayoutError, full_disk_told, storing
 from voidimg.events import Listener, ignore, step
 from voidimg.fetch import Cache
 from voidimg.identity import Identity
@@ -53,7 +52,7 @@ def make_artifacts(order: WorkOrder, listener: Listener = ignore) -> None:
     last = max((index for index, (kind, _) in enumerate(makers) if kind in order.targets),
                default=-1)  # fmt: skip
     try:
-        with storing(order.work, "build in"), _full_disk_told(order.work):
+        with storing(order.work, "build in"), full_disk_told(order.work):
             for _, make in makers[: last + 1]:
                 make()
             for kind, make in workshop.makers_of_other_trees:
@@ -239,19 +238,3 @@ def _image_context(recipe: Recipe, disk: Disk, identity: Identity) -> dict[str, 
             "fstab_options": partition.fstab_options,
         }
     return {"partitions": partitions, "cmdline": recipe.boot.cmdline}
-
-
-@contextmanager
-def _full_disk_told(directory: Path) -> Iterator[None]:
-    """Turn the failure of a program for want of space into `DiskFullError`."""
-    try:
-        yield
-    except ToolError as error:
-        if "No space left on device" not in error.what:
-            raise
-        raise DiskFullError(
-            f"the disk is full: {error.what}",
-            code="FULL",
-            where=str(directory),
-            hint="free some space, or choose another --cache directory",
-        ) from error

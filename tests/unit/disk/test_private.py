@@ -7,8 +7,13 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
 
 from voidimg.disk.private import private_directory
+from voidimg.errors import DiskFullError, ToolError, VoidimgError
+from voidimg.run import run
 
 _HOLD = """
 import sys
@@ -44,3 +49,32 @@ def test_other_names_are_left_alone(tmp_path: Path) -> None:
     with private_directory(tmp_path, ".x."):
         pass
     assert {path.name for path in tmp_path.iterdir()} == {"kept", ".x.link"}
+
+
+@pytest.mark.parametrize(
+    ("free_bytes", "says", "expected"),
+    [
+        (0, "failed whilst writing reserved sector", DiskFullError),
+        (2**40, "No space left on device", DiskFullError),
+        (2**40, "failed whilst writing reserved sector", ToolError),
+    ],
+)
+def test_a_program_that_fails_for_want_of_room_is_told_as_that(
+    free_bytes: int,
+    says: str,
+    expected: type[VoidimgError],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also when it does not say why; what it wrote has not been removed then."""
+    looked = []
+
+    def statvfs(path: Path) -> SimpleNamespace:
+        looked.append(sorted(os.listdir(path)))
+        return SimpleNamespace(f_bavail=free_bytes // 4096, f_frsize=4096)
+
+    monkeypatch.setattr(os, "statvfs", statvfs)
+    with pytest.raises(expected), private_directory(tmp_path, "x.") as private:
+        run(["sh", "-c", 'echo half > half; echo "$0" >&2; exit 1', says], cwd=private)
+    assert looked in ([], [["half"]])
+    assert not list(tmp_path.iterdir())

@@ -203,12 +203,12 @@ class _Responder(BaseHTTPRequestHandler):
         if fault == "drip":
             for index in range(min(len(body), 100)):
                 self.wfile.write(body[index : index + 1])
-                if self.server_state.released.wait(0.05):
+                if self.server_state.released.wait(0.2):
                     break
         elif fault == "slow":
             for start in range(0, len(body), len(body) // 20 + 1):
                 self.wfile.write(body[start : start + len(body) // 20 + 1])
-                if self.server_state.released.wait(0.05):
+                if self.server_state.released.wait(0.2):
                     break
         else:
             self.wfile.write(body[:half])

@@ -21,6 +21,16 @@ from voidimg.fetch.http import _redirected
 
 CONTENT = bytes(range(256)) * 400
 
+PATIENT_SECONDS = 60.0
+"""What no fetch waits for unless a server stops, however busy the machine is."""
+
+_STOPPING: tuple[Fault, ...] = ("drip", "drip-chunk-size", "drip-head", "stall")
+
+
+def stall_seconds(fault: Fault) -> float:
+    """How long to wait for a server that has `fault`: not long for those that stop."""
+    return 1.0 if fault in _STOPPING else PATIENT_SECONDS
+
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
@@ -35,7 +45,13 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 @pytest.fixture
 def fetcher(tmp_path: Path) -> Fetcher:
-    return Fetcher(Cache(tmp_path / "cache"), jobs=2, pause=lambda _s: None, stall_seconds=0.5)
+    return patient(tmp_path)
+
+
+def patient(place: Path, seconds: float = PATIENT_SECONDS) -> Fetcher:
+    """A fetcher that tries again at once, and gives a server up after `seconds` of silence."""
+    cache = Cache(place / "cache")
+    return Fetcher(cache, jobs=2, pause=lambda _s: None, stall_seconds=seconds)
 
 
 def wanted(*urls: str, content: bytes = CONTENT) -> Wanted:
@@ -100,10 +116,9 @@ def test_wrong_bytes_of_an_interrupted_try_are_not_blamed_on_the_next(
         ("truncate", "E-FETCH-TRUNCATED"),
     ],
 )
-def test_every_fault_has_its_name(
-    server: Server, fetcher: Fetcher, fault: Fault, code: str
-) -> None:
+def test_every_fault_has_its_name(server: Server, tmp_path: Path, fault: Fault, code: str) -> None:
     """A mirror that never works is reported as what it does, with its URL."""
+    fetcher = patient(tmp_path, stall_seconds(fault))
     server.faults["a.xbps"] = (fault, 99)
     with pytest.raises(FetchError) as caught:
         fetched(fetcher, wanted(server.url + "/a.xbps"))
@@ -169,7 +184,10 @@ def test_the_next_mirror_is_taken(tmp_path: Path, server: Server, fault: Fault) 
     server.faults["a.xbps"] = (fault, 99)
     events: list[Event] = []
     fetcher = Fetcher(
-        Cache(tmp_path / "cache"), listener=events.append, pause=lambda _s: None, stall_seconds=0.5
+        Cache(tmp_path / "cache"),
+        listener=events.append,
+        pause=lambda _s: None,
+        stall_seconds=stall_seconds(fault),
     )
     item = wanted(server.url + "/a.xbps", server.url + "/second/b.xbps")
     assert fetched(fetcher, item) == CONTENT
@@ -428,7 +446,7 @@ def test_no_failure_shows_credentials(server: Server, tmp_path: Path, fault: Fau
             Cache(tmp_path / "cache"),
             listener=events.append,
             pause=lambda _s: None,
-            stall_seconds=0.3,
+            stall_seconds=stall_seconds(fault),
             offline=offline,
         )
         for item in (

@@ -199,7 +199,7 @@ def test_a_server_that_stays_busy_is_left(server: Server, watched: Watched) -> N
 
 def test_all_downloads_together_end_in_time(server: Server, tmp_path: Path) -> None:
     """A server that is slow, but not slow enough to be left, does not hold a build for ever."""
-    watched = Watched(tmp_path / "cache", total_seconds=0.3)
+    watched = Watched(tmp_path / "cache", total_seconds=1.5)
     server.faults["a.xbps"] = ("slow", 99)
     with pytest.raises(FetchError) as caught:
         watched.fetcher.fetch([wanted(server)])

@@ -14,7 +14,7 @@ from voidimg.smoke.emulator import Emulator, started
 from voidimg.smoke.shell import Shell, wait_for_login
 
 START_SECONDS = 900.0
-ANSWER_SECONDS = 120.0
+ANSWER_SECONDS = 300.0
 POWER_OFF_SECONDS = 300.0
 
 QUIET = ("-display", "none", "-monitor", "none", "-nic", "none", "-no-reboot")

@@ -27,6 +27,11 @@ _PROMPT_PAUSE_SECONDS = 0.3
 """Some gettys throw away what is typed before they have set up the line."""
 
 _PASSWORD_SECONDS = 30.0
+_TRIES = 3
+_QUIET_SECONDS = 10.0
+"""A login waits some seconds after a wrong password, a busy guest longer."""
+
+_REFUSED_CODE = "E-BOOT-LOGIN-REFUSED"
 _FIRST_PROBE_SECONDS, _LAST_PROBE_SECONDS = 0.5, 5.0
 """A login throws away what is typed too early; a slow one should not be flooded."""
 
@@ -70,17 +75,43 @@ class Shell:
             ConsoleClosedError: the guest ended.
         """
         shell = cls(console)
-        while not shell._ask(user, until):
+        for left in reversed(range(_TRIES)):
+            times = shell._give_name(user, until)
+            time.sleep(_PROMPT_PAUSE_SECONDS)
+            console.send(f"{password}\n", until)
+            try:
+                shell._settle(user, until)
+            except GuestError as error:
+                # A guest that was busy took what was typed again for the password.
+                if error.code != _REFUSED_CODE or times == 1 or not left:
+                    raise
+                shell._return_to_login(until)
+            else:
+                return shell
+        raise AssertionError("the last try returns or raises")
+
+    def _give_name(self, user: str, until: float) -> int:
+        """Type the user's name until the password is asked for; how often it was typed."""
+        times = 1
+        while not self._ask(user, until):
             if time.monotonic() >= until:
                 raise GuestError(
                     "no password prompt follows the user's name",
                     code="NO-PASSWORD-PROMPT",
                     hint="does the console's getty take input?",
                 )
-        time.sleep(_PROMPT_PAUSE_SECONDS)
-        console.send(f"{password}\n", until)
-        shell._settle(user, until)
-        return shell
+            times += 1
+        return times
+
+    def _return_to_login(self, until: float) -> None:
+        """Wait until nothing that was typed is left to be taken for names and passwords."""
+        seen = -1
+        while seen != self._console.received_bytes and time.monotonic() < until:
+            seen = self._console.received_bytes
+            self._console.listen(min(until, time.monotonic() + _QUIET_SECONDS))
+        self._console.forget()
+        self._console.send("\n", until)
+        self._console.wait_for(_LOGIN, min(until, time.monotonic() + _PASSWORD_SECONDS))
 
     def _ask(self, user: str, until: float) -> bool:
         """Type the user's name; True when the password is asked for."""

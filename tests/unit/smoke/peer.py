@@ -29,13 +29,17 @@ if behaviour == "quiet":
 if behaviour == "end":
     sys.exit(0)
 print("\\x1b[1mWelcome\\x1b[0m to Void\\n", flush=True)
-lost = behaviour == "loses-first-name"
+lost, busy = behaviour == "loses-first-name", behaviour == "is-busy"
 while True:
     name = input("void-live login: ")
     if lost or not name:
         lost = False
         continue
-    word = getpass.getpass("Password: ")
+    if busy:  # what was typed in the meantime is taken for the password
+        time.sleep(2.0)
+        word, busy = input("Password: "), False
+    else:
+        word = getpass.getpass("Password: ")
     if (name, word) == ("root", "voidlinux"):
         break
     print("Login incorrect", flush=True)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.unit.smoke.peer import PASSWORD, USER, guest
+from voidimg.smoke import shell as shell_module
 from voidimg.smoke.console import Console, ConsoleClosedError
 from voidimg.smoke.shell import Shell, wait_for_login
 from voidimg.smoke.verdict import GuestError
@@ -94,6 +95,18 @@ def test_a_lot_of_output_arrives_whole(dash: Shell) -> None:
 def test_a_getty_that_loses_the_name_is_asked_again() -> None:
     """As when it flushes its input after the prompt."""
     with _logged_in(behaviour="loses-first-name") as shell:
+        assert shell.run("true", soon()) is not None
+
+
+def test_a_guest_that_is_busy_after_the_name_is_let_try_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It takes the name that is typed once more for the password, and refuses that."""
+    monkeypatch.setattr(shell_module, "_PASSWORD_SECONDS", 0.5)
+    monkeypatch.setattr(shell_module, "_QUIET_SECONDS", 1.0)
+    with guest(behaviour="is-busy") as descriptor, Console(descriptor, io.BytesIO()) as console:
+        wait_for_login(console, soon())
+        shell = Shell.log_in(console, USER, PASSWORD, soon(30.0))
         assert shell.run("true", soon()) is not None
 
 

@@ -30,6 +30,7 @@ from voidimg.release.keys import read_public_key
 from voidimg.release.sums import decode_sums
 from voidimg.spec.catalog import Catalog
 from voidimg.spec.tree import parse_document
+from voidimg.tree.tree import Tree
 from voidimg.xbps import config, pattern, plist, tarwriter
 from voidimg.xbps.agreement import require_identity
 from voidimg.xbps.alternatives import parse_link
@@ -41,7 +42,6 @@ from voidimg.xbps.fileplan import Change, plan_files
 from voidimg.xbps.lock import Lock
 from voidimg.xbps.lz4 import MAGIC, XxHash32
 from voidimg.xbps.repodata import Repodata
-from voidimg.xbps.tree import Tree
 
 SECONDS = 5.0
 """Far above what a sound reader needs, far below what the broken ones took."""

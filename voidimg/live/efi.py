@@ -19,9 +19,9 @@ from voidimg.disk.private import private_directory
 from voidimg.disk.table import SECTOR_BYTES
 from voidimg.errors import LayoutError, ToolError, storing
 from voidimg.live.iso_plan import MAX_EFI_BYTES
-from voidimg.live.taken import take_files
 from voidimg.run import find_program, run
 from voidimg.spec.templates import render_template
+from voidimg.tree.copy_out import take_files
 
 GRUB_CONFIG = "/boot/grub/grub.cfg"
 """Where the loaders look for their menu on the ISO."""

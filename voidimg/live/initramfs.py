@@ -14,7 +14,7 @@ from pathlib import Path
 from voidimg.errors import LayoutError, ScriptError, storing
 from voidimg.live.initramfs_checks import check_initramfs
 from voidimg.sandbox.chroot import Chroot
-from voidimg.xbps.tree import NotInTreeError, Tree
+from voidimg.tree.tree import NotInTreeError, Tree
 
 MODULE = "void-live"
 """The name of our dracut module."""

@@ -22,7 +22,6 @@ from voidimg.live.media import SYSLINUX, MediaParts, plan_media
 from voidimg.live.menus import Menu, check_menu_words, netboot_menu
 from voidimg.live.netboot import NetbootParts, plan_netboot, write_netboot
 from voidimg.live.squashfs import SquashfsOptions, probe_squashfs, write_squashfs
-from voidimg.live.taken import take_file, take_files
 from voidimg.pipeline.artifacts import Kind
 from voidimg.pipeline.live_menu import DEVICE_TREES, FONT, MEMTEST, SPEECH, SPLASH, live_menu
 from voidimg.pipeline.order import WorkOrder
@@ -34,9 +33,10 @@ from voidimg.spec.live_checks import volume_id
 from voidimg.spec.live_model import Live
 from voidimg.spec.model import Recipe
 from voidimg.spec.templates import template_files
+from voidimg.tree.copy_out import take_file, take_files
+from voidimg.tree.tree import Tree
 from voidimg.xbps.installer import remove
 from voidimg.xbps.lock_file import Stage
-from voidimg.xbps.tree import Tree
 
 _MODULE = "live/dracut/"
 """Where the templates have our dracut module; ``*.j2`` are rendered, the rest is copied."""

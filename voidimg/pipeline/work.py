@@ -31,7 +31,7 @@ from voidimg.rootfs.tar import write_tar
 from voidimg.spec.disk_model import Disk
 from voidimg.spec.model import Recipe
 from voidimg.spec.stage_model import Stage
-from voidimg.xbps.tree import Tree
+from voidimg.tree.tree import Tree
 
 BLOCK_CACHE = "blocks"
 """Directory of compressed blocks below the cache."""

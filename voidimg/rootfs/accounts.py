@@ -15,7 +15,7 @@ from voidimg.errors import PackageError, SpecError
 from voidimg.identity import Identity
 from voidimg.run import run
 from voidimg.spec.model import User
-from voidimg.xbps.tree import Tree
+from voidimg.tree.tree import Tree
 
 _LOCKED = "!"
 _AGES = ("0", "99999", "7", "", "", "")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from voidimg.xbps.tree import Entry, Tree
+from voidimg.tree.tree import Entry, Tree
 
 Action = Literal["remove", "empty"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from voidimg.errors import SpecError
 from voidimg.spec.sources import SourceEntry, source_entries
 from voidimg.spec.stage_model import Edit, File
-from voidimg.xbps.tree import NotInTreeError, Tree
+from voidimg.tree.tree import NotInTreeError, Tree
 
 Render = Callable[[str], str]
 """Template name -> text, such as `voidimg.spec.templates.render_template` with its context."""

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from voidimg.errors import SpecError
 from voidimg.rootfs.files import apply_edits
 from voidimg.spec.stage_model import Edit
-from voidimg.xbps.tree import Tree
+from voidimg.tree.tree import Tree
 
 LIBC_LOCALES = "/etc/default/libc-locales"
 """The locales that glibc-locales' INSTALL script generates, one a line, ``#`` before the others."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from voidimg.tree.tree import Tree
 from voidimg.xbps.pkgdb import Pkgdb, metafile, read_metafile
-from voidimg.xbps.tree import Tree
 
 _KINDS = ("files", "conf_files", "links")
 

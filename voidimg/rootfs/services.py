@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 from voidimg.errors import CollectedError, SpecError
-from voidimg.xbps.tree import NotInTreeError, Tree
+from voidimg.tree.tree import NotInTreeError, Tree
 
 SERVICES = "/etc/sv"
 RUN_LEVEL = "/etc/runit/runsvdir/default"

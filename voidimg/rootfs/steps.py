@@ -27,8 +27,8 @@ from voidimg.rootfs.script_runner import TreeScripts
 from voidimg.rootfs.services import enable_services
 from voidimg.spec.model import User
 from voidimg.spec.stage_model import Stage
+from voidimg.tree.tree import Tree
 from voidimg.xbps.installer import InstallReport, VerifiedPackage, install, reconfigure
-from voidimg.xbps.tree import Tree
 
 KEYS = "/var/db/xbps/keys"
 _FIRST = "base-files"

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from voidimg.errors import PackageError, StoreError
+from voidimg.tree.tree import Tree
 from voidimg.xbps.plist import PlistDict, PlistValue
-from voidimg.xbps.tree import Tree
 
 _MAX_SPEC = 4096
 _MAX_SPEC_DEPTH = 128

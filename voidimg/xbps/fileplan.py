@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from voidimg.errors import PackageError, StoreError
+from voidimg.tree.tree import NotInTreeError, Tree
 from voidimg.xbps.contents import Kind, Listed
-from voidimg.xbps.tree import NotInTreeError, Tree
 
 KEPT_LINKS = frozenset(
     (

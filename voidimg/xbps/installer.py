@@ -7,13 +7,13 @@ from pathlib import Path
 
 from voidimg.errors import PackageError
 from voidimg.events import Listener, ignore
+from voidimg.tree.tree import Tree
 from voidimg.xbps.alternatives import Alternatives
 from voidimg.xbps.pkgdb import Pkgdb, locked
 from voidimg.xbps.preserve import expand_preserved
 from voidimg.xbps.removal import plan_removal
 from voidimg.xbps.scripts import ScriptRunner
 from voidimg.xbps.transaction import InstallReport, Transaction, VerifiedPackage
-from voidimg.xbps.tree import Tree
 from voidimg.xbps.unpack import Rules
 
 __all__ = [

@@ -1,7 +1,7 @@
 """The JSON Schema of lock files, for editors and other programs.
 
-``python -m voidimg.xbps.lock_schema`` writes it to ``voidimg/schemas``; a test sees to it that the
-written one is this. What reads locks here is `lock_file`, which says more of what is wrong.
+``python -m voidimg.xbps.lock_schema`` writes it to ``voidimg/schemas``; a test sees to it that
+the written one is this. What reads locks here is `lock_file`, which says more of what is wrong.
 """
 
 from __future__ import annotations

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Literal
 
 from voidimg.errors import PackageError
+from voidimg.tree.tree import NotInTreeError, Tree
 from voidimg.xbps import plist
 from voidimg.xbps.alternatives import Providers
 from voidimg.xbps.plist import PlistDict, PlistValue
-from voidimg.xbps.tree import NotInTreeError, Tree
 
 DIRECTORY = "/var/db/xbps"
 """Where the database lives in every tree."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from voidimg.errors import StoreError
+from voidimg.tree.tree import Tree
 from voidimg.xbps.pattern import glob_matches
-from voidimg.xbps.tree import Tree
 
 _SPECIAL = frozenset("*?[")
 

@@ -6,11 +6,11 @@ import posixpath
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from voidimg.errors import ResolveError, StoreError
+from voidimg.tree.tree import NotInTreeError, Tree
 from voidimg.xbps.contents import Kind, Listed
 from voidimg.xbps.fileplan import KEPT_LINKS, holds
 from voidimg.xbps.pattern import is_pattern, matches
 from voidimg.xbps.plist import PlistDict
-from voidimg.xbps.tree import NotInTreeError, Tree
 
 
 def plan_removal(

@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 
 from voidimg.errors import UsageError
 from voidimg.events import Listener, Message, Progress, step
+from voidimg.tree.tree import Tree
 from voidimg.xbps.alternatives import Alternatives
 from voidimg.xbps.contents import Listed, decode_list
 from voidimg.xbps.fileplan import Change, plan_files
@@ -22,7 +23,6 @@ from voidimg.xbps.pkgdb import Pkgdb, metafile, read_metafile
 from voidimg.xbps.plist import PlistDict
 from voidimg.xbps.removal import remove_files
 from voidimg.xbps.scripts import Action, Call, ScriptName, ScriptRunner, run_script
-from voidimg.xbps.tree import Tree
 from voidimg.xbps.unpack import Rules
 from voidimg.xbps.unpacking import (
     STEP,

@@ -17,15 +17,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from voidimg.errors import DiskFullError, PackageError, StoreError
+from voidimg.tree.directories import Directories, Directory
+from voidimg.tree.tree import NotInTreeError, Tree
+from voidimg.tree.walk import temporary_name, write_all
 from voidimg.xbps.archive import CHUNK_BYTES, Member
 from voidimg.xbps.binpkg import BinaryPackage
 from voidimg.xbps.conffile import Situation, Verdict, decide
 from voidimg.xbps.config import is_excluded
 from voidimg.xbps.contents import Kind, Listed
-from voidimg.xbps.descent import temporary_name, write_all
-from voidimg.xbps.directories import Directories, Directory
 from voidimg.xbps.fileplan import digest_of
-from voidimg.xbps.tree import NotInTreeError, Tree
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _PIN = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC

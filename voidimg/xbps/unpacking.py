@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from voidimg.errors import PackageError
 from voidimg.events import Listener, Progress
+from voidimg.tree.tree import Tree
 from voidimg.xbps.alternatives import alternatives_of
 from voidimg.xbps.binpkg import BinaryPackage
 from voidimg.xbps.contents import Listed
@@ -16,7 +17,6 @@ from voidimg.xbps.forking import may_fork, run_forked
 from voidimg.xbps.incoming import Incoming
 from voidimg.xbps.pkgdb import write_metafile
 from voidimg.xbps.removal import remove_path
-from voidimg.xbps.tree import Tree
 from voidimg.xbps.unpack import Rules, unpack
 
 STEP = "unpack"

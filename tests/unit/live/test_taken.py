@@ -9,7 +9,7 @@ import pytest
 
 from voidimg.errors import LayoutError
 from voidimg.live.media import SYSLINUX, syslinux_file
-from voidimg.live.taken import take_file, take_files
+from voidimg.tree.copy_out import take_file, take_files
 
 KERNEL = "/boot/vmlinuz-6.6.21_1"
 

@@ -11,7 +11,7 @@ from voidimg.errors import PackageError, SpecError
 from voidimg.identity import Identity
 from voidimg.rootfs.accounts import apply_users, crypt_password
 from voidimg.spec.model import User
-from voidimg.xbps.tree import Tree
+from voidimg.tree.tree import Tree
 
 DAY = date(2024, 3, 14)
 EPOCH = 1_710_374_400

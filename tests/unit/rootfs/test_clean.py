@@ -10,7 +10,7 @@ import pytest
 
 from voidimg.rootfs.clean import RULES, clean
 from voidimg.rootfs.normalise import normalise_times
-from voidimg.xbps.tree import Tree
+from voidimg.tree.tree import Tree
 
 EPOCH = 1_700_000_000
 

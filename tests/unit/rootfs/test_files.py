@@ -19,7 +19,7 @@ from voidimg.rootfs.locale import (
 )
 from voidimg.rootfs.services import enable_services
 from voidimg.spec.stage_model import Edit, File
-from voidimg.xbps.tree import Tree
+from voidimg.tree.tree import Tree
 
 EPOCH = 1_700_000_000
 

@@ -19,10 +19,10 @@ from voidimg.rootfs.ownership import owned_paths, package_paths
 from voidimg.sandbox.namespace import call
 from voidimg.spec.model import User
 from voidimg.spec.stage_model import File, Stage
+from voidimg.tree.tree import Tree
 from voidimg.xbps.installer import InstallReport, VerifiedPackage
 from voidimg.xbps.plist import PlistDict
 from voidimg.xbps.repository import PackageMember, PackageMeta, entry_of, write_package
-from voidimg.xbps.tree import Tree
 
 ARCH = os.uname().machine
 DATE = ReleaseDate.parse("20240314")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from voidimg.errors import FetchError, PackageError, VerifyError, VoidimgError
+from voidimg.tree.tree import Tree
 from voidimg.xbps import installer
 from voidimg.xbps.binpkg import BinaryPackage
 from voidimg.xbps.config import Configuration, parse_files
@@ -25,7 +26,6 @@ from voidimg.xbps.plist import PlistDict
 from voidimg.xbps.repodata import Repodata
 from voidimg.xbps.resolver import Options, Repository, Step, resolve
 from voidimg.xbps.scripts import ScriptOutcome
-from voidimg.xbps.tree import Tree
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "xbps"
 SCENARIOS = VECTORS / "scenarios"

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from voidimg.errors import PackageError
+from voidimg.tree.tree import Tree
 from voidimg.xbps.alternatives import Alternatives, Providers, parse_link
 from voidimg.xbps.plist import PlistDict
-from voidimg.xbps.tree import Tree
 
 TABLES = Path(__file__).parents[2] / "vectors" / "xbps" / "tables"
 ROWS: list[dict[str, Any]] = json.loads((TABLES / "alternatives-links.json").read_text())

@@ -20,6 +20,7 @@ from voidimg.errors import (
     VoidimgError,
 )
 from voidimg.events import Event, Message, Progress
+from voidimg.tree.tree import Tree
 from voidimg.xbps import forking, installer, preserve
 from voidimg.xbps.installer import InstallReport, VerifiedPackage
 from voidimg.xbps.pkgdb import Pkgdb, locked
@@ -28,7 +29,6 @@ from voidimg.xbps.plist import PlistDict
 from voidimg.xbps.repository import entry_of
 from voidimg.xbps.resolver import Step
 from voidimg.xbps.scripts import ScriptOutcome
-from voidimg.xbps.tree import Tree
 
 ARCH = "x86_64"
 EPOCH = 1_600_000_000

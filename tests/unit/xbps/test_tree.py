@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from voidimg.errors import StoreError
-from voidimg.xbps import openat2
-from voidimg.xbps import tree as tree_module
-from voidimg.xbps.openat2 import Links
-from voidimg.xbps.tree import Tree
+from voidimg.tree import openat2
+from voidimg.tree import tree as tree_module
+from voidimg.tree.openat2 import Links
+from voidimg.tree.tree import Tree
 
 Opener = Callable[[int, bytes, Links], int]
 

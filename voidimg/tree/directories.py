@@ -8,7 +8,7 @@ import stat
 from dataclasses import dataclass
 
 from voidimg.errors import PackageError
-from voidimg.xbps.openat2 import Links, open_inside
+from voidimg.tree.openat2 import Links, open_inside
 
 _MOST_OPEN = 256
 """Descriptors held at most; a process may usually have 1024."""

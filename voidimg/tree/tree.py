@@ -1,7 +1,7 @@
 """A directory tree that becomes an image: every path resolves inside it, whatever its links say.
 
 A `Tree` holds a descriptor of its root directory. Each operation opens the parent directory with
-`voidimg.xbps.openat2`, following links only as a chroot would, and then works on the last
+`voidimg.tree.openat2`, following links only as a chroot would, and then works on the last
 component alone, which is never followed unless said so. A link in the tree, also one that is
 changed meanwhile, can therefore not redirect a write, a removal or a chmod to the host.
 """
@@ -18,7 +18,9 @@ from types import TracebackType
 from typing import Self
 
 from voidimg.errors import StoreError
-from voidimg.xbps.descent import (
+from voidimg.tree.openat2 import Links, open_inside
+from voidimg.tree.paths import NotInTreeError, encode_path, mapped, tree_error
+from voidimg.tree.walk import (
     DIRECTORY,
     Entry,
     remove_all,
@@ -28,8 +30,6 @@ from voidimg.xbps.descent import (
     walk_at,
     write_all,
 )
-from voidimg.xbps.openat2 import Links, open_inside
-from voidimg.xbps.treepath import NotInTreeError, encode_path, mapped, tree_error
 
 __all__ = ["Entry", "NotInTreeError", "Tree"]
 

@@ -14,7 +14,7 @@ from tests.boot.conftest import sha256_of
 from tests.boot.live_system import USER, WORDS, check_root, check_services, check_user
 from tests.boot.pc import ARM, booted, log_in, running
 from tests.images import built_iso
-from voidimg.live.iso_reader import open_iso
+from voidimg.formats.iso9660 import open_iso
 from voidimg.run import run
 
 pytestmark = pytest.mark.smoke

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from tests.fuzz.scratch import scratch
 from voidimg.errors import VoidimgError
+from voidimg.formats.compression import Stream
+from voidimg.formats.tar_reader import Member, TarReader
 from voidimg.xbps import plist, tarwriter
-from voidimg.xbps.archive import Member, TarReader
-from voidimg.xbps.compression import Stream
 from voidimg.xbps.installer import VerifiedPackage, install
 from voidimg.xbps.plan import Step
 from voidimg.xbps.plist import PlistDict, PlistValue

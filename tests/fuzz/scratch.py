@@ -11,7 +11,7 @@ import tempfile
 import zlib
 from pathlib import Path
 
-from voidimg.disk.table import SECTOR_BYTES, blank_crc
+from voidimg.formats.partition_table import SECTOR_BYTES, blank_crc
 
 _TAR_BLOCK = 512
 _CHECKSUM = slice(148, 156)

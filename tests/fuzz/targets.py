@@ -18,13 +18,15 @@ from collections.abc import Callable, Iterator
 from tests.fuzz.answering import ask_for
 from tests.fuzz.installing import unpack_package
 from tests.fuzz.scratch import file_with, with_gpt_checksums, with_tar_checksums
-from voidimg.disk.table import SECTOR_BYTES, read_table
 from voidimg.disk.volumes import read_ext4, read_fat
 from voidimg.errors import VoidimgError
+from voidimg.formats.boot_menus import read_grub, read_isolinux
+from voidimg.formats.compression import Stream
+from voidimg.formats.cpio import decode_initramfs
+from voidimg.formats.kernel_image import read_kernel_image
+from voidimg.formats.partition_table import SECTOR_BYTES, read_table
+from voidimg.formats.tar_reader import TarReader
 from voidimg.live.access import decode_live_conf
-from voidimg.live.cpio import decode_initramfs
-from voidimg.live.kernel_image import read_kernel_image
-from voidimg.live.menu_reader import read_grub, read_isolinux
 from voidimg.release.keys import key_id_of, read_public_key
 from voidimg.release.recognise import kind_of, looks_like_signify, why_damaged
 from voidimg.release.sums import decode_sums, encode_sums
@@ -32,9 +34,7 @@ from voidimg.release.verify import read_signature
 from voidimg.spec.catalog import Catalog
 from voidimg.xbps import config, names, pattern, plist, tarwriter, version
 from voidimg.xbps.alternatives import alternatives_of
-from voidimg.xbps.archive import TarReader
 from voidimg.xbps.binpkg import BinaryPackage
-from voidimg.xbps.compression import Stream
 from voidimg.xbps.contents import decode_list
 from voidimg.xbps.keys import PublicKey
 from voidimg.xbps.lock import Lock

@@ -22,10 +22,13 @@ from tests.command import voidimg
 from tests.fuzz.installing import unpack_package
 from tests.fuzz.scratch import with_tar_checksums
 from tests.fuzz.targets import refusing
-from voidimg.disk.table import blank_crc, read_table
 from voidimg.disk.tree_files import TarFiles
 from voidimg.disk.volumes import read_fat
 from voidimg.errors import CollectedError, LayoutError, PackageError, SpecError, VerifyError
+from voidimg.formats.compression import Stream
+from voidimg.formats.lz4 import MAGIC, XxHash32
+from voidimg.formats.partition_table import blank_crc, read_table
+from voidimg.formats.tar_reader import TarReader
 from voidimg.release.keys import read_public_key
 from voidimg.release.sums import decode_sums
 from voidimg.spec.catalog import Catalog
@@ -34,13 +37,10 @@ from voidimg.tree.tree import Tree
 from voidimg.xbps import config, pattern, plist, tarwriter
 from voidimg.xbps.agreement import require_identity
 from voidimg.xbps.alternatives import parse_link
-from voidimg.xbps.archive import TarReader
 from voidimg.xbps.binpkg import MAX_DEPTH, BinaryPackage
-from voidimg.xbps.compression import Stream
 from voidimg.xbps.contents import Kind, Listed, decode_list
 from voidimg.xbps.fileplan import Change, plan_files
 from voidimg.xbps.lock import Lock
-from voidimg.xbps.lz4 import MAGIC, XxHash32
 from voidimg.xbps.repodata import Repodata
 
 SECONDS = 5.0

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.images import built_iso
-from voidimg.disk.table import SECTOR_BYTES
-from voidimg.live.cpio import decode_initramfs
-from voidimg.live.iso_reader import open_iso
+from voidimg.formats.cpio import decode_initramfs
+from voidimg.formats.iso9660 import open_iso
+from voidimg.formats.partition_table import SECTOR_BYTES
 from voidimg.run import run
 
 MB = 10**6

@@ -13,7 +13,7 @@ from typing import Literal
 
 from voidimg.disk.private import private_directory
 from voidimg.errors import LayoutError, PackageError, storing
-from voidimg.xbps.compression import Stream, open_stream
+from voidimg.formats.compression import Stream, open_stream
 
 _MAGIC = {
     b"\xfd7zXZ\0": "xz",

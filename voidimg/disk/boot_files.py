@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from voidimg.disk.table import PartitionEntry, read_table
 from voidimg.disk.volumes import read_fat
 from voidimg.errors import LayoutError, ToolError
+from voidimg.formats.partition_table import PartitionEntry, read_table
 from voidimg.run import run
 
 MTOOLS_ENVIRONMENT = {"MTOOLSRC": "/dev/null"}

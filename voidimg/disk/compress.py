@@ -1,6 +1,6 @@
 """Compresses artifacts in independent blocks: the same bytes for any number of threads.
 
-xz output is one standard stream of blocks (`voidimg.disk.xz_stream`); zstd output is a row of
+xz output is one standard stream of blocks (`voidimg.formats.xz_blocks`); zstd output is a row of
 frames, which every reader takes as one. A block depends on its content and the settings alone, so
 blocks are compressed side by side, and a block seen before comes from the cache.
 """
@@ -18,10 +18,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Literal, Self
 
-from voidimg.disk import xz_stream
 from voidimg.disk.block_cache import BlockCache
 from voidimg.errors import UsageError
 from voidimg.events import Listener, Progress, ignore
+from voidimg.formats import xz_blocks
 
 BLOCK_BYTES = 16 * 2**20
 """Most content of one block: large for the sake of the ratio, small for that of the cache."""
@@ -107,13 +107,13 @@ class CompressedWriter:
         self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="compress")
         self._under_way: deque[Future[_Block]] = deque()
         self._filling = bytearray()
-        self._records: list[xz_stream.IndexRecord] = []
+        self._records: list[xz_blocks.IndexRecord] = []
         self._zeros: Future[_Block] | None = None
         self._content_bytes = self._compressed_bytes = self._cached_bytes = 0
         self._blocks = 0
         self._pool_closed = False
         if compression.kind == "xz":
-            self._put(xz_stream.STREAM_HEADER)
+            self._put(xz_blocks.STREAM_HEADER)
 
     @property
     def report(self) -> CompressionReport:
@@ -164,7 +164,7 @@ class CompressedWriter:
         while self._under_way:
             self._collect()
         if self._compression.kind == "xz":
-            self._put(xz_stream.stream_end(self._records))
+            self._put(xz_blocks.stream_end(self._records))
         self.abort()
 
     def abort(self) -> None:
@@ -207,7 +207,7 @@ class CompressedWriter:
     def _collect(self) -> None:
         block = self._under_way.popleft().result()
         if self._compression.kind == "xz":
-            self._records.append(xz_stream.record_of(block.compressed))
+            self._records.append(xz_blocks.record_of(block.compressed))
         self._content_bytes += block.content_bytes
         self._cached_bytes += block.content_bytes if block.cached else 0
         self._put(block.compressed)
@@ -283,7 +283,7 @@ def _blocks_of(file: IO[bytes], total: int) -> Iterator[tuple[int, bool]]:
 
 
 def _compress_xz(content: bytes, level: int) -> bytes:
-    return xz_stream.compress_block(content, level, BLOCK_BYTES)
+    return xz_blocks.compress_block(content, level, BLOCK_BYTES)
 
 
 def _compress_zstd(content: bytes, level: int) -> bytes:

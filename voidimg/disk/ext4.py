@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 from voidimg.disk.contents import host_path
-from voidimg.disk.ext4_geometry import (
+from voidimg.disk.plan import Ext4Plan
+from voidimg.errors import ToolError
+from voidimg.formats.ext4 import (
     BLOCK_BYTES,
     DESCRIPTOR_BYTES,
     FIRST_INODE,
     GROWTH_LIMIT_BYTES,
     INODE_BYTES,
 )
-from voidimg.disk.plan import Ext4Plan
-from voidimg.errors import ToolError
 from voidimg.run import Completed, run
 
 _ROOT_INODE = 2

@@ -25,9 +25,9 @@ from voidimg.disk.findings import (
     find,
     find_boot,
 )
-from voidimg.disk.table import PartitionEntry, read_table
 from voidimg.disk.tree_files import TarFiles, TreeFiles
 from voidimg.disk.volumes import Ext4Volume, FatVolume, read_ext4, read_fat
+from voidimg.formats.partition_table import PartitionEntry, read_table
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
-from voidimg.disk import ext4_geometry, fat_geometry
 from voidimg.disk.contents import Contents
-from voidimg.disk.ext4_geometry import Ext4Geometry
-from voidimg.disk.fat_geometry import FatGeometry
 from voidimg.disk.identifiers import DiskIdentifiers, PartitionIdentifiers, disk_identifiers
-from voidimg.disk.table import SECTOR_BYTES
 from voidimg.errors import CollectedError, LayoutError
+from voidimg.formats import ext4, fat
+from voidimg.formats.ext4 import Ext4Geometry
+from voidimg.formats.fat import FatGeometry
+from voidimg.formats.partition_table import SECTOR_BYTES
 from voidimg.identity import Identity
 from voidimg.spec.disk_model import Disk, Partition
 from voidimg.units import format_size
@@ -218,12 +218,12 @@ def _size_of(disk: Disk, partition: Partition, contents: Contents, at_bytes: int
 def _smallest_bytes(partition: Partition, contents: Contents, free_bytes: int) -> int:
     """The least size of `partition` that holds `contents` and leaves `free_bytes`."""
     if partition.filesystem == "vfat":
-        fat, step = partition.fat, ALIGNMENT_BYTES // SECTOR_BYTES
-        sectors = fat_geometry.smallest_fitting(
-            contents, fat.bits, fat.sectors_per_cluster, free_bytes, step
+        wanted, step = partition.fat, ALIGNMENT_BYTES // SECTOR_BYTES
+        sectors = fat.smallest_fitting(
+            contents, wanted.bits, wanted.sectors_per_cluster, free_bytes, step
         )
         return sectors * SECTOR_BYTES
-    return ext4_geometry.smallest_fitting(
+    return ext4.smallest_fitting(
         contents,
         free_bytes=free_bytes,
         reserved_percent=partition.ext4.reserved_percent,
@@ -268,14 +268,14 @@ def _plan_fat(
     at_bytes: int,
     size_bytes: int,
 ) -> FatPlan:
-    geometry = fat_geometry.choose_geometry(
+    geometry = fat.choose_geometry(
         size_bytes // SECTOR_BYTES,
         partition.fat.bits,
         partition.fat.sectors_per_cluster,
         partition.name,
     )
-    fat_geometry.check_root_directory(geometry, contents, partition.name)
-    needed = fat_geometry.clusters_needed(geometry, contents)
+    fat.check_root_directory(geometry, contents, partition.name)
+    needed = fat.clusters_needed(geometry, contents)
     if needed > geometry.clusters:
         unit = geometry.cluster_bytes
         raise _too_small(partition, contents, needed * unit, geometry.clusters * unit)
@@ -294,10 +294,10 @@ def _plan_ext4(
     partition: Partition, names: PartitionIdentifiers, contents: Contents, size_bytes: int
 ) -> Ext4Plan:
     options = partition.ext4
-    geometry = ext4_geometry.geometry_of(size_bytes, contents.inodes, journal=options.journal)
-    if not ext4_geometry.fits(geometry, contents):
-        block = ext4_geometry.BLOCK_BYTES
-        needed = ext4_geometry.blocks_needed(contents) * block
+    geometry = ext4.geometry_of(size_bytes, contents.inodes, journal=options.journal)
+    if not ext4.fits(geometry, contents):
+        block = ext4.BLOCK_BYTES
+        needed = ext4.blocks_needed(contents) * block
         raise _too_small(partition, contents, needed, max(0, geometry.free_blocks * block))
     if len(partition.label.encode()) > 16:
         raise LayoutError(

@@ -15,8 +15,8 @@ from typing import Any, BinaryIO
 from uuid import UUID
 
 from voidimg.disk.plan import DiskPlan, PartitionPlan
-from voidimg.disk.table import GPT_ATTRIBUTE_LEGACY_BOOT, SECTOR_BYTES, blank_crc
 from voidimg.errors import LayoutError
+from voidimg.formats.partition_table import GPT_ATTRIBUTE_LEGACY_BOOT, SECTOR_BYTES, blank_crc
 
 _BOOT_CODE_BYTES = 440
 _MBR_ENTRIES = 446

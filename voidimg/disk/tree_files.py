@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 from voidimg.disk.artifact import not_sound
 from voidimg.errors import PackageError
-from voidimg.xbps.archive import Member, open_archive
+from voidimg.formats.tar_reader import Member, open_archive
 
 MAX_FILE_BYTES = 64 * 2**20
 """Most that is read of one file of a tree."""

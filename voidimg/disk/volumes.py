@@ -12,7 +12,7 @@ from array import array
 from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
-from voidimg.disk.table import SECTOR_BYTES
+from voidimg.formats.partition_table import SECTOR_BYTES
 
 EXT4_MAGIC = 0xEF53
 _FAT12_BYTES = 8192

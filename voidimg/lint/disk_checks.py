@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterator
 from itertools import pairwise
 
-from voidimg.disk.table import PartitionEntry
+from voidimg.formats.partition_table import PartitionEntry
 from voidimg.lint.model import Problem
 from voidimg.lint.subject import DiskParts, Subject
 

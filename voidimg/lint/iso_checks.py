@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from voidimg.disk.table import GPT_MAGIC, SECTOR_BYTES, PartitionTable, read_gpt
 from voidimg.errors import LayoutError
+from voidimg.formats.boot_menus import BootMenu, MenuEntry
+from voidimg.formats.iso9660 import BLOCK_BYTES
+from voidimg.formats.partition_table import GPT_MAGIC, SECTOR_BYTES, PartitionTable, read_gpt
 from voidimg.lint.model import Problem
 from voidimg.lint.subject import Subject
 from voidimg.live.efi import LOADERS
 from voidimg.live.hybrid import ESP_TYPE
-from voidimg.live.iso_reader import BLOCK_BYTES
 from voidimg.live.media import SQUASHFS
 from voidimg.live.medium import LiveMedium
-from voidimg.live.menu_reader import BootMenu, MenuEntry
 
 _X86 = ("x86_64", "i686")
 _EFI_LOADERS: Mapping[str, tuple[str, ...]] = {

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from voidimg.formats.boot_menus import read_isolinux
 from voidimg.lint.model import Problem
 from voidimg.lint.subject import PXELINUX_CONFIG, Subject
-from voidimg.live.menu_reader import read_isolinux
 from voidimg.live.netboot import LOADER
 
 _LIBRARIES = ("ldlinux.c32", "libcom32.c32", "libutil.c32")

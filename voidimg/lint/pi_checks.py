@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from voidimg.formats.kernel_image import KernelImage, read_kernel_image
 from voidimg.lint.model import Problem
 from voidimg.lint.subject import GROWPART, Subject
-from voidimg.live.kernel_image import KernelImage, read_kernel_image
 
 _PACKAGES = frozenset({"rpi-base", "rpi-firmware", "rpi-kernel", "rpi5-kernel"})
 _KERNELS: Mapping[str, str] = {

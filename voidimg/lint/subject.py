@@ -12,9 +12,9 @@ from voidimg.disk.artifact import Artifact, not_sound, open_artifact, raw_image
 from voidimg.disk.boot_files import BootFiles
 from voidimg.disk.ext4_files import Ext4Files
 from voidimg.disk.findings import WANTED, Findings, find
-from voidimg.disk.table import PartitionEntry, PartitionTable, read_table
 from voidimg.disk.tree_files import TarFiles, TreeEntry, TreeFiles, real_path
 from voidimg.disk.volumes import Ext4Volume, FatVolume, read_ext4, read_fat
+from voidimg.formats.partition_table import PartitionEntry, PartitionTable, read_table
 from voidimg.live.medium import LiveMedium, open_medium
 from voidimg.xbps.pkgdb import FILE as PKGDB
 from voidimg.xbps.pkgdb import Pkgdb

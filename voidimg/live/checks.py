@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from voidimg.disk.table import SECTOR_BYTES, read_table
 from voidimg.errors import CollectedError, LayoutError
+from voidimg.formats.iso9660 import BLOCK_BYTES, open_iso
+from voidimg.formats.partition_table import SECTOR_BYTES, read_table
 from voidimg.live.hybrid import ESP_TYPE
 from voidimg.live.iso_plan import IsoPlan
-from voidimg.live.iso_reader import BLOCK_BYTES, open_iso
 from voidimg.live.menus import Menu, files_of
 
 

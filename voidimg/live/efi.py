@@ -13,11 +13,11 @@ from pathlib import Path
 
 from voidimg.disk.contents import Contents
 from voidimg.disk.fat import make_fat
-from voidimg.disk.fat_geometry import choose_geometry, smallest_fitting
 from voidimg.disk.plan import FatPlan
 from voidimg.disk.private import private_directory
-from voidimg.disk.table import SECTOR_BYTES
 from voidimg.errors import LayoutError, ToolError, storing
+from voidimg.formats.fat import choose_geometry, smallest_fitting
+from voidimg.formats.partition_table import SECTOR_BYTES
 from voidimg.live.iso_plan import MAX_EFI_BYTES
 from voidimg.run import find_program, run
 from voidimg.spec.templates import render_template

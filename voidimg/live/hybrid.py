@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID
 
-from voidimg.disk.table import SECTOR_BYTES
+from voidimg.formats.partition_table import SECTOR_BYTES
 from voidimg.live.iso_plan import MBR_CODE_BYTES, IsoIdentifiers
 
 GPT_SECTORS = 33

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from voidimg.errors import LayoutError
-from voidimg.live.cpio import Initramfs, decode_initramfs
+from voidimg.formats.cpio import Initramfs, decode_initramfs
 
 NEEDED_DRIVERS = ("isofs", "loop", "overlay", "squashfs")
 """What mounts the root of a live medium, in the kernel or as modules."""

@@ -11,12 +11,12 @@ from voidimg.disk import inspect as disk_inspect
 from voidimg.disk.artifact import not_sound, open_artifact
 from voidimg.disk.findings import Package, find
 from voidimg.disk.inspect import Inspection
-from voidimg.disk.table import PartitionTable
+from voidimg.formats.boot_menus import BootMenu
+from voidimg.formats.iso9660 import BootEntry
+from voidimg.formats.partition_table import PartitionTable
 from voidimg.live.access import LiveAccess, find_access
-from voidimg.live.iso_reader import BootEntry
 from voidimg.live.media import SQUASHFS
 from voidimg.live.medium import LIVE_CONF, LiveMedium, open_medium
-from voidimg.live.menu_reader import BootMenu
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from voidimg.disk.private import private_directory
-from voidimg.disk.table import SECTOR_BYTES
 from voidimg.errors import LayoutError, storing
+from voidimg.formats.iso9660 import BLOCK_BYTES
+from voidimg.formats.partition_table import SECTOR_BYTES
 from voidimg.live.checks import check_iso
 from voidimg.live.clock import stopped_clock
 from voidimg.live.hybrid import Hybrid, padded_bytes, write_hybrid
@@ -28,7 +29,6 @@ from voidimg.live.iso_plan import (
     check_plan,
     parents,
 )
-from voidimg.live.iso_reader import BLOCK_BYTES
 
 if TYPE_CHECKING:
     from pycdlib import PyCdlib

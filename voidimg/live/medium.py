@@ -12,16 +12,16 @@ from functools import cached_property
 from pathlib import Path
 
 from voidimg.disk.boot_files import BootFiles
-from voidimg.disk.table import PartitionTable, read_gpt, read_table
 from voidimg.disk.tree_files import TarFiles, TreeFiles
 from voidimg.disk.volumes import FatVolume, read_fat
 from voidimg.errors import LayoutError
+from voidimg.formats.boot_menus import BootMenu, read_grub, read_isolinux
+from voidimg.formats.cpio import Initramfs, decode_initramfs
+from voidimg.formats.iso9660 import BLOCK_BYTES, BootEntry, Iso, open_iso
+from voidimg.formats.kernel_image import KernelImage, read_kernel_image
+from voidimg.formats.partition_table import PartitionTable, read_gpt, read_table
 from voidimg.live.access import decode_live_conf
-from voidimg.live.cpio import Initramfs, decode_initramfs
-from voidimg.live.iso_reader import BLOCK_BYTES, BootEntry, Iso, open_iso
-from voidimg.live.kernel_image import KernelImage, read_kernel_image
 from voidimg.live.media import SQUASHFS
-from voidimg.live.menu_reader import BootMenu, read_grub, read_isolinux
 from voidimg.live.squashfs import Squashfs, read_squashfs
 from voidimg.live.squashfs_files import SquashfsFiles
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from voidimg.errors import CollectedError, LayoutError, storing
+from voidimg.formats.tar_writer import DIRECTORY, FILE, Member, encode_member, end_of_archive
 from voidimg.live.media import syslinux_file
 from voidimg.live.menus import Menu, files_of, render_pxelinux
-from voidimg.rootfs.tar_header import DIRECTORY, FILE, Member, encode_member, end_of_archive
 from voidimg.spec.templates import render_template
 
 LOADER = "pxelinux.0"

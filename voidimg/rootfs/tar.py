@@ -15,8 +15,8 @@ from typing import Protocol
 
 from voidimg.errors import StoreError
 from voidimg.events import Listener, Message, Progress, ignore
-from voidimg.rootfs import tar_header
-from voidimg.rootfs.tar_header import Member, encode_member, end_of_archive
+from voidimg.formats import tar_writer
+from voidimg.formats.tar_writer import Member, encode_member, end_of_archive
 
 _PIECE = 1 << 20
 _STEP = 16 << 20
@@ -152,17 +152,17 @@ class _Writer:
             self._add_file(name, item)
         elif kind == stat.S_IFDIR:
             name = name if name == b"./" else name + b"/"
-            self._put(self._member(name, tar_header.DIRECTORY, status, item.path))
+            self._put(self._member(name, tar_writer.DIRECTORY, status, item.path))
         elif kind == stat.S_IFLNK:
             target = os.readlink(item.path, dir_fd=self._fd)
-            self._put(self._member(name, tar_header.SYMBOLIC_LINK, status, None, target=target))
+            self._put(self._member(name, tar_writer.SYMBOLIC_LINK, status, None, target=target))
         elif kind == stat.S_IFSOCK:
             self._listener(Message("warning", f"left out of the archive: the socket {name!r}"))
         else:
             kinds = {
-                stat.S_IFIFO: tar_header.FIFO,
-                stat.S_IFCHR: tar_header.CHARACTER,
-                stat.S_IFBLK: tar_header.BLOCK_DEVICE,
+                stat.S_IFIFO: tar_writer.FIFO,
+                stat.S_IFCHR: tar_writer.CHARACTER,
+                stat.S_IFBLK: tar_writer.BLOCK_DEVICE,
             }
             device = (os.major(status.st_rdev), os.minor(status.st_rdev))
             self._put(self._member(name, kinds[kind], status, None, device=device))
@@ -172,10 +172,10 @@ class _Writer:
         if status.st_nlink > 1:
             first = self._names.setdefault((status.st_dev, status.st_ino), name)
             if first != name:
-                self._put(self._member(name, tar_header.HARD_LINK, status, None, target=first))
+                self._put(self._member(name, tar_writer.HARD_LINK, status, None, target=first))
                 return
         size = status.st_size
-        member = self._member(name, tar_header.FILE, status, item.path, size=size)
+        member = self._member(name, tar_writer.FILE, status, item.path, size=size)
         try:
             file = os.open(item.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._fd)
         except OSError as error:
@@ -203,7 +203,7 @@ class _Writer:
                     hint="nothing else may work on the cache meanwhile; run again",
                 )
             left -= len(piece)
-            fill = b"" if left else bytes(-size % tar_header.BLOCK)
+            fill = b"" if left else bytes(-size % tar_writer.BLOCK)
             self._write(pending + piece + fill)
             pending = b""
             if not left:
@@ -227,7 +227,7 @@ class _Writer:
         return Member(
             name,
             kind,
-            0o777 if kind == tar_header.SYMBOLIC_LINK else stat.S_IMODE(status.st_mode),
+            0o777 if kind == tar_writer.SYMBOLIC_LINK else stat.S_IMODE(status.st_mode),
             status.st_uid,
             status.st_gid,
             min(status.st_mtime_ns // 10**9, self._epoch),

@@ -11,8 +11,8 @@ from typing import Literal
 
 from voidimg.disk.artifact import require_file
 from voidimg.errors import LayoutError, UsageError, storing
+from voidimg.formats.iso9660 import SYSTEM_AREA_BYTES, Iso, open_iso
 from voidimg.live.efi import GRUB_CONFIG
-from voidimg.live.iso_reader import SYSTEM_AREA_BYTES, Iso, open_iso
 from voidimg.smoke.shell import Person
 from voidimg.spec.live_model import Live
 

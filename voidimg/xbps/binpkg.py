@@ -15,9 +15,9 @@ from types import TracebackType
 from typing import Self
 
 from voidimg.errors import PackageError
+from voidimg.formats.compression import MAX_BYTES
+from voidimg.formats.tar_reader import CHUNK_BYTES, Member, TarReader, open_archive
 from voidimg.xbps import plist
-from voidimg.xbps.archive import CHUNK_BYTES, Member, TarReader, open_archive
-from voidimg.xbps.compression import MAX_BYTES
 from voidimg.xbps.plist import PlistDict
 
 MAX_SCRIPT_BYTES = 4 * 2**20

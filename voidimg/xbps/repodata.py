@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from voidimg.errors import PackageError, VerifyError
+from voidimg.formats.compression import Stream
+from voidimg.formats.tar_reader import TarReader
 from voidimg.xbps import plist, tarwriter
-from voidimg.xbps.archive import TarReader
-from voidimg.xbps.compression import Stream
 from voidimg.xbps.keys import PublicKey
 from voidimg.xbps.plist import PlistDict, PlistValue
 

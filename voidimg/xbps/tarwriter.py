@@ -1,7 +1,7 @@
 """Tar headers and compressed archives in the form xbps-create and xbps-rindex give them.
 
 POSIX ustar, and a pax header only where ustar cannot express a name, size or number; the layout
-of a block is in `voidimg.xbps.archive`. Nothing of the host goes in.
+of a block is in `voidimg.formats.tar_reader`. Nothing of the host goes in.
 """
 
 from __future__ import annotations

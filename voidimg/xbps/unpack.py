@@ -17,10 +17,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from voidimg.errors import DiskFullError, PackageError, StoreError
+from voidimg.formats.tar_reader import CHUNK_BYTES, Member
 from voidimg.tree.directories import Directories, Directory
 from voidimg.tree.tree import NotInTreeError, Tree
 from voidimg.tree.walk import temporary_name, write_all
-from voidimg.xbps.archive import CHUNK_BYTES, Member
 from voidimg.xbps.binpkg import BinaryPackage
 from voidimg.xbps.conffile import Situation, Verdict, decide
 from voidimg.xbps.config import is_excluded

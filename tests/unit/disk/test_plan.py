@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voidimg.disk import ext4_geometry, fat_geometry
 from voidimg.disk.contents import Contents
 from voidimg.disk.identifiers import disk_identifiers
 from voidimg.disk.plan import DiskPlan, Ext4Plan, FatPlan, plan_disk
 from voidimg.errors import CollectedError, LayoutError
+from voidimg.formats import ext4, fat
 from voidimg.identity import Identity
 from voidimg.spec.disk_model import Blob, Disk, Fat, Partition
 
@@ -47,7 +47,7 @@ def test_a_pi_image_follows_from_its_content() -> None:
     assert boot.filesystem.geometry.clusters >= 65525
     assert isinstance(root.filesystem, Ext4Plan)
     geometry = root.filesystem.geometry
-    left = geometry.free_blocks - ext4_geometry.blocks_needed(CONTENTS["root"])
+    left = geometry.free_blocks - ext4.blocks_needed(CONTENTS["root"])
     assert left * 4096 >= PI.headroom + geometry.blocks // 100 * 4096
     assert left * 4096 < PI.headroom + geometry.blocks // 100 * 4096 + 2 * MIB
 
@@ -159,7 +159,7 @@ def test_several_problems_are_told_at_once() -> None:
 )
 def test_cluster_size_agrees_with_the_type(mib: int, bits: int, per_cluster: int) -> None:
     """The largest cluster up to 4 KiB that gives a valid count, or the least above it."""
-    geometry = fat_geometry.choose_geometry(mib * 2048, _bits(bits), None, "boot")
+    geometry = fat.choose_geometry(mib * 2048, _bits(bits), None, "boot")
     assert geometry.sectors_per_cluster == per_cluster
 
 
@@ -169,7 +169,7 @@ def test_a_disagreeing_cluster_size_is_refused(
 ) -> None:
     """FAT32 of 256 MiB with 8 sectors a cluster would be read as FAT16 by some."""
     with pytest.raises(LayoutError, match="clusters") as caught:
-        fat_geometry.choose_geometry(mib * 2048, _bits(bits), per_cluster, "boot")
+        fat.choose_geometry(mib * 2048, _bits(bits), per_cluster, "boot")
     assert caught.value.code == "E-LAYOUT-FAT-CLUSTERS"
 
 
@@ -207,15 +207,15 @@ def test_the_derived_ext4_size_always_fits(
 ) -> None:
     """Whatever the content, the least size holds it, and one step less does not leave the room."""
     contents = Contents(tuple(sizes), directories=(("some name",),) * directories)
-    size = ext4_geometry.smallest_fitting(
+    size = ext4.smallest_fitting(
         contents, free_bytes=headroom, reserved_percent=1, journal=journal, step_bytes=MIB
     )
-    geometry = ext4_geometry.geometry_of(size, contents.inodes, journal=journal)
-    assert ext4_geometry.fits(geometry, contents)
-    needed = ext4_geometry.blocks_needed(contents) * 4096 + headroom
+    geometry = ext4.geometry_of(size, contents.inodes, journal=journal)
+    assert ext4.fits(geometry, contents)
+    needed = ext4.blocks_needed(contents) * 4096 + headroom
     assert needed <= geometry.free_blocks * 4096 - geometry.blocks // 100 * 4096
     assert geometry.blocks * 4096 <= size
 
 
-def _bits(bits: int) -> fat_geometry.Bits:
+def _bits(bits: int) -> fat.Bits:
     return 12 if bits == 12 else 16 if bits == 16 else 32

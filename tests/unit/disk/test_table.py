@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.unit.disk.conftest import MIB, feed
-from voidimg.disk.table import PartitionEntry, read_table
 from voidimg.errors import LayoutError
+from voidimg.formats.partition_table import PartitionEntry, read_table
 
 GPT = """label: gpt
 label-id: 11111111-2222-8333-8444-555555555555

@@ -8,8 +8,8 @@ import pytest
 
 from tests.live_medium import PKGDB, RELEASE, Spoiled, make_medium
 from tests.unit.lint.subjects import defects, patch
+from voidimg.formats.iso9660 import open_iso
 from voidimg.lint.lint import lint_artifact
-from voidimg.live.iso_reader import open_iso
 from voidimg.xbps.plist import encode
 
 GRUB, ISOLINUX = "/boot/grub/grub.cfg", "/boot/isolinux/isolinux.cfg"

@@ -22,7 +22,7 @@ from tests.unit.lint.subjects import (
     patch,
     pkgdb,
 )
-from voidimg.disk.table import read_table
+from voidimg.formats.partition_table import read_table
 from voidimg.lint.lint import lint_artifact
 from voidimg.run import run
 

@@ -12,8 +12,8 @@ import zstandard
 
 from tests.live_medium import cpio_archive
 from voidimg.errors import LayoutError
-from voidimg.live import cpio
-from voidimg.live.cpio import decode_initramfs
+from voidimg.formats import cpio
+from voidimg.formats.cpio import decode_initramfs
 
 FILES = {"/init": b"#!/bin/sh\n", "/lib": "usr/lib", "/usr/lib": None, "/usr/lib/x": b"123"}
 COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from voidimg.errors import LayoutError, ScriptError
-from voidimg.live.cpio import decode_initramfs
+from voidimg.formats.cpio import decode_initramfs
 from voidimg.live.initramfs import find_kernel, make_initramfs
 from voidimg.sandbox.namespace import call
 

@@ -19,14 +19,14 @@ import pytest
 
 import voidimg
 from tests.unit.live.isos import BIOS, CONTENT, EFI, EPOCH, IDENTIFIERS, VOLUME_ID, planned
-from voidimg.disk.table import read_table
 from voidimg.errors import CollectedError, LayoutError, StoreError, ToolError
+from voidimg.formats.iso9660 import open_iso
+from voidimg.formats.partition_table import read_table
 from voidimg.live import clock
 from voidimg.live.clock import stopped_clock
 from voidimg.live.hybrid import GPT_SECTORS, padded_bytes
 from voidimg.live.iso import write_iso
 from voidimg.live.iso_plan import IsoFile, IsoPlan
-from voidimg.live.iso_reader import open_iso
 from voidimg.run import run
 
 PROJECT = Path(voidimg.__file__).parent.parent

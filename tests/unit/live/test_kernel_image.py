@@ -9,7 +9,7 @@ import pytest
 import zstandard
 
 from tests.live_medium import RELEASE, kernel_image
-from voidimg.live.kernel_image import KernelImage, read_kernel_image
+from voidimg.formats.kernel_image import KernelImage, read_kernel_image
 
 BANNER = b"\0Linux version 6.6.22_1 (void@builder) #1\0"
 

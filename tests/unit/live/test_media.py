@@ -11,11 +11,11 @@ import pytest
 import voidimg
 from tests.unit.live.isos import EPOCH, ISOLINUX
 from voidimg.errors import CollectedError, LayoutError
+from voidimg.formats.iso9660 import open_iso
 from voidimg.identity import Identity
 from voidimg.live.checks import check_menu
 from voidimg.live.efi import make_esp
 from voidimg.live.iso import write_iso
-from voidimg.live.iso_reader import open_iso
 from voidimg.live.media import ESP, SQUASHFS, MediaParts, plan_media
 from voidimg.live.menus import Menu, files_of
 from voidimg.run import run

@@ -15,8 +15,8 @@ import pytest
 
 from voidimg.errors import StoreError
 from voidimg.events import Event, Message
+from voidimg.formats.tar_writer import Member, encode_member
 from voidimg.rootfs.tar import Archive, write_tar
-from voidimg.rootfs.tar_header import Member, encode_member
 from voidimg.sandbox.namespace import call
 
 EPOCH = 1_700_000_000

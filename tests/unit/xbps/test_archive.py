@@ -21,9 +21,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voidimg.errors import PackageError, StoreError
-from voidimg.xbps import lz4, tarwriter
-from voidimg.xbps.archive import Member, TarReader, open_archive
-from voidimg.xbps.compression import Stream
+from voidimg.formats import lz4
+from voidimg.formats.compression import Stream
+from voidimg.formats.tar_reader import Member, TarReader, open_archive
+from voidimg.xbps import tarwriter
 
 
 def zstd(data: bytes) -> bytes:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from voidimg.errors import PackageError, StoreError
+from voidimg.formats.tar_reader import Member
 from voidimg.xbps import plist
-from voidimg.xbps.archive import Member
 from voidimg.xbps.binpkg import BinaryPackage
 
 REPOS = Path(__file__).parents[2] / "vectors/xbps/repos"
@@ -265,8 +265,8 @@ def test_every_truncated_package_is_refused() -> None:
 
 
 def read_bytes(data: bytes) -> None:
-    from voidimg.xbps.archive import TarReader
-    from voidimg.xbps.compression import Stream
+    from voidimg.formats.compression import Stream
+    from voidimg.formats.tar_reader import TarReader
 
     for _ in BinaryPackage(TarReader(Stream(io.BytesIO(data), where="x"))).members():
         pass

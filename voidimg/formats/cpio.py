@@ -24,7 +24,7 @@ from typing import Protocol
 
 from voidimg.disk.tree_files import EntryKind, TreeEntry
 from voidimg.errors import LayoutError, PackageError
-from voidimg.xbps.compression import Stream
+from voidimg.formats.compression import Stream
 
 MAX_DECODED_BYTES = 2 * 2**30
 """Most that an initramfs may decompress to; Void's have some 100 MiB."""

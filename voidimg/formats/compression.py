@@ -12,7 +12,7 @@ from typing import BinaryIO, Protocol
 import zstandard
 
 from voidimg.errors import PackageError, StoreError
-from voidimg.xbps import lz4
+from voidimg.formats import lz4
 
 MAX_BYTES = 16 * 2**30
 """Most bytes any archive is decompressed to unless the caller says otherwise."""

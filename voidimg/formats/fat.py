@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from voidimg.disk.contents import Contents
-from voidimg.disk.table import SECTOR_BYTES
 from voidimg.errors import LayoutError
+from voidimg.formats.partition_table import SECTOR_BYTES
 from voidimg.units import format_size
 
 Bits = Literal[12, 16, 32]

@@ -27,7 +27,7 @@ from types import TracebackType
 from typing import Literal, NamedTuple, Self, TypeAlias
 
 from voidimg.errors import PackageError
-from voidimg.xbps.compression import MAX_BYTES, Stream, open_stream
+from voidimg.formats.compression import MAX_BYTES, Stream, open_stream
 
 Kind: TypeAlias = Literal[
     "file", "hardlink", "symlink", "character-device", "block-device", "directory", "fifo"

@@ -1,0 +1,1 @@
+"""Formats of files and file systems: bytes, and nothing of Void."""

@@ -15,11 +15,11 @@ from tempfile import mkdtemp
 
 import voidimg
 from voidimg.identity import Identity
+from voidimg.inspection.medium import MEDIA_MODULES
 from voidimg.live.efi import make_esp
 from voidimg.live.iso import write_iso
 from voidimg.live.iso_plan import IsoFile
 from voidimg.live.media import MediaParts, plan_media
-from voidimg.live.medium import MEDIA_MODULES
 from voidimg.live.menus import Menu
 from voidimg.live.squashfs import SquashfsOptions, write_squashfs
 from voidimg.rootfs.accounts import crypt_password

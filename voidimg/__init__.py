@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from voidimg.disk.compress import Compression, parse_compression
-    from voidimg.disk.inspect import Filesystem, Inspection
     from voidimg.errors import (
         BootTestError,
         CollectedError,
@@ -49,10 +48,11 @@ if TYPE_CHECKING:
         verify_cache,
     )
     from voidimg.identity import ReleaseDate
+    from voidimg.inspection.disk import Filesystem, Inspection
+    from voidimg.inspection.iso import IsoInspection, inspect
     from voidimg.lint.lint import lint_artifact, lint_checks, require_clean
     from voidimg.lint.model import Defect, LintReport
     from voidimg.lint.set_checks import artifacts_of_set, lint_set
-    from voidimg.live.inspect import IsoInspection, inspect
     from voidimg.pipeline.artifacts import Artifact
     from voidimg.pipeline.build import BuildResult, build, build_platforms
     from voidimg.pipeline.consistency import Finding, report_findings, spoken_age
@@ -131,11 +131,11 @@ _HOME = {
     "Event": "voidimg.events",
     "Explanation": "voidimg.pipeline.locking",
     "FetchError": "voidimg.errors",
-    "Filesystem": "voidimg.disk.inspect",
+    "Filesystem": "voidimg.inspection.disk",
     "Finding": "voidimg.pipeline.consistency",
     "Forecast": "voidimg.pipeline.forecast",
-    "Inspection": "voidimg.disk.inspect",
-    "IsoInspection": "voidimg.live.inspect",
+    "Inspection": "voidimg.inspection.disk",
+    "IsoInspection": "voidimg.inspection.iso",
     "LayoutError": "voidimg.errors",
     "LintError": "voidimg.errors",
     "LintReport": "voidimg.lint.model",
@@ -194,7 +194,7 @@ _HOME = {
     "forecast_build": "voidimg.pipeline.forecast",
     "format_size": "voidimg.units",
     "index_packages": "voidimg.xbps.repository",
-    "inspect": "voidimg.live.inspect",
+    "inspect": "voidimg.inspection.iso",
     "lint_artifact": "voidimg.lint.lint",
     "lint_checks": "voidimg.lint.lint",
     "lint_set": "voidimg.lint.set_checks",

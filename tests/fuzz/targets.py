@@ -26,7 +26,7 @@ from voidimg.formats.cpio import decode_initramfs
 from voidimg.formats.kernel_image import read_kernel_image
 from voidimg.formats.partition_table import SECTOR_BYTES, read_table
 from voidimg.formats.tar_reader import TarReader
-from voidimg.live.access import decode_live_conf
+from voidimg.inspection.access import decode_live_conf
 from voidimg.release.keys import key_id_of, read_public_key
 from voidimg.release.recognise import kind_of, looks_like_signify, why_damaged
 from voidimg.release.sums import decode_sums, encode_sums

@@ -22,13 +22,13 @@ from tests.command import voidimg
 from tests.fuzz.installing import unpack_package
 from tests.fuzz.scratch import with_tar_checksums
 from tests.fuzz.targets import refusing
-from voidimg.disk.tree_files import TarFiles
 from voidimg.disk.volumes import read_fat
 from voidimg.errors import CollectedError, LayoutError, PackageError, SpecError, VerifyError
 from voidimg.formats.compression import Stream
 from voidimg.formats.lz4 import MAGIC, XxHash32
 from voidimg.formats.partition_table import blank_crc, read_table
 from voidimg.formats.tar_reader import TarReader
+from voidimg.inspection.tree_files import TarFiles
 from voidimg.release.keys import read_public_key
 from voidimg.release.sums import decode_sums
 from voidimg.spec.catalog import Catalog

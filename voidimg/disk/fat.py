@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from voidimg.disk.boot_files import MTOOLS_ENVIRONMENT, literal
 from voidimg.disk.contents import walk
 from voidimg.disk.plan import FatPlan
 from voidimg.errors import CollectedError, LayoutError
 from voidimg.formats.partition_table import SECTOR_BYTES
+from voidimg.inspection.boot_files import MTOOLS_ENVIRONMENT, literal
 from voidimg.run import run
 
 _FORBIDDEN = set('"*/:<>?\\|') | {chr(code) for code in range(32)} | {"\x7f"}

@@ -22,9 +22,9 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Protocol
 
-from voidimg.disk.tree_files import EntryKind, TreeEntry
 from voidimg.errors import LayoutError, PackageError
 from voidimg.formats.compression import Stream
+from voidimg.inspection.tree_files import EntryKind, TreeEntry
 
 MAX_DECODED_BYTES = 2 * 2**30
 """Most that an initramfs may decompress to; Void's have some 100 MiB."""

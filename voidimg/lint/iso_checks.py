@@ -9,12 +9,12 @@ from voidimg.errors import LayoutError
 from voidimg.formats.boot_menus import BootMenu, MenuEntry
 from voidimg.formats.iso9660 import BLOCK_BYTES
 from voidimg.formats.partition_table import GPT_MAGIC, SECTOR_BYTES, PartitionTable, read_gpt
+from voidimg.inspection.medium import LiveMedium
 from voidimg.lint.model import Problem
 from voidimg.lint.subject import Subject
 from voidimg.live.efi import LOADERS
 from voidimg.live.hybrid import ESP_TYPE
 from voidimg.live.media import SQUASHFS
-from voidimg.live.medium import LiveMedium
 
 _X86 = ("x86_64", "i686")
 _EFI_LOADERS: Mapping[str, tuple[str, ...]] = {

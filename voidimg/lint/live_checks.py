@@ -9,10 +9,10 @@ from io import BytesIO
 from voidimg.errors import PackageError
 from voidimg.formats.compression import Stream
 from voidimg.formats.cpio import Initramfs
+from voidimg.inspection.medium import LIVE_CONF, MEDIA_MODULES, LiveMedium
 from voidimg.lint.iso_checks import medium_of
 from voidimg.lint.model import Problem
 from voidimg.lint.subject import Subject
-from voidimg.live.medium import LIVE_CONF, MEDIA_MODULES, LiveMedium
 
 _ESSENTIAL = frozenset({"overlay", "squashfs", "loop", "isofs"})
 """Without these no medium is mounted; of the others a kernel for other machines may have none."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase, translate
 
-from voidimg.disk.findings import SERVICES, SHADOW, password_state
+from voidimg.inspection.findings import SERVICES, SHADOW, password_state
 from voidimg.lint.model import Problem
 from voidimg.lint.netboot_checks import is_netboot
 from voidimg.lint.subject import GREETER, SESSION, Subject

@@ -9,11 +9,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from voidimg.disk.artifact import open_artifact, raw_image
-from voidimg.disk.boot_files import open_boot_files
 from voidimg.errors import UsageError, storing
 from voidimg.events import Listener, Message, ignore, step
 from voidimg.formats.partition_table import read_table
+from voidimg.inspection.boot_files import open_boot_files
+from voidimg.inspection.opened import open_artifact, raw_image
 from voidimg.smoke.accelerator import choose_accelerator
 from voidimg.smoke.console import Console, ConsoleClosedError
 from voidimg.smoke.emulator import (

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from voidimg.disk.boot_files import BootFiles
 from voidimg.errors import LayoutError
 from voidimg.formats.partition_table import PartitionTable
+from voidimg.inspection.boot_files import BootFiles
 from voidimg.smoke.verdict import GuestError
 from voidimg.spec.smoke_model import Machine
 

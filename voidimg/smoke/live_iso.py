@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
-from voidimg.disk.artifact import require_file
 from voidimg.errors import LayoutError, UsageError, storing
 from voidimg.formats.iso9660 import SYSTEM_AREA_BYTES, Iso, open_iso
+from voidimg.inspection.opened import require_file
 from voidimg.live.efi import GRUB_CONFIG
 from voidimg.smoke.shell import Person
 from voidimg.spec.live_model import Live

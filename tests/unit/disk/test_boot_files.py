@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.unit.disk.conftest import MIB
-from voidimg.disk.boot_files import open_boot_files
 from voidimg.disk.volumes import fat_bits, read_fat
 from voidimg.errors import LayoutError
+from voidimg.inspection.boot_files import open_boot_files
 
 
 def test_files_are_listed_by_path(mbr_image: Path) -> None:

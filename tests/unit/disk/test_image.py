@@ -11,7 +11,6 @@ import pytest
 
 from tests.unit.disk.disks import BOOT, GPT, IDENTITY, MBR, MIB, ROOT, planned
 from tests.unit.disk.trees import EPOCH, FILES, make_tree
-from voidimg.disk.boot_files import open_boot_files
 from voidimg.disk.contents import measure_tree
 from voidimg.disk.identifiers import disk_identifiers
 from voidimg.disk.image import write_image
@@ -19,6 +18,7 @@ from voidimg.disk.plan import Ext4Plan
 from voidimg.disk.volumes import read_ext4
 from voidimg.errors import CollectedError, LayoutError, ToolError
 from voidimg.formats.partition_table import read_table
+from voidimg.inspection.boot_files import open_boot_files
 from voidimg.run import run
 
 

@@ -10,10 +10,10 @@ import pytest
 from tests.unit.disk.disks import GPT, MBR, planned
 from tests.unit.disk.trees import EPOCH, make_tree
 from voidimg.disk.compress import Compression, compress_file
-from voidimg.disk.findings import Access, Package
 from voidimg.disk.image import write_image
-from voidimg.disk.inspect import Inspection, inspect
 from voidimg.errors import LayoutError, StoreError, VoidimgError
+from voidimg.inspection.disk import Inspection, inspect
+from voidimg.inspection.findings import Access, Package
 from voidimg.run import run
 from voidimg.spec.disk_model import Disk
 

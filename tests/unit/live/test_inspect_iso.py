@@ -10,11 +10,11 @@ from click.testing import CliRunner
 
 from tests.live_medium import OWN_HASH, PUBLIC_HASH, RELEASE, Spoiled, make_medium
 from voidimg.cli.main import cli
-from voidimg.disk.artifact import open_artifact, raw_image
 from voidimg.errors import LayoutError
-from voidimg.live.access import find_access
-from voidimg.live.inspect import IsoInspection, inspect
-from voidimg.live.medium import open_medium
+from voidimg.inspection.access import find_access
+from voidimg.inspection.iso import IsoInspection, inspect
+from voidimg.inspection.medium import open_medium
+from voidimg.inspection.opened import open_artifact, raw_image
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from voidimg.disk.tree_files import TreeFiles
+from voidimg.inspection.tree_files import TreeFiles
 from voidimg.xbps.pkgdb import FILE as PKGDB
 from voidimg.xbps.pkgdb import Pkgdb
 from voidimg.xbps.plist import decode

@@ -8,8 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from voidimg.disk.findings import SERVICES, SHADOW, SSHD, password_hash, password_state, sshd_value
-from voidimg.disk.tree_files import TreeFiles
+from voidimg.inspection.findings import (
+    SERVICES,
+    SHADOW,
+    SSHD,
+    password_hash,
+    password_state,
+    sshd_value,
+)
+from voidimg.inspection.tree_files import TreeFiles
 from voidimg.rootfs.accounts import crypt_password
 
 PUBLIC_PASSWORD = "voidlinux"  # noqa: S105 - it is no secret

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-from voidimg.disk.artifact import not_sound
 from voidimg.errors import PackageError
 from voidimg.formats.tar_reader import Member, open_archive
+from voidimg.inspection.opened import not_sound
 
 MAX_FILE_BYTES = 64 * 2**20
 """Most that is read of one file of a tree."""

@@ -6,16 +6,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from voidimg.disk.artifact import (
-    Artifact,
-    ArtifactKind,
-    not_sound,
-    open_artifact,
-    raw_image,
-)
-from voidimg.disk.boot_files import BootFiles
-from voidimg.disk.ext4_files import Ext4Files
-from voidimg.disk.findings import (
+from voidimg.disk.volumes import Ext4Volume, FatVolume, read_ext4, read_fat
+from voidimg.formats.partition_table import PartitionEntry, read_table
+from voidimg.inspection.boot_files import BootFiles
+from voidimg.inspection.ext4_files import Ext4Files
+from voidimg.inspection.findings import (
     BOOT_DIRECTORIES,
     WANTED,
     Access,
@@ -25,9 +20,14 @@ from voidimg.disk.findings import (
     find,
     find_boot,
 )
-from voidimg.disk.tree_files import TarFiles, TreeFiles
-from voidimg.disk.volumes import Ext4Volume, FatVolume, read_ext4, read_fat
-from voidimg.formats.partition_table import PartitionEntry, read_table
+from voidimg.inspection.opened import (
+    Artifact,
+    ArtifactKind,
+    not_sound,
+    open_artifact,
+    raw_image,
+)
+from voidimg.inspection.tree_files import TarFiles, TreeFiles
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,16 +7,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from voidimg.disk import inspect as disk_inspect
-from voidimg.disk.artifact import not_sound, open_artifact
-from voidimg.disk.findings import Package, find
-from voidimg.disk.inspect import Inspection
 from voidimg.formats.boot_menus import BootMenu
 from voidimg.formats.iso9660 import BootEntry
 from voidimg.formats.partition_table import PartitionTable
-from voidimg.live.access import LiveAccess, find_access
+from voidimg.inspection import disk as disk_inspect
+from voidimg.inspection.access import LiveAccess, find_access
+from voidimg.inspection.disk import Inspection
+from voidimg.inspection.findings import Package, find
+from voidimg.inspection.medium import LIVE_CONF, LiveMedium, open_medium
+from voidimg.inspection.opened import not_sound, open_artifact
 from voidimg.live.media import SQUASHFS
-from voidimg.live.medium import LIVE_CONF, LiveMedium, open_medium
 
 
 @dataclass(frozen=True, slots=True)

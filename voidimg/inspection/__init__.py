@@ -1,0 +1,1 @@
+"""Looks into finished artifacts without starting or mounting anything."""

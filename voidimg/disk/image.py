@@ -6,13 +6,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from voidimg.disk.checks import check_fat, check_image
 from voidimg.disk.contents import host_path
 from voidimg.disk.ext4 import make_ext4
 from voidimg.disk.fat import make_fat
 from voidimg.disk.plan import DiskPlan, FatPlan, PartitionPlan
 from voidimg.disk.private import private_directory
 from voidimg.disk.table_writer import write_table
+from voidimg.disk.verify_image import check_fat, check_image
 from voidimg.errors import LayoutError, storing
 
 _COPY_BYTES = 2**20

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voidimg.errors import LayoutError, ScriptError, storing
-from voidimg.live.initramfs_checks import check_initramfs
+from voidimg.live.verify_initramfs import check_initramfs
 from voidimg.sandbox.chroot import Chroot
 from voidimg.tree.tree import NotInTreeError, Tree
 

@@ -17,7 +17,6 @@ from voidimg.disk.private import private_directory
 from voidimg.errors import LayoutError, storing
 from voidimg.formats.iso9660 import BLOCK_BYTES
 from voidimg.formats.partition_table import SECTOR_BYTES
-from voidimg.live.checks import check_iso
 from voidimg.live.clock import stopped_clock
 from voidimg.live.hybrid import Hybrid, padded_bytes, write_hybrid
 from voidimg.live.iso_names import iso_names
@@ -29,6 +28,7 @@ from voidimg.live.iso_plan import (
     check_plan,
     parents,
 )
+from voidimg.live.verify_iso import check_iso
 
 if TYPE_CHECKING:
     from pycdlib import PyCdlib

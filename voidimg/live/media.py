@@ -12,10 +12,10 @@ from pathlib import Path
 from voidimg.disk.contents import host_path
 from voidimg.errors import LayoutError, storing
 from voidimg.identity import Identity
-from voidimg.live.checks import check_menu
 from voidimg.live.efi import GRUB_CONFIG
 from voidimg.live.iso_plan import BiosBoot, IsoFile, IsoPlan, iso_identifiers
 from voidimg.live.menus import Menu, files_of, render_grub, render_isolinux
+from voidimg.live.verify_iso import check_menu
 
 SQUASHFS = "/LiveOS/squashfs.img"
 """Where dracut's dmsquash-live looks for the root."""

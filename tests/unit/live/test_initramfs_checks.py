@@ -9,7 +9,7 @@ import zstandard
 
 from tests.live_medium import cpio_archive
 from voidimg.errors import LayoutError
-from voidimg.live.initramfs_checks import check_initramfs
+from voidimg.live.verify_initramfs import check_initramfs
 
 RELEASE = "6.12.9_1"
 MODULES = f"/usr/lib/modules/{RELEASE}"

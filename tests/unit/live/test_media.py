@@ -13,11 +13,11 @@ from tests.unit.live.isos import EPOCH, ISOLINUX
 from voidimg.errors import CollectedError, LayoutError
 from voidimg.formats.iso9660 import open_iso
 from voidimg.identity import Identity
-from voidimg.live.checks import check_menu
 from voidimg.live.efi import make_esp
 from voidimg.live.iso import write_iso
 from voidimg.live.media import ESP, SQUASHFS, MediaParts, plan_media
 from voidimg.live.menus import Menu, files_of
+from voidimg.live.verify_iso import check_menu
 from voidimg.run import run
 
 TEMPLATES = (Path(voidimg.__file__).parent / "templates",)

@@ -55,23 +55,8 @@ if TYPE_CHECKING:
     from voidimg.lint.set_checks import artifacts_of_set, lint_set
     from voidimg.pipeline.artifacts import Artifact
     from voidimg.pipeline.build import BuildResult, build, build_platforms
-    from voidimg.pipeline.consistency import Finding, report_findings, spoken_age
     from voidimg.pipeline.forecast import Forecast, forecast_build
-    from voidimg.pipeline.locking import (
-        Explanation,
-        bundle_lock,
-        explain_package,
-        lock_platforms,
-        repositories_to_update,
-    )
     from voidimg.pipeline.options import BuildOptions, Sources
-    from voidimg.pipeline.status import (
-        RepositoryStatus,
-        prometheus_text,
-        repository_status,
-        write_prometheus_file,
-    )
-    from voidimg.pipeline.supply import read_lock, write_lock
     from voidimg.pipeline.workplace import clear_cache
     from voidimg.release.keys import (
         ReleaseKey,
@@ -90,11 +75,26 @@ if TYPE_CHECKING:
     from voidimg.spec.model import Recipe
     from voidimg.spec.plan import PlannedStep, planned_steps
     from voidimg.spec.tree import Origin
+    from voidimg.supply.consistency import Finding, report_findings, spoken_age
+    from voidimg.supply.lock import Lock, LockedPackage
+    from voidimg.supply.lock_difference import LockDifference, lock_difference
+    from voidimg.supply.pin import (
+        Explanation,
+        bundle_lock,
+        explain_package,
+        lock_platforms,
+        repositories_to_update,
+    )
+    from voidimg.supply.status import (
+        RepositoryStatus,
+        prometheus_text,
+        repository_status,
+        write_prometheus_file,
+    )
+    from voidimg.supply.supply import read_lock, write_lock
     from voidimg.units import format_size, parse_size
     from voidimg.xbps.binpkg import BinaryPackage
     from voidimg.xbps.keys import PrivateKey, PublicKey, create_repository_key
-    from voidimg.xbps.lock import Lock, LockedPackage
-    from voidimg.xbps.lock_difference import LockDifference, lock_difference
     from voidimg.xbps.pkgdir import read_package_directory
     from voidimg.xbps.pkgwriter import PackageMember, PackageMeta, write_package
     from voidimg.xbps.repodata import Repodata
@@ -129,10 +129,10 @@ _HOME = {
     "Defect": "voidimg.lint.model",
     "DiskFullError": "voidimg.errors",
     "Event": "voidimg.events",
-    "Explanation": "voidimg.pipeline.locking",
+    "Explanation": "voidimg.supply.pin",
     "FetchError": "voidimg.errors",
     "Filesystem": "voidimg.inspection.disk",
-    "Finding": "voidimg.pipeline.consistency",
+    "Finding": "voidimg.supply.consistency",
     "Forecast": "voidimg.pipeline.forecast",
     "Inspection": "voidimg.inspection.disk",
     "IsoInspection": "voidimg.inspection.iso",
@@ -140,9 +140,9 @@ _HOME = {
     "LintError": "voidimg.errors",
     "LintReport": "voidimg.lint.model",
     "Listener": "voidimg.events",
-    "Lock": "voidimg.xbps.lock",
-    "LockDifference": "voidimg.xbps.lock_difference",
-    "LockedPackage": "voidimg.xbps.lock",
+    "Lock": "voidimg.supply.lock",
+    "LockDifference": "voidimg.supply.lock_difference",
+    "LockedPackage": "voidimg.supply.lock",
     "Message": "voidimg.events",
     "Origin": "voidimg.spec.tree",
     "PackageError": "voidimg.errors",
@@ -157,7 +157,7 @@ _HOME = {
     "ReleaseError": "voidimg.errors",
     "ReleaseKey": "voidimg.release.keys",
     "Repodata": "voidimg.xbps.repodata",
-    "RepositoryStatus": "voidimg.pipeline.status",
+    "RepositoryStatus": "voidimg.supply.status",
     "ResolveError": "voidimg.errors",
     "ResolvedRecipe": "voidimg.spec.compose",
     "SandboxError": "voidimg.errors",
@@ -181,7 +181,7 @@ _HOME = {
     "artifacts_of_set": "voidimg.lint.set_checks",
     "build": "voidimg.pipeline.build",
     "build_platforms": "voidimg.pipeline.build",
-    "bundle_lock": "voidimg.pipeline.locking",
+    "bundle_lock": "voidimg.supply.pin",
     "clear_cache": "voidimg.pipeline.workplace",
     "create_release_key": "voidimg.release.keys",
     "create_repository_key": "voidimg.xbps.keys",
@@ -189,7 +189,7 @@ _HOME = {
     "date_of_set": "voidimg.release.signing",
     "event_as_json": "voidimg.events",
     "exit_status_of": "voidimg.errors",
-    "explain_package": "voidimg.pipeline.locking",
+    "explain_package": "voidimg.supply.pin",
     "find_public_key": "voidimg.release.keys",
     "forecast_build": "voidimg.pipeline.forecast",
     "format_size": "voidimg.units",
@@ -198,8 +198,8 @@ _HOME = {
     "lint_artifact": "voidimg.lint.lint",
     "lint_checks": "voidimg.lint.lint",
     "lint_set": "voidimg.lint.set_checks",
-    "lock_difference": "voidimg.xbps.lock_difference",
-    "lock_platforms": "voidimg.pipeline.locking",
+    "lock_difference": "voidimg.supply.lock_difference",
+    "lock_platforms": "voidimg.supply.pin",
     "measure_cache": "voidimg.fetch.upkeep",
     "needs_passphrase": "voidimg.release.keys",
     "packages_of": "voidimg.xbps.repository",
@@ -208,27 +208,27 @@ _HOME = {
     "planned_steps": "voidimg.spec.plan",
     "platform_of_image": "voidimg.smoke.boot",
     "profile_of_iso": "voidimg.smoke.boot",
-    "prometheus_text": "voidimg.pipeline.status",
-    "read_lock": "voidimg.pipeline.supply",
+    "prometheus_text": "voidimg.supply.status",
+    "read_lock": "voidimg.supply.supply",
     "read_package_directory": "voidimg.xbps.pkgdir",
     "read_public_key": "voidimg.release.keys",
     "read_repodata": "voidimg.xbps.repository",
-    "report_findings": "voidimg.pipeline.consistency",
-    "repositories_to_update": "voidimg.pipeline.locking",
-    "repository_status": "voidimg.pipeline.status",
+    "report_findings": "voidimg.supply.consistency",
+    "repositories_to_update": "voidimg.supply.pin",
+    "repository_status": "voidimg.supply.status",
     "require_clean": "voidimg.lint.lint",
     "sign_packages": "voidimg.xbps.repository",
     "sign_repository": "voidimg.xbps.repository",
     "sign_set": "voidimg.release.signing",
     "smoke_image": "voidimg.smoke.boot",
-    "spoken_age": "voidimg.pipeline.consistency",
+    "spoken_age": "voidimg.supply.consistency",
     "verify_cache": "voidimg.fetch.upkeep",
     "verify_files": "voidimg.release.verify",
     "verify_set": "voidimg.release.verify",
     "write_key_file": "voidimg.xbps.repository",
-    "write_lock": "voidimg.pipeline.supply",
+    "write_lock": "voidimg.supply.supply",
     "write_package": "voidimg.xbps.pkgwriter",
-    "write_prometheus_file": "voidimg.pipeline.status",
+    "write_prometheus_file": "voidimg.supply.status",
     "write_report": "voidimg.smoke.verdict",
 }
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from voidimg.events import Listener, ignore
 from voidimg.sandbox import namespace
+from voidimg.supply.lock import Lock
 from voidimg.xbps.installer import VerifiedPackage, install
-from voidimg.xbps.lock import Lock
 from voidimg.xbps.plan import Step
 from voidimg.xbps.plist import PlistDict
 from voidimg.xbps.repodata import Repodata

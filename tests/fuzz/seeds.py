@@ -22,7 +22,7 @@ from voidimg.formats.compression import open_stream
 from voidimg.formats.partition_table import SECTOR_BYTES
 from voidimg.live.menus import render_grub, render_isolinux
 from voidimg.spec.catalog import Catalog
-from voidimg.xbps.lock import Lock, LockedPackage, LockedPlatform, LockedRepository, LockedStage
+from voidimg.supply.lock import Lock, LockedPackage, LockedPlatform, LockedRepository, LockedStage
 
 VECTORS = Path(__file__).parent.parent / "vectors" / "xbps"
 _MAX_SEED_BYTES = 64 * 1024

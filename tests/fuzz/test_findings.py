@@ -33,6 +33,7 @@ from voidimg.release.keys import read_public_key
 from voidimg.release.sums import decode_sums
 from voidimg.spec.catalog import Catalog
 from voidimg.spec.tree import parse_document
+from voidimg.supply.lock import Lock
 from voidimg.tree.tree import Tree
 from voidimg.xbps import config, pattern, plist, tarwriter
 from voidimg.xbps.agreement import require_identity
@@ -40,7 +41,6 @@ from voidimg.xbps.alternatives import parse_link
 from voidimg.xbps.binpkg import MAX_DEPTH, BinaryPackage
 from voidimg.xbps.contents import Kind, Listed, decode_list
 from voidimg.xbps.fileplan import Change, plan_files
-from voidimg.xbps.lock import Lock
 from voidimg.xbps.repodata import Repodata
 
 SECONDS = 5.0

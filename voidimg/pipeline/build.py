@@ -21,21 +21,27 @@ from voidimg.pipeline.artifacts import (
     require_compression,
     write_atomically,
 )
-from voidimg.pipeline.consistency import (
+from voidimg.pipeline.fingerprint import artifact_key
+from voidimg.pipeline.live import probe_live
+from voidimg.pipeline.options import BuildOptions
+from voidimg.pipeline.order import WorkOrder
+from voidimg.pipeline.outputs import require_writable
+from voidimg.pipeline.work import make_artifacts
+from voidimg.pipeline.workplace import remove_abandoned, workplace
+from voidimg.sandbox import namespace
+from voidimg.spec.compose import ResolvedRecipe
+from voidimg.supply.consistency import (
     lock_findings,
     now_epoch,
     report_findings,
     state_findings,
 )
-from voidimg.pipeline.fingerprint import artifact_key
-from voidimg.pipeline.live import probe_live
-from voidimg.pipeline.memory import known_lock, remember_lock
-from voidimg.pipeline.options import BuildOptions
-from voidimg.pipeline.order import WorkOrder
-from voidimg.pipeline.outputs import require_writable
-from voidimg.pipeline.planning import stages_of
-from voidimg.pipeline.state import RepositoryState
-from voidimg.pipeline.supply import (
+from voidimg.supply.lock import Lock
+from voidimg.supply.lock_file import Stage
+from voidimg.supply.remembered import known_lock, remember_lock
+from voidimg.supply.resolve import stages_of
+from voidimg.supply.state import RepositoryState
+from voidimg.supply.supply import (
     LockedSupply,
     PlannedSupply,
     Supply,
@@ -43,13 +49,7 @@ from voidimg.pipeline.supply import (
     plan_supply,
     read_lock,
 )
-from voidimg.pipeline.work import make_artifacts
-from voidimg.pipeline.workplace import remove_abandoned, workplace
-from voidimg.sandbox import namespace
-from voidimg.spec.compose import ResolvedRecipe
 from voidimg.xbps.installer import VerifiedPackage
-from voidimg.xbps.lock import Lock
-from voidimg.xbps.lock_file import Stage
 from voidimg.xbps.plan import Step
 
 _TREE_FACTOR = 1.15

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from voidimg.identity import ReleaseDate
 from voidimg.pipeline.artifacts import Kind
-from voidimg.pipeline.planning import stages_of
 from voidimg.spec.compose import ResolvedRecipe
 from voidimg.spec.sources import source_digests
+from voidimg.supply.resolve import stages_of
 
 _TOOLS = (
     "debugfs",

@@ -11,12 +11,12 @@ from voidimg.fetch import Cache
 from voidimg.identity import Identity
 from voidimg.pipeline.artifacts import kinds_of
 from voidimg.pipeline.options import BuildOptions
-from voidimg.pipeline.planning import StagePlan, make_lock, plan_stages, stages_of
-from voidimg.pipeline.state import RepositoryState
 from voidimg.spec.compose import ResolvedRecipe
 from voidimg.spec.disk_model import Disk
 from voidimg.spec.stage_model import StageName
-from voidimg.xbps.lock_file import Stage
+from voidimg.supply.lock_file import Stage
+from voidimg.supply.resolve import StagePlan, make_lock, plan_stages, stages_of
+from voidimg.supply.state import RepositoryState
 
 _BYTES_PER_FILE = 30_000
 """The mean size of a file in Void's packages, to guess how many inodes a tree needs."""

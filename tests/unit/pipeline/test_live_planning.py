@@ -15,15 +15,15 @@ from voidimg.pipeline.build import build
 from voidimg.pipeline.live import probe_live
 from voidimg.pipeline.live_menu import machine_menus
 from voidimg.pipeline.options import BuildOptions
-from voidimg.pipeline.planning import make_lock, plan_stages, stages_of
-from voidimg.pipeline.repositories import OpenRepository
-from voidimg.pipeline.supply import lock_for
 from voidimg.spec.catalog import Catalog
 from voidimg.spec.live_model import Netboot
 from voidimg.spec.model import Recipe
 from voidimg.spec.stage_model import File
+from voidimg.supply.lock import Lock, LockedRepository
+from voidimg.supply.opened import OpenRepository
+from voidimg.supply.resolve import make_lock, plan_stages, stages_of
+from voidimg.supply.supply import lock_for
 from voidimg.xbps.keys import PrivateKey, create_repository_key
-from voidimg.xbps.lock import Lock, LockedRepository
 from voidimg.xbps.plist import PlistDict
 from voidimg.xbps.resolver import Repository
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voidimg.errors import CollectedError, PackageError, ResolveError, SpecError
-from voidimg.xbps.lock import (
+from voidimg.supply.lock import (
     Lock,
     LockedPackage,
     LockedPlatform,
@@ -19,10 +19,10 @@ from voidimg.xbps.lock import (
     LockedStage,
     locked,
 )
-from voidimg.xbps.lock_difference import lock_difference
-from voidimg.xbps.lock_file import PACKAGE, PLATFORM
-from voidimg.xbps.lock_file import REPOSITORY as REPOSITORY_KEYS
-from voidimg.xbps.lock_schema import PATH, lock_schema, lock_schema_text
+from voidimg.supply.lock_difference import lock_difference
+from voidimg.supply.lock_file import PACKAGE, PLATFORM
+from voidimg.supply.lock_file import REPOSITORY as REPOSITORY_KEYS
+from voidimg.supply.lock_schema import PATH, lock_schema, lock_schema_text
 from voidimg.xbps.plan import Step
 from voidimg.xbps.plist import PlistDict
 
@@ -229,7 +229,7 @@ def test_steps_are_locked() -> None:
 
 
 def test_the_schema_that_is_shipped_is_this() -> None:
-    """After a change: `python -m voidimg.xbps.lock_schema`; same keys as those that are read."""
+    """After a change: `python -m voidimg.supply.lock_schema`; same keys as those that are read."""
     assert PATH.read_text() == lock_schema_text()
     tables: Any = lock_schema()["properties"]
     for name, checks in (

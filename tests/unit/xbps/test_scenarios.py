@@ -25,12 +25,12 @@ from tests.unit.xbps.replay import (
     tree_of,
 )
 from voidimg.fetch import Cache, Fetcher, Location
-from voidimg.pipeline.planning import signed_package
-from voidimg.pipeline.repositories import fetch_repodata, open_repository
-from voidimg.pipeline.trust import Trust, fetch_verified
+from voidimg.supply.lock import locked
+from voidimg.supply.opened import fetch_repodata, open_repository
+from voidimg.supply.resolve import signed_package
+from voidimg.supply.trust import Trust, fetch_verified
 from voidimg.xbps import plist
 from voidimg.xbps.differences import INSTALLER
-from voidimg.xbps.lock import locked
 from voidimg.xbps.pkgdb import Pkgdb
 from voidimg.xbps.resolver import Options, resolve
 from voidimg.xbps.resolver_errors import XbpsRefusedError

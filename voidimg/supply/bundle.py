@@ -23,8 +23,8 @@ from pathlib import Path
 
 from voidimg.errors import UsageError, storing
 from voidimg.fetch import require_room
+from voidimg.supply.lock import Lock, LockedPackage, LockedRepository
 from voidimg.xbps.keys import PublicKey
-from voidimg.xbps.lock import Lock, LockedPackage, LockedRepository
 
 LOCK = "lock.json"
 KEYS = "keys"

@@ -1,6 +1,6 @@
 """The JSON Schema of lock files, for editors and other programs.
 
-``python -m voidimg.xbps.lock_schema`` writes it to ``voidimg/schemas``; a test sees to it that
+``python -m voidimg.supply.lock_schema`` writes it to ``voidimg/schemas``; a test sees to it that
 the written one is this. What reads locks here is `lock_file`, which says more of what is wrong.
 """
 
@@ -10,7 +10,7 @@ import json
 from collections.abc import Collection
 from pathlib import Path
 
-from voidimg.xbps.lock_file import (
+from voidimg.supply.lock_file import (
     ARCH_FORM,
     FILES,
     KEY_FORM,

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from voidimg.errors import SpecError
 from voidimg.fetch import Wanted
 from voidimg.pipeline.artifacts import Kind
-from voidimg.pipeline.pinned import pinned_files
-from voidimg.pipeline.repositories import OpenRepository
-from voidimg.pipeline.trust import SignedPackage
 from voidimg.spec.live_model import Live
 from voidimg.spec.model import Recipe
 from voidimg.spec.problems import raise_all
-from voidimg.xbps.lock import Lock, LockedPackage, LockedPlatform, LockedStage, locked
-from voidimg.xbps.lock_file import STAGES, TREES, Stage
+from voidimg.supply.lock import Lock, LockedPackage, LockedPlatform, LockedStage, locked
+from voidimg.supply.lock_file import STAGES, TREES, Stage
+from voidimg.supply.opened import OpenRepository
+from voidimg.supply.pinned import pinned_files
+from voidimg.supply.trust import SignedPackage
 from voidimg.xbps.plist import PlistDict
 from voidimg.xbps.resolver import Options, Transaction, resolve
 

@@ -25,9 +25,13 @@ from voidimg.errors import (
 )
 from voidimg.fetch import Location, Wanted
 from voidimg.pipeline.artifacts import write_atomically
-from voidimg.pipeline.bundle import LOCK, Bundle
-from voidimg.pipeline.pinned import pinned_files
-from voidimg.pipeline.planning import (
+from voidimg.spec.model import Recipe
+from voidimg.supply.bundle import LOCK, Bundle
+from voidimg.supply.lock import Lock, LockedPackage, LockedRepository
+from voidimg.supply.lock_file import TREES, Stage
+from voidimg.supply.opened import OpenRepository
+from voidimg.supply.pinned import pinned_files
+from voidimg.supply.resolve import (
     StagePlan,
     make_lock,
     plan_stages,
@@ -35,15 +39,11 @@ from voidimg.pipeline.planning import (
     stage_options,
     stage_requests,
 )
-from voidimg.pipeline.repositories import OpenRepository
-from voidimg.pipeline.state import RepositoryState
-from voidimg.pipeline.trust import SignedPackage, fetch_verified, read_key
-from voidimg.spec.model import Recipe
+from voidimg.supply.state import RepositoryState
+from voidimg.supply.trust import SignedPackage, fetch_verified, read_key
 from voidimg.xbps.agreement import entry_of_props
 from voidimg.xbps.binpkg import BinaryPackage
 from voidimg.xbps.keys import PublicKey
-from voidimg.xbps.lock import Lock, LockedPackage, LockedRepository
-from voidimg.xbps.lock_file import TREES, Stage
 from voidimg.xbps.plan import Step
 from voidimg.xbps.repodata import Repodata
 from voidimg.xbps.resolver import Repository, resolve

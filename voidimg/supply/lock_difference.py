@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 
-from voidimg.xbps.lock import Lock, LockedPackage
+from voidimg.supply.lock import Lock, LockedPackage
 from voidimg.xbps.version import compare
 
 

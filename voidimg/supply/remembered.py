@@ -15,11 +15,11 @@ from pathlib import Path
 
 from voidimg.errors import VoidimgError
 from voidimg.pipeline.fingerprint import digest, resolution_digest
-from voidimg.pipeline.repositories import state_digest
-from voidimg.pipeline.state import RepositoryState
 from voidimg.spec.compose import ResolvedRecipe
-from voidimg.xbps.lock import Lock
-from voidimg.xbps.lock_file import Stage
+from voidimg.supply.lock import Lock
+from voidimg.supply.lock_file import Stage
+from voidimg.supply.opened import state_digest
+from voidimg.supply.state import RepositoryState
 
 _DIGEST_BYTES = 32
 

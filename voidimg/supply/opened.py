@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 from voidimg.errors import FetchError
 from voidimg.fetch import Fetcher, Location, RepodataFile
-from voidimg.pipeline.trust import Trust
+from voidimg.supply.lock import LockedRepository
+from voidimg.supply.trust import Trust
 from voidimg.xbps.keys import PublicKey
-from voidimg.xbps.lock import LockedRepository
 from voidimg.xbps.repodata import Repodata
 from voidimg.xbps.resolver import Repository
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from voidimg.errors import CollectedError, FetchError
 from voidimg.events import Listener, Message
 from voidimg.pipeline.options import Sources
-from voidimg.pipeline.repositories import RepositoryTimes, read_times
-from voidimg.pipeline.state import RepositoryState
-from voidimg.xbps.lock import Lock
+from voidimg.supply.lock import Lock
+from voidimg.supply.opened import RepositoryTimes, read_times
+from voidimg.supply.state import RepositoryState
 
 _NAMED = 5
 """So many packages are named in a finding that concerns more."""

@@ -32,7 +32,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 
 from voidimg.errors import PackageError, ResolveError, SpecError
-from voidimg.xbps.lock_file import (
+from voidimg.supply.lock_file import (
     PACKAGE,
     SCHEMA,
     STAGES,

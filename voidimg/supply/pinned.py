@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from voidimg.spec.model import Recipe
-from voidimg.xbps.lock_file import Stage
+from voidimg.supply.lock_file import Stage
 
 
 def pinned_files(recipe: Recipe, stages: Collection[Stage]) -> dict[str, str]:

@@ -9,21 +9,21 @@ from pathlib import Path
 from voidimg.events import Listener, StepFinished, ignore, step
 from voidimg.fetch import Cache, Location
 from voidimg.pipeline.artifacts import kinds_of, parse_kinds
-from voidimg.pipeline.bundle import BundledRepository, require_bundle_place, write_bundle
-from voidimg.pipeline.consistency import (
+from voidimg.pipeline.options import Sources
+from voidimg.spec.compose import ResolvedRecipe
+from voidimg.supply.bundle import BundledRepository, require_bundle_place, write_bundle
+from voidimg.supply.consistency import (
     lock_findings,
     now_epoch,
     report_findings,
     state_findings,
 )
-from voidimg.pipeline.memory import known_lock, remember_lock
-from voidimg.pipeline.options import Sources
-from voidimg.pipeline.planning import signed_package, stages_of
-from voidimg.pipeline.state import RepositoryState
-from voidimg.pipeline.supply import LockedSupply, PlannedSupply, lock_for, plan_supply
-from voidimg.spec.compose import ResolvedRecipe
-from voidimg.xbps.lock import Lock
-from voidimg.xbps.lock_file import Stage
+from voidimg.supply.lock import Lock
+from voidimg.supply.lock_file import Stage
+from voidimg.supply.remembered import known_lock, remember_lock
+from voidimg.supply.resolve import signed_package, stages_of
+from voidimg.supply.state import RepositoryState
+from voidimg.supply.supply import LockedSupply, PlannedSupply, lock_for, plan_supply
 from voidimg.xbps.plan import Step, Suppliers, Transaction, why
 from voidimg.xbps.query import parse_query
 from voidimg.xbps.resolver_errors import Link

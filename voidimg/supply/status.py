@@ -16,15 +16,15 @@ from voidimg.errors import UsageError
 from voidimg.events import Listener, ignore
 from voidimg.fetch import Cache, Fetcher, Location, RepodataFile, require_directory
 from voidimg.pipeline.artifacts import write_atomically
-from voidimg.pipeline.consistency import (
+from voidimg.pipeline.options import Sources
+from voidimg.supply.consistency import (
     Finding,
     index_findings,
     now_epoch,
     out_of_step,
     time_findings,
 )
-from voidimg.pipeline.options import Sources
-from voidimg.pipeline.repositories import RepositoryTimes, fetch_repodata, read_times
+from voidimg.supply.opened import RepositoryTimes, fetch_repodata, read_times
 from voidimg.xbps.repodata import Repodata
 
 _SUFFIX = "-repodata"

@@ -1,0 +1,1 @@
+"""From a recipe to verified package files: repositories, trust, resolution and locks."""

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from voidimg.pipeline.forecast import Forecast, forecast_build
     from voidimg.pipeline.options import BuildOptions, Sources
     from voidimg.pipeline.workplace import clear_cache
-    from voidimg.release.keys import (
+    from voidimg.signing.keys import (
         ReleaseKey,
         TrustedKey,
         create_release_key,
@@ -66,8 +66,8 @@ if TYPE_CHECKING:
         needs_passphrase,
         read_public_key,
     )
-    from voidimg.release.signing import SignedSet, date_of_name, date_of_set, sign_set
-    from voidimg.release.verify import Verified, VerifiedFile, verify_files, verify_set
+    from voidimg.signing.signing import SignedSet, date_of_name, date_of_set, sign_set
+    from voidimg.signing.verify import Verified, VerifiedFile, verify_files, verify_set
     from voidimg.smoke.boot import platform_of_image, profile_of_iso, smoke_image
     from voidimg.smoke.verdict import BootVerdict, Check, SmokeReport, write_report
     from voidimg.spec.catalog import Catalog, CatalogEntry
@@ -155,14 +155,14 @@ _HOME = {
     "Recipe": "voidimg.spec.model",
     "ReleaseDate": "voidimg.identity",
     "ReleaseError": "voidimg.errors",
-    "ReleaseKey": "voidimg.release.keys",
+    "ReleaseKey": "voidimg.signing.keys",
     "Repodata": "voidimg.xbps.repodata",
     "RepositoryStatus": "voidimg.supply.status",
     "ResolveError": "voidimg.errors",
     "ResolvedRecipe": "voidimg.spec.compose",
     "SandboxError": "voidimg.errors",
     "ScriptError": "voidimg.errors",
-    "SignedSet": "voidimg.release.signing",
+    "SignedSet": "voidimg.signing.signing",
     "SmokeReport": "voidimg.smoke.verdict",
     "Sources": "voidimg.pipeline.options",
     "SpecError": "voidimg.errors",
@@ -170,11 +170,11 @@ _HOME = {
     "StepStarted": "voidimg.events",
     "StoreError": "voidimg.errors",
     "ToolError": "voidimg.errors",
-    "TrustedKey": "voidimg.release.keys",
+    "TrustedKey": "voidimg.signing.keys",
     "UnresolvedError": "voidimg.xbps.resolver_errors",
     "UsageError": "voidimg.errors",
-    "Verified": "voidimg.release.verify",
-    "VerifiedFile": "voidimg.release.verify",
+    "Verified": "voidimg.signing.verify",
+    "VerifiedFile": "voidimg.signing.verify",
     "VerifyError": "voidimg.errors",
     "VoidimgError": "voidimg.errors",
     "architectures": "voidimg.xbps.repository",
@@ -183,14 +183,14 @@ _HOME = {
     "build_platforms": "voidimg.pipeline.build",
     "bundle_lock": "voidimg.supply.pin",
     "clear_cache": "voidimg.pipeline.workplace",
-    "create_release_key": "voidimg.release.keys",
+    "create_release_key": "voidimg.signing.keys",
     "create_repository_key": "voidimg.xbps.keys",
-    "date_of_name": "voidimg.release.signing",
-    "date_of_set": "voidimg.release.signing",
+    "date_of_name": "voidimg.signing.signing",
+    "date_of_set": "voidimg.signing.signing",
     "event_as_json": "voidimg.events",
     "exit_status_of": "voidimg.errors",
     "explain_package": "voidimg.supply.pin",
-    "find_public_key": "voidimg.release.keys",
+    "find_public_key": "voidimg.signing.keys",
     "forecast_build": "voidimg.pipeline.forecast",
     "format_size": "voidimg.units",
     "index_packages": "voidimg.xbps.repository",
@@ -201,7 +201,7 @@ _HOME = {
     "lock_difference": "voidimg.supply.lock_difference",
     "lock_platforms": "voidimg.supply.pin",
     "measure_cache": "voidimg.fetch.upkeep",
-    "needs_passphrase": "voidimg.release.keys",
+    "needs_passphrase": "voidimg.signing.keys",
     "packages_of": "voidimg.xbps.repository",
     "parse_compression": "voidimg.disk.compress",
     "parse_size": "voidimg.units",
@@ -211,7 +211,7 @@ _HOME = {
     "prometheus_text": "voidimg.supply.status",
     "read_lock": "voidimg.supply.supply",
     "read_package_directory": "voidimg.xbps.pkgdir",
-    "read_public_key": "voidimg.release.keys",
+    "read_public_key": "voidimg.signing.keys",
     "read_repodata": "voidimg.xbps.repository",
     "report_findings": "voidimg.supply.consistency",
     "repositories_to_update": "voidimg.supply.pin",
@@ -219,12 +219,12 @@ _HOME = {
     "require_clean": "voidimg.lint.lint",
     "sign_packages": "voidimg.xbps.repository",
     "sign_repository": "voidimg.xbps.repository",
-    "sign_set": "voidimg.release.signing",
+    "sign_set": "voidimg.signing.signing",
     "smoke_image": "voidimg.smoke.boot",
     "spoken_age": "voidimg.supply.consistency",
     "verify_cache": "voidimg.fetch.upkeep",
-    "verify_files": "voidimg.release.verify",
-    "verify_set": "voidimg.release.verify",
+    "verify_files": "voidimg.signing.verify",
+    "verify_set": "voidimg.signing.verify",
     "write_key_file": "voidimg.xbps.repository",
     "write_lock": "voidimg.supply.supply",
     "write_package": "voidimg.xbps.pkgwriter",

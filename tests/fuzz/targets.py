@@ -27,10 +27,10 @@ from voidimg.formats.kernel_image import read_kernel_image
 from voidimg.formats.partition_table import SECTOR_BYTES, read_table
 from voidimg.formats.tar_reader import TarReader
 from voidimg.inspection.access import decode_live_conf
-from voidimg.release.keys import key_id_of, read_public_key
-from voidimg.release.recognise import kind_of, looks_like_signify, why_damaged
-from voidimg.release.sums import decode_sums, encode_sums
-from voidimg.release.verify import read_signature
+from voidimg.signing.keys import key_id_of, read_public_key
+from voidimg.signing.recognise import kind_of, looks_like_signify, why_damaged
+from voidimg.signing.sums import decode_sums, encode_sums
+from voidimg.signing.verify import read_signature
 from voidimg.spec.catalog import Catalog
 from voidimg.supply.lock import Lock
 from voidimg.xbps import config, names, pattern, plist, tarwriter, version

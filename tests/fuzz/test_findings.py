@@ -29,8 +29,8 @@ from voidimg.formats.lz4 import MAGIC, XxHash32
 from voidimg.formats.partition_table import blank_crc, read_table
 from voidimg.formats.tar_reader import TarReader
 from voidimg.inspection.tree_files import TarFiles
-from voidimg.release.keys import read_public_key
-from voidimg.release.sums import decode_sums
+from voidimg.signing.keys import read_public_key
+from voidimg.signing.sums import decode_sums
 from voidimg.spec.catalog import Catalog
 from voidimg.spec.tree import parse_document
 from voidimg.supply.lock import Lock

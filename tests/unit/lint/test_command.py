@@ -19,8 +19,8 @@ from voidimg.lint import lint
 from voidimg.lint.lint import lint_artifact, lint_checks
 from voidimg.lint.set_checks import lint_set
 from voidimg.lint.table import CHECKS
-from voidimg.release.keys import create_release_key
-from voidimg.release.signing import sign_set
+from voidimg.signing.keys import create_release_key
+from voidimg.signing.signing import sign_set
 
 DATE = "20240314"
 

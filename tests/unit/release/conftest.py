@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from voidimg.identity import ReleaseDate
-from voidimg.release.keys import ReleaseKey, create_release_key
+from voidimg.signing.keys import ReleaseKey, create_release_key
 
 DATE = ReleaseDate.parse("20240314")
 FILES = {

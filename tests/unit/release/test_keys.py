@@ -10,7 +10,7 @@ import pytest
 
 from voidimg.errors import ReleaseError, VerifyError
 from voidimg.identity import ReleaseDate
-from voidimg.release.keys import (
+from voidimg.signing.keys import (
     ReleaseKey,
     create_release_key,
     find_public_key,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from voidimg.errors import CollectedError, VerifyError
-from voidimg.release.sums import decode_sums, digest_files, encode_sums
+from voidimg.signing.sums import decode_sums, digest_files, encode_sums
 
 DIGEST = "0" * 63 + "a"
 

@@ -13,10 +13,10 @@ import zstandard
 from voidimg.errors import CollectedError, VerifyError, VoidimgError
 from voidimg.events import Event, Message
 from voidimg.identity import ReleaseDate
-from voidimg.release.keys import ReleaseKey, create_release_key, read_public_key
-from voidimg.release.recognise import why_damaged
-from voidimg.release.signing import sign_set
-from voidimg.release.verify import verify_files, verify_set
+from voidimg.signing.keys import ReleaseKey, create_release_key, read_public_key
+from voidimg.signing.recognise import why_damaged
+from voidimg.signing.signing import sign_set
+from voidimg.signing.verify import verify_files, verify_set
 
 IMAGE = "void-rpi-aarch64-20240314.img.xz"
 ROOTFS = "void-aarch64-ROOTFS-20240314.tar.xz"

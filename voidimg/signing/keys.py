@@ -15,8 +15,8 @@ import minisign
 
 from voidimg.errors import ReleaseError, StoreError, VerifyError
 from voidimg.identity import ReleaseDate
-from voidimg.release.publish import write_new
-from voidimg.release.recognise import Kind, kind_of, looks_like_signify
+from voidimg.signing.publish import write_new
+from voidimg.signing.recognise import Kind, kind_of, looks_like_signify
 
 MINISIGN_MEMORY_BYTES = 2**30
 """What the minisign program makes scrypt use: guessing a passphrase costs as much each time."""

@@ -11,10 +11,10 @@ import minisign
 
 from voidimg.errors import StoreError, VerifyError, VoidimgError
 from voidimg.events import Listener, Message, ignore, step
-from voidimg.release.keys import TrustedKey, date_in_comment, key_id_of
-from voidimg.release.recognise import Kind, kind_of, why_damaged
-from voidimg.release.signing import date_of_name
-from voidimg.release.sums import (
+from voidimg.signing.keys import TrustedKey, date_in_comment, key_id_of
+from voidimg.signing.recognise import Kind, kind_of, why_damaged
+from voidimg.signing.signing import date_of_name
+from voidimg.signing.sums import (
     SIGNATURE_NAME,
     SUMS_NAME,
     decode_sums,

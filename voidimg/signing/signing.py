@@ -9,9 +9,9 @@ from pathlib import Path
 from voidimg.errors import ReleaseError, StoreError, VoidimgError, storing
 from voidimg.events import Listener, ignore, step
 from voidimg.identity import ReleaseDate
-from voidimg.release.keys import date_in_comment, key_id_of, read_secret_key, release_comment
-from voidimg.release.publish import replace
-from voidimg.release.sums import (
+from voidimg.signing.keys import date_in_comment, key_id_of, read_secret_key, release_comment
+from voidimg.signing.publish import replace
+from voidimg.signing.sums import (
     SIGNATURE_NAME,
     SUMS_NAME,
     digest_files,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from voidimg.errors import CollectedError, StoreError, VerifyError, VoidimgError
 from voidimg.events import Listener, Progress, ignore
-from voidimg.release.recognise import Kind, kind_of
+from voidimg.signing.recognise import Kind, kind_of
 
 SUMS_NAME = "sha256sum.txt"
 SIGNATURE_NAME = "sha256sum.sig"

@@ -1,0 +1,1 @@
+"""Checksums, minisign keys and signatures, and verification."""

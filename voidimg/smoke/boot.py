@@ -27,8 +27,8 @@ from voidimg.smoke.emulator import (
     path_of,
     started,
 )
-from voidimg.smoke.firmware import load, require_root
 from voidimg.smoke.live_iso import is_iso, live_user, patterns_of
+from voidimg.smoke.raspberry_pi import load, require_root
 from voidimg.smoke.shell import Person, Shell, wait_for_login
 from voidimg.smoke.statements import Expectation, fill_in, judge
 from voidimg.smoke.uefi import find_uefi

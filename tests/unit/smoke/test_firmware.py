@@ -10,7 +10,7 @@ import pytest
 
 from voidimg.formats.partition_table import PartitionEntry, PartitionTable
 from voidimg.inspection.boot_files import BootFiles
-from voidimg.smoke.firmware import Config, load, parse_config, require_root
+from voidimg.smoke.raspberry_pi import Config, load, parse_config, require_root
 from voidimg.smoke.verdict import GuestError
 from voidimg.spec.smoke_model import Machine
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from voidimg.events import Listener, ignore
 from voidimg.sandbox import namespace
 from voidimg.supply.lock import Lock
-from voidimg.xbps.installer import VerifiedPackage, install
+from voidimg.xbps.install.install import VerifiedPackage, install
 from voidimg.xbps.plan import Step
 from voidimg.xbps.plist import PlistDict
 from voidimg.xbps.repodata import Repodata

@@ -15,7 +15,7 @@ from voidimg.errors import VoidimgError
 from voidimg.formats.compression import Stream
 from voidimg.formats.tar_reader import Member, TarReader
 from voidimg.xbps import plist, tarwriter
-from voidimg.xbps.installer import VerifiedPackage, install
+from voidimg.xbps.install.install import VerifiedPackage, install
 from voidimg.xbps.plan import Step
 from voidimg.xbps.plist import PlistDict, PlistValue
 

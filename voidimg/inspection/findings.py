@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from voidimg.inspection.tree_files import TreeFiles
-from voidimg.xbps.pkgdb import FILE as PKGDB
-from voidimg.xbps.pkgdb import Pkgdb
+from voidimg.xbps.install.pkgdb import FILE as PKGDB
+from voidimg.xbps.install.pkgdb import Pkgdb
 from voidimg.xbps.plist import decode
 
 SERVICES = "/etc/runit/runsvdir/default"

@@ -16,8 +16,8 @@ from voidimg.inspection.findings import WANTED, Findings, find
 from voidimg.inspection.medium import LiveMedium, open_medium
 from voidimg.inspection.opened import Artifact, not_sound, open_artifact, raw_image
 from voidimg.inspection.tree_files import TarFiles, TreeEntry, TreeFiles, real_path
-from voidimg.xbps.pkgdb import FILE as PKGDB
-from voidimg.xbps.pkgdb import Pkgdb
+from voidimg.xbps.install.pkgdb import FILE as PKGDB
+from voidimg.xbps.install.pkgdb import Pkgdb
 from voidimg.xbps.plist import decode
 
 PI_KERNELS = ("kernel.img", "kernel7.img", "kernel8.img")

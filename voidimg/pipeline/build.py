@@ -49,7 +49,7 @@ from voidimg.supply.supply import (
     plan_supply,
     read_lock,
 )
-from voidimg.xbps.installer import VerifiedPackage
+from voidimg.xbps.install.install import VerifiedPackage
 from voidimg.xbps.plan import Step
 
 _TREE_FACTOR = 1.15

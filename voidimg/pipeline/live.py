@@ -36,7 +36,7 @@ from voidimg.spec.templates import template_files
 from voidimg.supply.lock_file import Stage
 from voidimg.tree.copy_out import take_file, take_files
 from voidimg.tree.tree import Tree
-from voidimg.xbps.installer import remove
+from voidimg.xbps.install.install import remove
 
 _MODULE = "live/dracut/"
 """Where the templates have our dracut module; ``*.j2`` are rendered, the rest is copied."""

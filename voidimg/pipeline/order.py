@@ -11,7 +11,7 @@ from voidimg.identity import ReleaseDate
 from voidimg.pipeline.artifacts import Kind
 from voidimg.spec.model import Recipe
 from voidimg.spec.templates import render_template
-from voidimg.xbps.installer import VerifiedPackage
+from voidimg.xbps.install.install import VerifiedPackage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from voidimg.events import Listener, ignore
-from voidimg.xbps.installer import VerifiedPackage, install
+from voidimg.xbps.install.install import VerifiedPackage, install
 from voidimg.xbps.names import split_pkgver
 from voidimg.xbps.pattern import name_of
 from voidimg.xbps.plist import PlistDict
@@ -40,7 +40,7 @@ def make_bootstrap(
         `root`, or None when the transaction has no shell.
 
     Raises:
-        PackageError, StoreError: as `voidimg.xbps.installer.install`.
+        PackageError, StoreError: as `voidimg.xbps.install.install.install`.
     """
     chosen = bootstrap_packages(packages)
     if not chosen:

@@ -8,7 +8,7 @@ from voidimg.errors import ScriptError
 from voidimg.events import Listener, Message
 from voidimg.rootfs.files import Render
 from voidimg.spec.stage_model import Hook
-from voidimg.xbps.scripts import ScriptRunner
+from voidimg.xbps.install.scripts import ScriptRunner
 
 
 def run_hooks(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from voidimg.tree.tree import Tree
-from voidimg.xbps.pkgdb import Pkgdb, metafile, read_metafile
+from voidimg.xbps.install.pkgdb import Pkgdb, metafile, read_metafile
 
 _KINDS = ("files", "conf_files", "links")
 

@@ -9,7 +9,7 @@ from typing import Self
 
 from voidimg.sandbox import jail
 from voidimg.sandbox.chroot import Chroot
-from voidimg.xbps.scripts import ScriptOutcome
+from voidimg.xbps.install.scripts import ScriptOutcome
 
 SHELLS = ("/bin/sh", "/bin/dash", "/bin/bash", "/usr/bin/sh", "/usr/bin/dash", "/usr/bin/bash")
 """Where a shell is looked for; like xbps we ignore a script's first line."""
@@ -19,7 +19,7 @@ Bootstrap = Callable[[], Path | None]
 
 
 class TreeScripts:
-    """A `voidimg.xbps.scripts.ScriptRunner` for one tree; a context manager.
+    """A `voidimg.xbps.install.scripts.ScriptRunner` for one tree; a context manager.
 
     Each script runs with the tree as ``/`` as soon as the tree has a shell. Before, which is when
     ``pre`` scripts of an empty tree run, it runs in the tree that `bootstrap` makes, with the
@@ -53,7 +53,7 @@ class TreeScripts:
         self._tried_bootstrap = False
 
     def __call__(self, script: bytes, arguments: Sequence[str]) -> ScriptOutcome | None:
-        """Run `script`; see `voidimg.xbps.scripts.ScriptRunner`.
+        """Run `script`; see `voidimg.xbps.install.scripts.ScriptRunner`.
 
         Raises:
             SandboxError: the shell cannot be started, such as for want of its libraries.

@@ -28,7 +28,7 @@ from voidimg.rootfs.services import enable_services
 from voidimg.spec.model import User
 from voidimg.spec.stage_model import Stage
 from voidimg.tree.tree import Tree
-from voidimg.xbps.installer import InstallReport, VerifiedPackage, install, reconfigure
+from voidimg.xbps.install.install import InstallReport, VerifiedPackage, install, reconfigure
 
 KEYS = "/var/db/xbps/keys"
 _FIRST = "base-files"

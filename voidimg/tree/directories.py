@@ -28,7 +28,7 @@ class Directories:
     A parent that is a symbolic link is followed only when the link is relative, stays beneath
     the root and leads to a directory: so ``/bin -> usr/bin`` of a merged /usr works. Every other
     link is refused; xbps would delete it and make a directory in its place. (A link that comes
-    in the same transaction is refused before, by `voidimg.xbps.fileplan`.)
+    in the same transaction is refused before, by `voidimg.xbps.install.file_plan`.)
 
     The process's umask must be 0 while this is used.
     """

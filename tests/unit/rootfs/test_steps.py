@@ -20,7 +20,7 @@ from voidimg.sandbox.namespace import call
 from voidimg.spec.model import User
 from voidimg.spec.stage_model import File, Stage
 from voidimg.tree.tree import Tree
-from voidimg.xbps.installer import InstallReport, VerifiedPackage
+from voidimg.xbps.install.install import InstallReport, VerifiedPackage
 from voidimg.xbps.plist import PlistDict
 from voidimg.xbps.repository import PackageMember, PackageMeta, entry_of, write_package
 

@@ -15,17 +15,17 @@ from typing import Any
 
 from voidimg.errors import FetchError, PackageError, VerifyError, VoidimgError
 from voidimg.tree.tree import Tree
-from voidimg.xbps import installer
 from voidimg.xbps.binpkg import BinaryPackage
 from voidimg.xbps.config import Configuration, parse_files
-from voidimg.xbps.installer import VerifiedPackage
+from voidimg.xbps.install import install
+from voidimg.xbps.install.install import VerifiedPackage
+from voidimg.xbps.install.pkgdb import Pkgdb
+from voidimg.xbps.install.scripts import ScriptOutcome
 from voidimg.xbps.keys import PublicKey
 from voidimg.xbps.names import file_name
-from voidimg.xbps.pkgdb import Pkgdb
 from voidimg.xbps.plist import PlistDict
 from voidimg.xbps.repodata import Repodata
 from voidimg.xbps.resolver import Options, Repository, Step, resolve
-from voidimg.xbps.scripts import ScriptOutcome
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "xbps"
 SCENARIOS = VECTORS / "scenarios"
@@ -152,7 +152,7 @@ class Replay:
         ]
         if not packages:
             return
-        installer.install(
+        install.install(
             self.root,
             packages,
             arch=arch,
@@ -179,7 +179,7 @@ class Replay:
 
     def xbps_remove(self, step: dict[str, Any]) -> None:
         options, names, _ = split_command(step["cmd"])
-        installer.remove(
+        install.remove(
             self.root,
             names,
             arch="x86_64",
@@ -190,7 +190,7 @@ class Replay:
 
     def xbps_reconfigure(self, step: dict[str, Any]) -> None:
         options, names, _ = split_command(step["cmd"])
-        installer.reconfigure(
+        install.reconfigure(
             self.root,
             None if "a" in options else names,
             arch="x86_64",
@@ -199,7 +199,7 @@ class Replay:
         )
 
     def xbps_alternatives(self, step: dict[str, Any]) -> None:
-        installer.choose_alternative(self.root, step["cmd"][-1])
+        install.choose_alternative(self.root, step["cmd"][-1])
 
     def xbps_pkgdb(self, step: dict[str, Any]) -> None:
         with Tree(self.root) as tree:

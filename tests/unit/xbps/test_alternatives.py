@@ -12,7 +12,7 @@ import pytest
 
 from voidimg.errors import PackageError
 from voidimg.tree.tree import Tree
-from voidimg.xbps.alternatives import Alternatives, Providers, parse_link
+from voidimg.xbps.install.alternatives import Alternatives, Providers, parse_link
 from voidimg.xbps.plist import PlistDict
 
 TABLES = Path(__file__).parents[2] / "vectors" / "xbps" / "tables"

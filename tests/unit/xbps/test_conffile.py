@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from voidimg.xbps.conffile import Situation, Verdict, decide
+from voidimg.xbps.install.conffile import Situation, Verdict, decide
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
 INSTALL, KEEP, BESIDE = Verdict.INSTALL, Verdict.KEEP, Verdict.BESIDE

@@ -21,14 +21,14 @@ from voidimg.errors import (
 )
 from voidimg.events import Event, Message, Progress
 from voidimg.tree.tree import Tree
-from voidimg.xbps import forking, installer, preserve
-from voidimg.xbps.installer import InstallReport, VerifiedPackage
-from voidimg.xbps.pkgdb import Pkgdb, locked
+from voidimg.xbps.install import forking, install, preserve
+from voidimg.xbps.install.install import InstallReport, VerifiedPackage
+from voidimg.xbps.install.pkgdb import Pkgdb, locked
+from voidimg.xbps.install.scripts import ScriptOutcome
 from voidimg.xbps.pkgwriter import PackageMember, PackageMeta, write_package
 from voidimg.xbps.plist import PlistDict
 from voidimg.xbps.repository import entry_of
 from voidimg.xbps.resolver import Step
-from voidimg.xbps.scripts import ScriptOutcome
 
 ARCH = "x86_64"
 EPOCH = 1_600_000_000
@@ -59,7 +59,7 @@ class Shop:
 
     def install(self, *packages: VerifiedPackage, **options: object) -> InstallReport:
         options = {"runner": None, "listener": self.events.append} | options
-        return installer.install(self.root, packages, arch=ARCH, **options)  # type: ignore[arg-type]
+        return install.install(self.root, packages, arch=ARCH, **options)  # type: ignore[arg-type]
 
     def paths(self) -> list[str]:
         with Tree(self.root) as tree:
@@ -222,10 +222,10 @@ def test_a_script_that_cannot_be_run_leaves_its_package_unpacked(shop: Shop) -> 
     assert (report.configured, report.unconfigured) == (("q-1_1",), ("p-1_1",))
     assert any(isinstance(event, Message) and "p-1_1" in event.text for event in shop.events)
     scripts = Scripts()
-    report = installer.reconfigure(shop.root, arch=ARCH, runner=scripts)
+    report = install.reconfigure(shop.root, arch=ARCH, runner=scripts)
     assert report.configured == ("p-1_1",)
     assert scripts.calls == [("post", "p", "1_1", "no", "no", ARCH)]
-    assert installer.reconfigure(shop.root, arch=ARCH, runner=scripts) == InstallReport()
+    assert install.reconfigure(shop.root, arch=ARCH, runner=scripts) == InstallReport()
 
 
 def test_a_script_that_fails(shop: Shop) -> None:
@@ -291,9 +291,9 @@ def test_update_and_removal_leave_what_others_need(shop: Shop) -> None:
     shop.install(VerifiedPackage(lib.path, automatic), app)
     for names, code in ((["lib"], "NEEDED"), (["none"], "NOT-INSTALLED")):
         with pytest.raises(ResolveError) as caught:
-            installer.remove(shop.root, names, arch=ARCH, runner=None)
+            install.remove(shop.root, names, arch=ARCH, runner=None)
         assert caught.value.code == f"E-RESOLVE-{code}"
-    report = installer.remove(shop.root, ["app"], arch=ARCH, runner=None, recursive=True)
+    report = install.remove(shop.root, ["app"], arch=ARCH, runner=None, recursive=True)
     assert report.removed == ("app-1_1", "lib-1_1")
     assert shop.paths() == []
 
@@ -315,8 +315,8 @@ def test_wrong_calls(shop: Shop) -> None:
     with pytest.raises(UsageError):
         shop.install(VerifiedPackage(None, shop.step("p", "1_1", {})))
     calls = (
-        lambda: installer.reconfigure(shop.root, ["none"], arch=ARCH, runner=None),
-        lambda: installer.choose_alternative(shop.root, "none"),
+        lambda: install.reconfigure(shop.root, ["none"], arch=ARCH, runner=None),
+        lambda: install.choose_alternative(shop.root, "none"),
     )
     for call in calls:
         with pytest.raises(VoidimgError):

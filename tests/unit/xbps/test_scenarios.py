@@ -31,7 +31,7 @@ from voidimg.supply.resolve import signed_package
 from voidimg.supply.trust import Trust, fetch_verified
 from voidimg.xbps import plist
 from voidimg.xbps.differences import INSTALLER
-from voidimg.xbps.pkgdb import Pkgdb
+from voidimg.xbps.install.pkgdb import Pkgdb
 from voidimg.xbps.resolver import Options, resolve
 from voidimg.xbps.resolver_errors import XbpsRefusedError
 

@@ -18,7 +18,7 @@ from typing import Literal
 from voidimg.errors import PackageError
 from voidimg.tree.tree import NotInTreeError, Tree
 from voidimg.xbps import plist
-from voidimg.xbps.alternatives import Providers
+from voidimg.xbps.install.alternatives import Providers
 from voidimg.xbps.plist import PlistDict, PlistValue
 
 DIRECTORY = "/var/db/xbps"

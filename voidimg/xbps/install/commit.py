@@ -15,16 +15,15 @@ from typing import Literal, Protocol
 from voidimg.errors import UsageError
 from voidimg.events import Listener, Message, Progress, step
 from voidimg.tree.tree import Tree
-from voidimg.xbps.alternatives import Alternatives
 from voidimg.xbps.contents import Listed, decode_list
-from voidimg.xbps.fileplan import Change, plan_files
-from voidimg.xbps.incoming import Incoming, read_incoming
-from voidimg.xbps.pkgdb import Pkgdb, metafile, read_metafile
-from voidimg.xbps.plist import PlistDict
-from voidimg.xbps.removal import remove_files
-from voidimg.xbps.scripts import Action, Call, ScriptName, ScriptRunner, run_script
-from voidimg.xbps.unpack import Rules
-from voidimg.xbps.unpacking import (
+from voidimg.xbps.install.alternatives import Alternatives
+from voidimg.xbps.install.file_plan import Change, plan_files
+from voidimg.xbps.install.incoming import Incoming, read_incoming
+from voidimg.xbps.install.payload import Rules
+from voidimg.xbps.install.pkgdb import Pkgdb, metafile, read_metafile
+from voidimg.xbps.install.removal import remove_files
+from voidimg.xbps.install.scripts import Action, Call, ScriptName, ScriptRunner, run_script
+from voidimg.xbps.install.workers import (
     STEP,
     Registered,
     Unpacking,
@@ -32,6 +31,7 @@ from voidimg.xbps.unpacking import (
     unpack_all,
     unpack_one,
 )
+from voidimg.xbps.plist import PlistDict
 
 _UNPACKED = ("install", "update", "reinstall")
 

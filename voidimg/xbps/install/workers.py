@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from voidimg.errors import PackageError
 from voidimg.events import Listener, Progress
 from voidimg.tree.tree import Tree
-from voidimg.xbps.alternatives import alternatives_of
 from voidimg.xbps.binpkg import BinaryPackage
 from voidimg.xbps.contents import Listed
-from voidimg.xbps.forking import may_fork, run_forked
-from voidimg.xbps.incoming import Incoming
-from voidimg.xbps.pkgdb import write_metafile
-from voidimg.xbps.removal import remove_path
-from voidimg.xbps.unpack import Rules, unpack
+from voidimg.xbps.install.alternatives import alternatives_of
+from voidimg.xbps.install.forking import may_fork, run_forked
+from voidimg.xbps.install.incoming import Incoming
+from voidimg.xbps.install.payload import Rules, unpack
+from voidimg.xbps.install.pkgdb import write_metafile
+from voidimg.xbps.install.removal import remove_path
 
 STEP = "unpack"
 """The step's name in events."""

@@ -9,8 +9,8 @@ from voidimg.errors import PackageError
 from voidimg.xbps.agreement import require_agreement, require_identity
 from voidimg.xbps.binpkg import BinaryPackage
 from voidimg.xbps.contents import Kind, Listed, decode_list
+from voidimg.xbps.install.pkgdb import DIRECTORY
 from voidimg.xbps.names import Pkgver
-from voidimg.xbps.pkgdb import DIRECTORY
 from voidimg.xbps.plist import PlistDict
 
 

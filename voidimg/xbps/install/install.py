@@ -8,13 +8,13 @@ from pathlib import Path
 from voidimg.errors import PackageError
 from voidimg.events import Listener, ignore
 from voidimg.tree.tree import Tree
-from voidimg.xbps.alternatives import Alternatives
-from voidimg.xbps.pkgdb import Pkgdb, locked
-from voidimg.xbps.preserve import expand_preserved
-from voidimg.xbps.removal import plan_removal
-from voidimg.xbps.scripts import ScriptRunner
-from voidimg.xbps.transaction import InstallReport, Transaction, VerifiedPackage
-from voidimg.xbps.unpack import Rules
+from voidimg.xbps.install.alternatives import Alternatives
+from voidimg.xbps.install.commit import InstallReport, Transaction, VerifiedPackage
+from voidimg.xbps.install.payload import Rules
+from voidimg.xbps.install.pkgdb import Pkgdb, locked
+from voidimg.xbps.install.preserve import expand_preserved
+from voidimg.xbps.install.removal import plan_removal
+from voidimg.xbps.install.scripts import ScriptRunner
 
 __all__ = [
     "InstallReport",
@@ -139,7 +139,7 @@ def remove(
     force: bool = False,
     listener: Listener = ignore,
 ) -> InstallReport:
-    """Remove packages from the tree under `root`; see `voidimg.xbps.removal.plan_removal`.
+    """Remove packages from the tree under `root`; see `voidimg.xbps.install.removal.plan_removal`.
 
     Raises:
         ResolveError: a package is not installed, or needed by one that stays.

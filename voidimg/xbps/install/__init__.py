@@ -1,0 +1,1 @@
+"""Installs and removes packages: the package database, files, alternatives and scripts."""

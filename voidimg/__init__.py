@@ -93,10 +93,10 @@ if TYPE_CHECKING:
     )
     from voidimg.supply.supply import read_lock, write_lock
     from voidimg.units import format_size, parse_size
-    from voidimg.xbps.binpkg import BinaryPackage
     from voidimg.xbps.keys import PrivateKey, PublicKey, create_repository_key
-    from voidimg.xbps.pkgdir import read_package_directory
-    from voidimg.xbps.pkgwriter import PackageMember, PackageMeta, write_package
+    from voidimg.xbps.package.directory import read_package_directory
+    from voidimg.xbps.package.reader import BinaryPackage
+    from voidimg.xbps.package.writer import PackageMember, PackageMeta, write_package
     from voidimg.xbps.repodata import Repodata
     from voidimg.xbps.repository import (
         architectures,
@@ -113,7 +113,7 @@ __version__ = "2026.11.0"
 
 _HOME = {
     "Artifact": "voidimg.pipeline.artifacts",
-    "BinaryPackage": "voidimg.xbps.binpkg",
+    "BinaryPackage": "voidimg.xbps.package.reader",
     "BootTestError": "voidimg.errors",
     "BootVerdict": "voidimg.smoke.verdict",
     "BuildOptions": "voidimg.pipeline.options",
@@ -146,8 +146,8 @@ _HOME = {
     "Message": "voidimg.events",
     "Origin": "voidimg.spec.tree",
     "PackageError": "voidimg.errors",
-    "PackageMember": "voidimg.xbps.pkgwriter",
-    "PackageMeta": "voidimg.xbps.pkgwriter",
+    "PackageMember": "voidimg.xbps.package.writer",
+    "PackageMeta": "voidimg.xbps.package.writer",
     "PlannedStep": "voidimg.spec.plan",
     "PrivateKey": "voidimg.xbps.keys",
     "Progress": "voidimg.events",
@@ -210,7 +210,7 @@ _HOME = {
     "profile_of_iso": "voidimg.smoke.boot",
     "prometheus_text": "voidimg.supply.status",
     "read_lock": "voidimg.supply.supply",
-    "read_package_directory": "voidimg.xbps.pkgdir",
+    "read_package_directory": "voidimg.xbps.package.directory",
     "read_public_key": "voidimg.signing.keys",
     "read_repodata": "voidimg.xbps.repository",
     "report_findings": "voidimg.supply.consistency",
@@ -227,7 +227,7 @@ _HOME = {
     "verify_set": "voidimg.signing.verify",
     "write_key_file": "voidimg.xbps.repository",
     "write_lock": "voidimg.supply.supply",
-    "write_package": "voidimg.xbps.pkgwriter",
+    "write_package": "voidimg.xbps.package.writer",
     "write_prometheus_file": "voidimg.supply.status",
     "write_report": "voidimg.smoke.verdict",
 }

@@ -17,7 +17,7 @@ from tests.http_server import serving
 from voidimg.fetch import Cache, Fetcher, Wanted
 from voidimg.fetch.upkeep import verify_cache
 from voidimg.sandbox import namespace
-from voidimg.xbps.pkgwriter import PackageMember, PackageMeta, write_package
+from voidimg.xbps.package.writer import PackageMember, PackageMeta, write_package
 
 SIZES_MIB = (4, 512)
 SIZES = tuple(f"{size} MiB" for size in SIZES_MIB)

@@ -34,11 +34,11 @@ from voidimg.signing.verify import read_signature
 from voidimg.spec.catalog import Catalog
 from voidimg.supply.lock import Lock
 from voidimg.xbps import config, names, pattern, plist, tarwriter, version
-from voidimg.xbps.binpkg import BinaryPackage
-from voidimg.xbps.contents import decode_list
 from voidimg.xbps.install.alternatives import alternatives_of
 from voidimg.xbps.install.pkgdb import Pkgdb
 from voidimg.xbps.keys import PublicKey
+from voidimg.xbps.package.file_list import decode_list
+from voidimg.xbps.package.reader import BinaryPackage
 from voidimg.xbps.repodata import Repodata
 from voidimg.xbps.resolver import Options, Repository, resolve
 

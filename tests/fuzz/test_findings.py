@@ -36,11 +36,11 @@ from voidimg.spec.tree import parse_document
 from voidimg.supply.lock import Lock
 from voidimg.tree.tree import Tree
 from voidimg.xbps import config, pattern, plist, tarwriter
-from voidimg.xbps.agreement import require_identity
-from voidimg.xbps.binpkg import MAX_DEPTH, BinaryPackage
-from voidimg.xbps.contents import Kind, Listed, decode_list
 from voidimg.xbps.install.alternatives import parse_link
 from voidimg.xbps.install.file_plan import Change, plan_files
+from voidimg.xbps.package.agreement import require_identity
+from voidimg.xbps.package.file_list import Kind, Listed, decode_list
+from voidimg.xbps.package.reader import MAX_DEPTH, BinaryPackage
 from voidimg.xbps.repodata import Repodata
 
 SECONDS = 5.0

@@ -12,8 +12,8 @@ from tests.testrepo.apt import Apt
 from tests.testrepo.convert import Conversion
 from tests.testrepo.provision import DEFAULT_CACHE, read_selection
 from tests.testrepo.writing import write_repository
-from voidimg.xbps.binpkg import BinaryPackage
 from voidimg.xbps.keys import PublicKey
+from voidimg.xbps.package.reader import BinaryPackage
 from voidimg.xbps.plist import PlistDict
 from voidimg.xbps.repository import packages_of, read_repodata
 from voidimg.xbps.resolver import resolve

@@ -41,9 +41,9 @@ from voidimg.supply.resolve import (
 )
 from voidimg.supply.state import RepositoryState
 from voidimg.supply.trust import SignedPackage, fetch_verified, read_key
-from voidimg.xbps.agreement import entry_of_props
-from voidimg.xbps.binpkg import BinaryPackage
 from voidimg.xbps.keys import PublicKey
+from voidimg.xbps.package.agreement import entry_of_props
+from voidimg.xbps.package.reader import BinaryPackage
 from voidimg.xbps.plan import Step
 from voidimg.xbps.repodata import Repodata
 from voidimg.xbps.resolver import Repository, resolve

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from voidimg.errors import PackageError, StoreError
-from voidimg.xbps.binpkg import BinaryPackage
 from voidimg.xbps.keys import PrivateKey, PublicKey, create_repository_key
 from voidimg.xbps.names import NOARCH, file_name, file_name_parts
-from voidimg.xbps.pkgwriter import PackageMember, PackageMeta, replacing, write_package
+from voidimg.xbps.package.reader import BinaryPackage
+from voidimg.xbps.package.writer import PackageMember, PackageMeta, replacing, write_package
 from voidimg.xbps.plist import PlistDict
 from voidimg.xbps.repodata import KeyMeta, Repodata
 from voidimg.xbps.version import compare

@@ -17,7 +17,7 @@ from tests.testrepo.selection import Names, Selection, void_version
 from tests.testrepo.source import Source
 from tests.testrepo.writing import write_one
 from voidimg.errors import PackageError
-from voidimg.xbps.binpkg import BinaryPackage
+from voidimg.xbps.package.reader import BinaryPackage
 
 from .debs import write_deb
 

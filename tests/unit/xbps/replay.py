@@ -15,7 +15,6 @@ from typing import Any
 
 from voidimg.errors import FetchError, PackageError, VerifyError, VoidimgError
 from voidimg.tree.tree import Tree
-from voidimg.xbps.binpkg import BinaryPackage
 from voidimg.xbps.config import Configuration, parse_files
 from voidimg.xbps.install import install
 from voidimg.xbps.install.install import VerifiedPackage
@@ -23,6 +22,7 @@ from voidimg.xbps.install.pkgdb import Pkgdb
 from voidimg.xbps.install.scripts import ScriptOutcome
 from voidimg.xbps.keys import PublicKey
 from voidimg.xbps.names import file_name
+from voidimg.xbps.package.reader import BinaryPackage
 from voidimg.xbps.plist import PlistDict
 from voidimg.xbps.repodata import Repodata
 from voidimg.xbps.resolver import Options, Repository, Step, resolve

@@ -14,7 +14,7 @@ import pytest
 from voidimg.errors import PackageError, StoreError
 from voidimg.formats.tar_reader import Member
 from voidimg.xbps import plist
-from voidimg.xbps.binpkg import BinaryPackage
+from voidimg.xbps.package.reader import BinaryPackage
 
 REPOS = Path(__file__).parents[2] / "vectors/xbps/repos"
 PACKAGES = sorted(path.relative_to(REPOS).as_posix() for path in REPOS.rglob("*.xbps"))

@@ -25,7 +25,7 @@ from voidimg.xbps.install import forking, install, preserve
 from voidimg.xbps.install.install import InstallReport, VerifiedPackage
 from voidimg.xbps.install.pkgdb import Pkgdb, locked
 from voidimg.xbps.install.scripts import ScriptOutcome
-from voidimg.xbps.pkgwriter import PackageMember, PackageMeta, write_package
+from voidimg.xbps.package.writer import PackageMember, PackageMeta, write_package
 from voidimg.xbps.plist import PlistDict
 from voidimg.xbps.repository import entry_of
 from voidimg.xbps.resolver import Step

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from voidimg.cli.main import cli
 from voidimg.errors import PackageError, StoreError, VoidimgError
 from voidimg.xbps.keys import PublicKey
-from voidimg.xbps.pkgdir import read_package_directory
+from voidimg.xbps.package.directory import read_package_directory
 from voidimg.xbps.repository import read_repodata, write_package
 
 MINIMAL = """

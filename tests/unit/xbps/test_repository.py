@@ -10,9 +10,9 @@ import pytest
 
 from voidimg.errors import PackageError, StoreError, VerifyError
 from voidimg.run import run
-from voidimg.xbps.binpkg import BinaryPackage
 from voidimg.xbps.keys import PrivateKey
-from voidimg.xbps.linktarget import Links
+from voidimg.xbps.package.link_target import Links
+from voidimg.xbps.package.reader import BinaryPackage
 from voidimg.xbps.repository import (
     PackageMember,
     PackageMeta,

@@ -15,7 +15,6 @@ from typing import Literal, Protocol
 from voidimg.errors import UsageError
 from voidimg.events import Listener, Message, Progress, step
 from voidimg.tree.tree import Tree
-from voidimg.xbps.contents import Listed, decode_list
 from voidimg.xbps.install.alternatives import Alternatives
 from voidimg.xbps.install.file_plan import Change, plan_files
 from voidimg.xbps.install.incoming import Incoming, read_incoming
@@ -31,6 +30,7 @@ from voidimg.xbps.install.workers import (
     unpack_all,
     unpack_one,
 )
+from voidimg.xbps.package.file_list import Listed, decode_list
 from voidimg.xbps.plist import PlistDict
 
 _UNPACKED = ("install", "update", "reinstall")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from voidimg.errors import PackageError, StoreError
 from voidimg.tree.tree import NotInTreeError, Tree
-from voidimg.xbps.contents import Kind, Listed
+from voidimg.xbps.package.file_list import Kind, Listed
 
 KEPT_LINKS = frozenset(
     (

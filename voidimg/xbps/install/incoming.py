@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voidimg.errors import PackageError
-from voidimg.xbps.agreement import require_agreement, require_identity
-from voidimg.xbps.binpkg import BinaryPackage
-from voidimg.xbps.contents import Kind, Listed, decode_list
 from voidimg.xbps.install.pkgdb import DIRECTORY
 from voidimg.xbps.names import Pkgver
+from voidimg.xbps.package.agreement import require_agreement, require_identity
+from voidimg.xbps.package.file_list import Kind, Listed, decode_list
+from voidimg.xbps.package.reader import BinaryPackage
 from voidimg.xbps.plist import PlistDict
 
 

@@ -21,11 +21,11 @@ from voidimg.formats.tar_reader import CHUNK_BYTES, Member
 from voidimg.tree.directories import Directories, Directory
 from voidimg.tree.tree import NotInTreeError, Tree
 from voidimg.tree.walk import temporary_name, write_all
-from voidimg.xbps.binpkg import BinaryPackage
 from voidimg.xbps.config import is_excluded
-from voidimg.xbps.contents import Kind, Listed
 from voidimg.xbps.install.conffile import Situation, Verdict, decide
 from voidimg.xbps.install.file_plan import digest_of
+from voidimg.xbps.package.file_list import Kind, Listed
+from voidimg.xbps.package.reader import BinaryPackage
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _PIN = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC

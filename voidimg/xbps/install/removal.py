@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from voidimg.errors import ResolveError, StoreError
 from voidimg.tree.tree import NotInTreeError, Tree
-from voidimg.xbps.contents import Kind, Listed
 from voidimg.xbps.install.file_plan import KEPT_LINKS, holds
+from voidimg.xbps.package.file_list import Kind, Listed
 from voidimg.xbps.pattern import is_pattern, matches
 from voidimg.xbps.plist import PlistDict
 

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from voidimg.errors import PackageError
 from voidimg.events import Listener, Progress
 from voidimg.tree.tree import Tree
-from voidimg.xbps.binpkg import BinaryPackage
-from voidimg.xbps.contents import Listed
 from voidimg.xbps.install.alternatives import alternatives_of
 from voidimg.xbps.install.forking import may_fork, run_forked
 from voidimg.xbps.install.incoming import Incoming
 from voidimg.xbps.install.payload import Rules, unpack
 from voidimg.xbps.install.pkgdb import write_metafile
 from voidimg.xbps.install.removal import remove_path
+from voidimg.xbps.package.file_list import Listed
+from voidimg.xbps.package.reader import BinaryPackage
 
 STEP = "unpack"
 """The step's name in events."""

@@ -23,7 +23,7 @@ from typing import Any
 
 from voidimg.errors import PackageError, StoreError
 from voidimg.units import parse_mode
-from voidimg.xbps.pkgwriter import PackageMember, PackageMeta
+from voidimg.xbps.package.writer import PackageMember, PackageMeta
 
 _SCRIPTS = {"INSTALL": "install_script", "REMOVE": "remove_script"}
 _OWNER = re.compile(r"([0-9]{1,9}):([0-9]{1,9})")

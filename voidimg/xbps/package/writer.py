@@ -18,8 +18,8 @@ from typing import IO, Literal
 
 from voidimg.errors import PackageError, StoreError, storing
 from voidimg.xbps import plist, tarwriter
-from voidimg.xbps.linktarget import Links
 from voidimg.xbps.names import file_name, split_pkgver
+from voidimg.xbps.package.link_target import Links
 from voidimg.xbps.plist import PlistDict
 
 _CHUNK_BYTES = 2**20

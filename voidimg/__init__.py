@@ -97,8 +97,7 @@ if TYPE_CHECKING:
     from voidimg.xbps.package.directory import read_package_directory
     from voidimg.xbps.package.reader import BinaryPackage
     from voidimg.xbps.package.writer import PackageMember, PackageMeta, write_package
-    from voidimg.xbps.repodata import Repodata
-    from voidimg.xbps.repository import (
+    from voidimg.xbps.repository.local import (
         architectures,
         index_packages,
         packages_of,
@@ -107,6 +106,7 @@ if TYPE_CHECKING:
         sign_repository,
         write_key_file,
     )
+    from voidimg.xbps.repository.repodata import Repodata
     from voidimg.xbps.resolver_errors import UnresolvedError
 
 __version__ = "2026.11.0"
@@ -156,7 +156,7 @@ _HOME = {
     "ReleaseDate": "voidimg.identity",
     "ReleaseError": "voidimg.errors",
     "ReleaseKey": "voidimg.signing.keys",
-    "Repodata": "voidimg.xbps.repodata",
+    "Repodata": "voidimg.xbps.repository.repodata",
     "RepositoryStatus": "voidimg.supply.status",
     "ResolveError": "voidimg.errors",
     "ResolvedRecipe": "voidimg.spec.compose",
@@ -177,7 +177,7 @@ _HOME = {
     "VerifiedFile": "voidimg.signing.verify",
     "VerifyError": "voidimg.errors",
     "VoidimgError": "voidimg.errors",
-    "architectures": "voidimg.xbps.repository",
+    "architectures": "voidimg.xbps.repository.local",
     "artifacts_of_set": "voidimg.lint.set_checks",
     "build": "voidimg.pipeline.build",
     "build_platforms": "voidimg.pipeline.build",
@@ -193,7 +193,7 @@ _HOME = {
     "find_public_key": "voidimg.signing.keys",
     "forecast_build": "voidimg.pipeline.forecast",
     "format_size": "voidimg.units",
-    "index_packages": "voidimg.xbps.repository",
+    "index_packages": "voidimg.xbps.repository.local",
     "inspect": "voidimg.inspection.iso",
     "lint_artifact": "voidimg.lint.lint",
     "lint_checks": "voidimg.lint.lint",
@@ -202,7 +202,7 @@ _HOME = {
     "lock_platforms": "voidimg.supply.pin",
     "measure_cache": "voidimg.fetch.upkeep",
     "needs_passphrase": "voidimg.signing.keys",
-    "packages_of": "voidimg.xbps.repository",
+    "packages_of": "voidimg.xbps.repository.local",
     "parse_compression": "voidimg.disk.compress",
     "parse_size": "voidimg.units",
     "planned_steps": "voidimg.spec.plan",
@@ -212,20 +212,20 @@ _HOME = {
     "read_lock": "voidimg.supply.supply",
     "read_package_directory": "voidimg.xbps.package.directory",
     "read_public_key": "voidimg.signing.keys",
-    "read_repodata": "voidimg.xbps.repository",
+    "read_repodata": "voidimg.xbps.repository.local",
     "report_findings": "voidimg.supply.consistency",
     "repositories_to_update": "voidimg.supply.pin",
     "repository_status": "voidimg.supply.status",
     "require_clean": "voidimg.lint.lint",
-    "sign_packages": "voidimg.xbps.repository",
-    "sign_repository": "voidimg.xbps.repository",
+    "sign_packages": "voidimg.xbps.repository.local",
+    "sign_repository": "voidimg.xbps.repository.local",
     "sign_set": "voidimg.signing.signing",
     "smoke_image": "voidimg.smoke.boot",
     "spoken_age": "voidimg.supply.consistency",
     "verify_cache": "voidimg.fetch.upkeep",
     "verify_files": "voidimg.signing.verify",
     "verify_set": "voidimg.signing.verify",
-    "write_key_file": "voidimg.xbps.repository",
+    "write_key_file": "voidimg.xbps.repository.local",
     "write_lock": "voidimg.supply.supply",
     "write_package": "voidimg.xbps.package.writer",
     "write_prometheus_file": "voidimg.supply.status",

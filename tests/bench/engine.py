@@ -16,8 +16,8 @@ from voidimg.supply.lock import Lock
 from voidimg.xbps.install.install import VerifiedPackage, install
 from voidimg.xbps.plan import Step
 from voidimg.xbps.plist import PlistDict
-from voidimg.xbps.repodata import Repodata
-from voidimg.xbps.repository import entry_of
+from voidimg.xbps.repository.local import entry_of
+from voidimg.xbps.repository.repodata import Repodata
 from voidimg.xbps.resolver import Options, Repository, resolve
 
 ROUNDS = 3

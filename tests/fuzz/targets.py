@@ -39,7 +39,7 @@ from voidimg.xbps.install.pkgdb import Pkgdb
 from voidimg.xbps.keys import PublicKey
 from voidimg.xbps.package.file_list import decode_list
 from voidimg.xbps.package.reader import BinaryPackage
-from voidimg.xbps.repodata import Repodata
+from voidimg.xbps.repository.repodata import Repodata
 from voidimg.xbps.resolver import Options, Repository, resolve
 
 MAX_DECODED_BYTES = 4 * 2**20

@@ -41,7 +41,7 @@ from voidimg.xbps.install.file_plan import Change, plan_files
 from voidimg.xbps.package.agreement import require_identity
 from voidimg.xbps.package.file_list import Kind, Listed, decode_list
 from voidimg.xbps.package.reader import MAX_DEPTH, BinaryPackage
-from voidimg.xbps.repodata import Repodata
+from voidimg.xbps.repository.repodata import Repodata
 
 SECONDS = 5.0
 """Far above what a sound reader needs, far below what the broken ones took."""

@@ -11,7 +11,7 @@ from voidimg.rootfs import steps
 from voidimg.sandbox import namespace
 from voidimg.sandbox.chroot import Chroot
 from voidimg.xbps.install.install import InstallReport, VerifiedPackage
-from voidimg.xbps.repository import read_repodata
+from voidimg.xbps.repository.local import read_repodata
 from voidimg.xbps.resolver import resolve
 from voidimg.xbps.resolver_pool import Repository
 

@@ -17,8 +17,8 @@ from tests.testrepo import RepositoryFixture
 from voidimg.xbps import plist
 from voidimg.xbps.keys import PrivateKey
 from voidimg.xbps.plist import PlistDict
-from voidimg.xbps.repodata import Repodata
-from voidimg.xbps.repository import read_repodata, sign_packages
+from voidimg.xbps.repository.local import read_repodata, sign_packages
+from voidimg.xbps.repository.repodata import Repodata
 
 KEYS = PROJECT / "tests" / "vectors" / "xbps" / "keys"
 TRUSTED = KEYS / "second.private.pem"

@@ -8,7 +8,7 @@ from tests.testrepo import provide
 from tests.testrepo.target import Arch
 from voidimg.spec.catalog import Catalog
 from voidimg.supply.resolve import stage_requests
-from voidimg.xbps.repository import read_repodata
+from voidimg.xbps.repository.local import read_repodata
 from voidimg.xbps.resolver import resolve
 from voidimg.xbps.resolver_pool import Repository
 

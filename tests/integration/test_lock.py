@@ -14,7 +14,7 @@ from tests.http_server import Server, serving
 from tests.integration.building import LOCK, SPEC, build_words, published
 from tests.testrepo import RepositoryFixture
 from voidimg.xbps.keys import PrivateKey
-from voidimg.xbps.repository import (
+from voidimg.xbps.repository.local import (
     PackageMember,
     PackageMeta,
     index_packages,

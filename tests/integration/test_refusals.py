@@ -18,8 +18,8 @@ from tests.integration.building import build_words, left_in_work, published
 from tests.integration.tampering import KEYS, OTHER, Tampered, listed, member, state_of
 from tests.testrepo import RepositoryFixture
 from voidimg.xbps.plist import PlistDict
-from voidimg.xbps.repodata import Repodata
-from voidimg.xbps.repository import read_repodata
+from voidimg.xbps.repository.local import read_repodata
+from voidimg.xbps.repository.repodata import Repodata
 
 VICTIM = "tiny-runit"
 """Of the first stage, so that its refusal comes soon."""

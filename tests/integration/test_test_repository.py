@@ -15,7 +15,7 @@ from tests.testrepo.writing import write_repository
 from voidimg.xbps.keys import PublicKey
 from voidimg.xbps.package.reader import BinaryPackage
 from voidimg.xbps.plist import PlistDict
-from voidimg.xbps.repository import packages_of, read_repodata
+from voidimg.xbps.repository.local import packages_of, read_repodata
 from voidimg.xbps.resolver import resolve
 from voidimg.xbps.resolver_pool import Repository
 

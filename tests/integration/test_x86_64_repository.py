@@ -10,7 +10,7 @@ from tests.integration import pc_tree
 from tests.testrepo import RepositoryFixture, provide
 from voidimg.run import run
 from voidimg.xbps.package.reader import BinaryPackage
-from voidimg.xbps.repository import read_repodata
+from voidimg.xbps.repository.local import read_repodata
 from voidimg.xbps.resolver import resolve
 from voidimg.xbps.resolver_pool import Repository
 

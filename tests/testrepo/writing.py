@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from voidimg.xbps.keys import PrivateKey, PublicKey
-from voidimg.xbps.repository import (
+from voidimg.xbps.repository.local import (
     PackageMember,
     PackageMeta,
     index_packages,

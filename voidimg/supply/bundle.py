@@ -164,8 +164,8 @@ def _fill(
 
 def _index(place: Path, lock: Lock, one: BundledRepository) -> bytes:
     """An index of the packages in `place` that the lock has from the repository."""
-    from voidimg.xbps.repodata import KeyMeta, Repodata  # seldom needed
-    from voidimg.xbps.repository import entry_of
+    from voidimg.xbps.repository.local import entry_of
+    from voidimg.xbps.repository.repodata import KeyMeta, Repodata  # seldom needed
 
     number = lock.repositories.index(one.locked)
     found = [entry_of(place / package.file_name) for package in lock.packages

@@ -12,7 +12,7 @@ from voidimg.fetch import Fetcher, Location, RepodataFile
 from voidimg.supply.lock import LockedRepository
 from voidimg.supply.trust import Trust
 from voidimg.xbps.keys import PublicKey
-from voidimg.xbps.repodata import Repodata
+from voidimg.xbps.repository.repodata import Repodata
 from voidimg.xbps.resolver import Repository
 
 

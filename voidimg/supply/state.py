@@ -16,7 +16,7 @@ from voidimg.spec.model import Recipe
 from voidimg.supply.opened import OpenRepository, fetch_repodata, open_repository
 from voidimg.supply.trust import Trust
 from voidimg.xbps.keys import PublicKey
-from voidimg.xbps.repodata import Repodata
+from voidimg.xbps.repository.repodata import Repodata
 
 
 class RepositoryState:

@@ -25,7 +25,7 @@ from voidimg.supply.consistency import (
     time_findings,
 )
 from voidimg.supply.opened import RepositoryTimes, fetch_repodata, read_times
-from voidimg.xbps.repodata import Repodata
+from voidimg.xbps.repository.repodata import Repodata
 
 _SUFFIX = "-repodata"
 

@@ -45,7 +45,7 @@ from voidimg.xbps.keys import PublicKey
 from voidimg.xbps.package.agreement import entry_of_props
 from voidimg.xbps.package.reader import BinaryPackage
 from voidimg.xbps.plan import Step
-from voidimg.xbps.repodata import Repodata
+from voidimg.xbps.repository.repodata import Repodata
 from voidimg.xbps.resolver import Repository, resolve
 
 _OTHER = ("E-VERIFY-SHA256", "E-FETCH-LENGTH")

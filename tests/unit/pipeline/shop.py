@@ -9,8 +9,7 @@ from pathlib import Path
 from voidimg.spec.catalog import Catalog
 from voidimg.spec.compose import ResolvedRecipe
 from voidimg.xbps.keys import PrivateKey
-from voidimg.xbps.repodata import Repodata
-from voidimg.xbps.repository import (
+from voidimg.xbps.repository.local import (
     PackageMember,
     PackageMeta,
     index_packages,
@@ -21,6 +20,7 @@ from voidimg.xbps.repository import (
     write_key_file,
     write_package,
 )
+from voidimg.xbps.repository.repodata import Repodata
 
 KEYS = Path(__file__).parents[2] / "vectors/xbps/keys"
 SIGNED_BY = "a test"

@@ -22,7 +22,7 @@ from voidimg.spec.stage_model import File, Stage
 from voidimg.tree.tree import Tree
 from voidimg.xbps.install.install import InstallReport, VerifiedPackage
 from voidimg.xbps.plist import PlistDict
-from voidimg.xbps.repository import PackageMember, PackageMeta, entry_of, write_package
+from voidimg.xbps.repository.local import PackageMember, PackageMeta, entry_of, write_package
 
 ARCH = os.uname().machine
 DATE = ReleaseDate.parse("20240314")

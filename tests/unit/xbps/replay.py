@@ -24,7 +24,7 @@ from voidimg.xbps.keys import PublicKey
 from voidimg.xbps.names import file_name
 from voidimg.xbps.package.reader import BinaryPackage
 from voidimg.xbps.plist import PlistDict
-from voidimg.xbps.repodata import Repodata
+from voidimg.xbps.repository.repodata import Repodata
 from voidimg.xbps.resolver import Options, Repository, Step, resolve
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "xbps"

@@ -27,7 +27,7 @@ from voidimg.xbps.install.pkgdb import Pkgdb, locked
 from voidimg.xbps.install.scripts import ScriptOutcome
 from voidimg.xbps.package.writer import PackageMember, PackageMeta, write_package
 from voidimg.xbps.plist import PlistDict
-from voidimg.xbps.repository import entry_of
+from voidimg.xbps.repository.local import entry_of
 from voidimg.xbps.resolver import Step
 
 ARCH = "x86_64"

@@ -13,7 +13,7 @@ from voidimg.cli.main import cli
 from voidimg.errors import PackageError, StoreError, VoidimgError
 from voidimg.xbps.keys import PublicKey
 from voidimg.xbps.package.directory import read_package_directory
-from voidimg.xbps.repository import read_repodata, write_package
+from voidimg.xbps.repository.local import read_repodata, write_package
 
 MINIMAL = """
 pkgname = "hello"

@@ -9,7 +9,7 @@ import pytest
 from voidimg.errors import PackageError
 from voidimg.xbps import plist, tarwriter
 from voidimg.xbps.keys import PublicKey
-from voidimg.xbps.repodata import KeyMeta, Repodata
+from voidimg.xbps.repository.repodata import KeyMeta, Repodata
 
 VECTORS = Path(__file__).parents[2] / "vectors/xbps"
 REPOS = VECTORS / "repos"

@@ -13,7 +13,7 @@ from voidimg.run import run
 from voidimg.xbps.keys import PrivateKey
 from voidimg.xbps.package.link_target import Links
 from voidimg.xbps.package.reader import BinaryPackage
-from voidimg.xbps.repository import (
+from voidimg.xbps.repository.local import (
     PackageMember,
     PackageMeta,
     architectures,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from voidimg.xbps import config
-from voidimg.xbps.repodata import Repodata
+from voidimg.xbps.repository.repodata import Repodata
 from voidimg.xbps.resolver import Options, Repository, resolve
 from voidimg.xbps.resolver_errors import XbpsRefusedError
 

@@ -19,7 +19,7 @@ from voidimg.xbps import config
 from voidimg.xbps.differences import DIFFERENCES, RESOLVER
 from voidimg.xbps.plist import PlistDict
 from voidimg.xbps.query import parse_query
-from voidimg.xbps.repodata import Repodata
+from voidimg.xbps.repository.repodata import Repodata
 from voidimg.xbps.resolver import Options, Repository, Transaction, resolve, why
 from voidimg.xbps.resolver_errors import Link, UnresolvedError
 

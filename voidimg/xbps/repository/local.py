@@ -15,7 +15,7 @@ from voidimg.xbps.names import NOARCH, file_name, file_name_parts
 from voidimg.xbps.package.reader import BinaryPackage
 from voidimg.xbps.package.writer import PackageMember, PackageMeta, replacing, write_package
 from voidimg.xbps.plist import PlistDict
-from voidimg.xbps.repodata import KeyMeta, Repodata
+from voidimg.xbps.repository.repodata import KeyMeta, Repodata
 from voidimg.xbps.version import compare
 
 __all__ = [

@@ -1,0 +1,1 @@
+"""Repositories: the index and local directories of packages."""

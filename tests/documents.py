@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.reference import reference_page
 from voidimg.errors import VoidimgError
 from voidimg.lint.lint import lint_checks
-from voidimg.xbps.differences import DIFFERENCES
+from voidimg.xbps.resolve.differences import DIFFERENCES
 
 PROJECT = Path(__file__).resolve().parent.parent
 DOCS = PROJECT / "docs"
@@ -43,7 +43,7 @@ def differences_page() -> str:
         "",
         "The package engine behaves as xbps 0.60.7 does, recorded in `tests/vectors/xbps`, but for",
         "these differences. Each is tested against the recordings: what is listed differs, and",
-        "nothing else does. This page is made from `voidimg/xbps/differences.py`.",
+        "nothing else does. This page is made from `voidimg/xbps/resolve/differences.py`.",
         "",
         "| difference | xbps | voidimg | why |",
         "|---|---|---|---|",

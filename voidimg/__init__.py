@@ -107,7 +107,7 @@ if TYPE_CHECKING:
         write_key_file,
     )
     from voidimg.xbps.repository.repodata import Repodata
-    from voidimg.xbps.resolver_errors import UnresolvedError
+    from voidimg.xbps.resolve.errors import UnresolvedError
 
 __version__ = "2026.11.0"
 
@@ -171,7 +171,7 @@ _HOME = {
     "StoreError": "voidimg.errors",
     "ToolError": "voidimg.errors",
     "TrustedKey": "voidimg.signing.keys",
-    "UnresolvedError": "voidimg.xbps.resolver_errors",
+    "UnresolvedError": "voidimg.xbps.resolve.errors",
     "UsageError": "voidimg.errors",
     "Verified": "voidimg.signing.verify",
     "VerifiedFile": "voidimg.signing.verify",

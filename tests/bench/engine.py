@@ -14,11 +14,11 @@ from voidimg.events import Listener, ignore
 from voidimg.sandbox import namespace
 from voidimg.supply.lock import Lock
 from voidimg.xbps.install.install import VerifiedPackage, install
-from voidimg.xbps.plan import Step
 from voidimg.xbps.plist import PlistDict
 from voidimg.xbps.repository.local import entry_of
 from voidimg.xbps.repository.repodata import Repodata
-from voidimg.xbps.resolver import Options, Repository, resolve
+from voidimg.xbps.resolve.resolver import Options, Repository, resolve
+from voidimg.xbps.resolve.transaction import Step
 
 ROUNDS = 3
 WORK = Path("/var/tmp")

@@ -16,8 +16,8 @@ from voidimg.formats.compression import Stream
 from voidimg.formats.tar_reader import Member, TarReader
 from voidimg.xbps import plist, tarwriter
 from voidimg.xbps.install.install import VerifiedPackage, install
-from voidimg.xbps.plan import Step
 from voidimg.xbps.plist import PlistDict, PlistValue
+from voidimg.xbps.resolve.transaction import Step
 
 _PKGVER = "fuzzed-1.0_1"
 _MAX_BYTES = 64 * 2**20

@@ -40,7 +40,7 @@ from voidimg.xbps.keys import PublicKey
 from voidimg.xbps.package.file_list import decode_list
 from voidimg.xbps.package.reader import BinaryPackage
 from voidimg.xbps.repository.repodata import Repodata
-from voidimg.xbps.resolver import Options, Repository, resolve
+from voidimg.xbps.resolve.resolver import Options, Repository, resolve
 
 MAX_DECODED_BYTES = 4 * 2**20
 """Targets decompress no further; the limits of the parsers have tests of their own."""

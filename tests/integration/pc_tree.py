@@ -12,8 +12,8 @@ from voidimg.sandbox import namespace
 from voidimg.sandbox.chroot import Chroot
 from voidimg.xbps.install.install import InstallReport, VerifiedPackage
 from voidimg.xbps.repository.local import read_repodata
-from voidimg.xbps.resolver import resolve
-from voidimg.xbps.resolver_pool import Repository
+from voidimg.xbps.resolve.pool import Repository
+from voidimg.xbps.resolve.resolver import resolve
 
 EPOCH = 1_710_374_400
 """2024-03-14 UTC."""

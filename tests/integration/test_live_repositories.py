@@ -9,8 +9,8 @@ from tests.testrepo.target import Arch
 from voidimg.spec.catalog import Catalog
 from voidimg.supply.resolve import stage_requests
 from voidimg.xbps.repository.local import read_repodata
-from voidimg.xbps.resolver import resolve
-from voidimg.xbps.resolver_pool import Repository
+from voidimg.xbps.resolve.pool import Repository
+from voidimg.xbps.resolve.resolver import resolve
 
 # 100 MB to fetch at first for each: not part of every run.
 pytestmark = pytest.mark.smoke

@@ -16,8 +16,8 @@ from voidimg.xbps.keys import PublicKey
 from voidimg.xbps.package.reader import BinaryPackage
 from voidimg.xbps.plist import PlistDict
 from voidimg.xbps.repository.local import packages_of, read_repodata
-from voidimg.xbps.resolver import resolve
-from voidimg.xbps.resolver_pool import Repository
+from voidimg.xbps.resolve.pool import Repository
+from voidimg.xbps.resolve.resolver import resolve
 
 RASPBERRY = ["base-container-full", "base-system", "rpi-base", "cloud-guest-utils"]
 MIB = 2**20

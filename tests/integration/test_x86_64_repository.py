@@ -11,8 +11,8 @@ from tests.testrepo import RepositoryFixture, provide
 from voidimg.run import run
 from voidimg.xbps.package.reader import BinaryPackage
 from voidimg.xbps.repository.local import read_repodata
-from voidimg.xbps.resolver import resolve
-from voidimg.xbps.resolver_pool import Repository
+from voidimg.xbps.resolve.pool import Repository
+from voidimg.xbps.resolve.resolver import resolve
 
 # Minutes, and 200 MB to fetch at first: not part of every run.
 pytestmark = pytest.mark.smoke

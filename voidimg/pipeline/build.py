@@ -50,7 +50,7 @@ from voidimg.supply.supply import (
     read_lock,
 )
 from voidimg.xbps.install.install import VerifiedPackage
-from voidimg.xbps.plan import Step
+from voidimg.xbps.resolve.transaction import Step
 
 _TREE_FACTOR = 1.15
 """A tree on disk against the sizes packages state: block rounding, directories, caches."""

@@ -44,7 +44,7 @@ from voidimg.supply.lock_file import (
     wrong,
 )
 from voidimg.xbps.names import Pkgver, file_name, split_pkgver
-from voidimg.xbps.plan import Step
+from voidimg.xbps.resolve.transaction import Step
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from voidimg.supply.lock import LockedRepository
 from voidimg.supply.trust import Trust
 from voidimg.xbps.keys import PublicKey
 from voidimg.xbps.repository.repodata import Repodata
-from voidimg.xbps.resolver import Repository
+from voidimg.xbps.resolve.resolver import Repository
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,9 +24,9 @@ from voidimg.supply.remembered import known_lock, remember_lock
 from voidimg.supply.resolve import signed_package, stages_of
 from voidimg.supply.state import RepositoryState
 from voidimg.supply.supply import LockedSupply, PlannedSupply, lock_for, plan_supply
-from voidimg.xbps.plan import Step, Suppliers, Transaction, why
 from voidimg.xbps.query import parse_query
-from voidimg.xbps.resolver_errors import Link
+from voidimg.xbps.resolve.errors import Link
+from voidimg.xbps.resolve.transaction import Step, Suppliers, Transaction, why
 
 _Wanted = tuple[ResolvedRecipe, tuple[Stage, ...]]
 """A recipe, and the stages whose packages are to be locked."""

@@ -17,7 +17,7 @@ from voidimg.supply.opened import OpenRepository
 from voidimg.supply.pinned import pinned_files
 from voidimg.supply.trust import SignedPackage
 from voidimg.xbps.plist import PlistDict
-from voidimg.xbps.resolver import Options, Transaction, resolve
+from voidimg.xbps.resolve.resolver import Options, Transaction, resolve
 
 _DEFAULT_KERNEL = "linux"
 _LIVE = ("live", "live-build", "netboot-build")

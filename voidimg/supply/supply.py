@@ -44,9 +44,9 @@ from voidimg.supply.trust import SignedPackage, fetch_verified, read_key
 from voidimg.xbps.keys import PublicKey
 from voidimg.xbps.package.agreement import entry_of_props
 from voidimg.xbps.package.reader import BinaryPackage
-from voidimg.xbps.plan import Step
 from voidimg.xbps.repository.repodata import Repodata
-from voidimg.xbps.resolver import Repository, resolve
+from voidimg.xbps.resolve.resolver import Repository, resolve
+from voidimg.xbps.resolve.transaction import Step
 
 _OTHER = ("E-VERIFY-SHA256", "E-FETCH-LENGTH")
 _GONE = ("E-FETCH-NOT-FOUND", "E-FETCH-OFFLINE", *_OTHER)

@@ -25,7 +25,7 @@ from voidimg.supply.resolve import make_lock, plan_stages, stages_of
 from voidimg.supply.supply import lock_for
 from voidimg.xbps.keys import PrivateKey, create_repository_key
 from voidimg.xbps.plist import PlistDict
-from voidimg.xbps.resolver import Repository
+from voidimg.xbps.resolve.resolver import Repository
 
 DATE = ReleaseDate.parse("20240314")
 BASE = Catalog().recipe("x86_64", "base").recipe

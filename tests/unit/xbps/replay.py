@@ -25,7 +25,7 @@ from voidimg.xbps.names import file_name
 from voidimg.xbps.package.reader import BinaryPackage
 from voidimg.xbps.plist import PlistDict
 from voidimg.xbps.repository.repodata import Repodata
-from voidimg.xbps.resolver import Options, Repository, Step, resolve
+from voidimg.xbps.resolve.resolver import Options, Repository, Step, resolve
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "xbps"
 SCENARIOS = VECTORS / "scenarios"

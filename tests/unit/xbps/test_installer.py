@@ -28,7 +28,7 @@ from voidimg.xbps.install.scripts import ScriptOutcome
 from voidimg.xbps.package.writer import PackageMember, PackageMeta, write_package
 from voidimg.xbps.plist import PlistDict
 from voidimg.xbps.repository.local import entry_of
-from voidimg.xbps.resolver import Step
+from voidimg.xbps.resolve.resolver import Step
 
 ARCH = "x86_64"
 EPOCH = 1_600_000_000

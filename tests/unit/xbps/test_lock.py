@@ -23,8 +23,8 @@ from voidimg.supply.lock_difference import lock_difference
 from voidimg.supply.lock_file import PACKAGE, PLATFORM
 from voidimg.supply.lock_file import REPOSITORY as REPOSITORY_KEYS
 from voidimg.supply.lock_schema import PATH, lock_schema, lock_schema_text
-from voidimg.xbps.plan import Step
 from voidimg.xbps.plist import PlistDict
+from voidimg.xbps.resolve.transaction import Step
 
 SHA = "ab" * 32
 KEY = ":".join(["60"] * 16)

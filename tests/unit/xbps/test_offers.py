@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voidimg.errors import CollectedError
-from voidimg.xbps.offers import Offers
 from voidimg.xbps.plist import PlistDict
 from voidimg.xbps.query import parse_query
-from voidimg.xbps.resolver import Options, Repository, resolve
-from voidimg.xbps.resolver_errors import UnresolvedError
+from voidimg.xbps.resolve.errors import UnresolvedError
+from voidimg.xbps.resolve.provides import Offers
+from voidimg.xbps.resolve.resolver import Options, Repository, resolve
 
 MANY = 2000
 
@@ -126,7 +126,7 @@ def test_work_that_grows_with_the_square_is_bounded(
 ) -> None:
     """A little of it is done, much is refused, with what to do."""
     assert resolve(["app"], [Repository("r", entangled(kind, 20))]).steps
-    monkeypatch.setattr("voidimg.xbps.offers._MOST_STEPS", 100_000)
+    monkeypatch.setattr("voidimg.xbps.resolve.provides._MOST_STEPS", 100_000)
     with pytest.raises(UnresolvedError, match="another mirror") as caught:
         resolve(["app"], [Repository("r", entangled(kind, 400))])
     assert caught.value.code == "E-RESOLVE-TOO-HARD"
@@ -168,7 +168,7 @@ def test_packages_that_replace_each_other_without_end_are_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Every replacement makes the choice begin anew; there is an end to that."""
-    monkeypatch.setattr("voidimg.xbps.resolver_strict._MOST_WANTS", 10_000)
+    monkeypatch.setattr("voidimg.xbps.resolve.strict._MOST_WANTS", 10_000)
     count = 200
     index = {f"q{number}": entry(f"q{number}-1_1") for number in range(count)}
     index |= {

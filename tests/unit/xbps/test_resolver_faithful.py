@@ -11,8 +11,8 @@ import pytest
 
 from voidimg.xbps import config
 from voidimg.xbps.repository.repodata import Repodata
-from voidimg.xbps.resolver import Options, Repository, resolve
-from voidimg.xbps.resolver_errors import XbpsRefusedError
+from voidimg.xbps.resolve.errors import XbpsRefusedError
+from voidimg.xbps.resolve.resolver import Options, Repository, resolve
 
 VECTORS = Path(__file__).parents[2] / "vectors/xbps"
 ROWS = json.loads((VECTORS / "tables/solver.json").read_text())

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 
 from voidimg.errors import CollectedError, PackageError, ResolveError
 from voidimg.xbps import config
-from voidimg.xbps.differences import DIFFERENCES, RESOLVER
 from voidimg.xbps.plist import PlistDict
 from voidimg.xbps.query import parse_query
 from voidimg.xbps.repository.repodata import Repodata
-from voidimg.xbps.resolver import Options, Repository, Transaction, resolve, why
-from voidimg.xbps.resolver_errors import Link, UnresolvedError
+from voidimg.xbps.resolve.differences import DIFFERENCES, RESOLVER
+from voidimg.xbps.resolve.errors import Link, UnresolvedError
+from voidimg.xbps.resolve.resolver import Options, Repository, Transaction, resolve, why
 
 VECTORS = Path(__file__).parents[2] / "vectors/xbps"
 ROWS = json.loads((VECTORS / "tables/solver.json").read_text())

@@ -30,10 +30,10 @@ from voidimg.supply.opened import fetch_repodata, open_repository
 from voidimg.supply.resolve import signed_package
 from voidimg.supply.trust import Trust, fetch_verified
 from voidimg.xbps import plist
-from voidimg.xbps.differences import INSTALLER
 from voidimg.xbps.install.pkgdb import Pkgdb
-from voidimg.xbps.resolver import Options, resolve
-from voidimg.xbps.resolver_errors import XbpsRefusedError
+from voidimg.xbps.resolve.differences import INSTALLER
+from voidimg.xbps.resolve.errors import XbpsRefusedError
+from voidimg.xbps.resolve.resolver import Options, resolve
 
 NAMES = sorted(str(p.parent.relative_to(SCENARIOS)) for p in SCENARIOS.rglob("expected.json"))
 
@@ -141,7 +141,7 @@ REFUSED = {
     "update-breaks-revdep": "E-RESOLVE-MISSING",
 }
 """Scenarios that end in an error of ours, and its code. Hostile ones (those with a slash) xbps
-lets pass, or stops only after it has touched something: see `voidimg.xbps.differences`."""
+lets pass, or stops only after it has touched something: see `voidimg.xbps.resolve.differences`."""
 
 OTHERWISE = {
     "app-unprivileged": "test_an_ordinary_user_gets_the_recorded_tree",

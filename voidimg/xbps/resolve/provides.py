@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 from voidimg.xbps.pattern import Condition, literal_prefix, relation_of
 from voidimg.xbps.query import Query
-from voidimg.xbps.resolver_errors import UnresolvedError
+from voidimg.xbps.resolve.errors import UnresolvedError
 from voidimg.xbps.version import SortKey, sort_key
 
 T = TypeVar("T")

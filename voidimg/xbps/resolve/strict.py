@@ -17,17 +17,22 @@ from itertools import chain, islice
 
 from voidimg.errors import CollectedError
 from voidimg.xbps.names import NOARCH
-from voidimg.xbps.plan import Options, Step
 from voidimg.xbps.query import Query, parse_query
-from voidimg.xbps.resolver_errors import (
+from voidimg.xbps.resolve.errors import (
     Candidate,
     UnresolvedError,
     suggestion,
 )
-from voidimg.xbps.resolver_order import in_order
-from voidimg.xbps.resolver_pool import Package, Pool, byte_order
-from voidimg.xbps.selection import Choice, Selection
-from voidimg.xbps.selection_checks import Exclusions, check_selection, conflicts, replacements
+from voidimg.xbps.resolve.order import in_order
+from voidimg.xbps.resolve.pool import Package, Pool, byte_order
+from voidimg.xbps.resolve.selection import Choice, Selection
+from voidimg.xbps.resolve.selection_checks import (
+    Exclusions,
+    check_selection,
+    conflicts,
+    replacements,
+)
+from voidimg.xbps.resolve.transaction import Options, Step
 
 _MOST_PROBLEMS = 100
 """No more are looked for: who reads that many reads no further."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from voidimg.xbps.plan import Step, Suppliers
 from voidimg.xbps.query import parse_query
-from voidimg.xbps.resolver_pool import byte_order
+from voidimg.xbps.resolve.pool import byte_order
+from voidimg.xbps.resolve.transaction import Step, Suppliers
 
 
 def in_order(steps: Sequence[Step], first: Sequence[str] = ()) -> tuple[Step, ...]:

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from voidimg.xbps.plan import Action, Options
 from voidimg.xbps.query import Query, parse_query
-from voidimg.xbps.resolver_checks import Planned, check_plan, find_in
-from voidimg.xbps.resolver_errors import XbpsRefusedError
-from voidimg.xbps.resolver_pool import Package, Pool
+from voidimg.xbps.resolve.as_xbps_install_checks import Planned, check_plan, find_in
+from voidimg.xbps.resolve.errors import XbpsRefusedError
+from voidimg.xbps.resolve.pool import Package, Pool
+from voidimg.xbps.resolve.transaction import Action, Options
 from voidimg.xbps.version import compare
 
 _MAX_DEPTH = 512

@@ -7,12 +7,12 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
-from voidimg.xbps.offers import Effort
 from voidimg.xbps.pattern import relation_of
 from voidimg.xbps.query import Query, parse_query
-from voidimg.xbps.resolver_errors import UnresolvedError, spoken
-from voidimg.xbps.resolver_pool import Package, Shelf
-from voidimg.xbps.selection import Choice, Selection
+from voidimg.xbps.resolve.errors import UnresolvedError, spoken
+from voidimg.xbps.resolve.pool import Package, Shelf
+from voidimg.xbps.resolve.provides import Effort
+from voidimg.xbps.resolve.selection import Choice, Selection
 
 _SHOWN = 3
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from voidimg.xbps.plan import Options, Step, Transaction, why
 from voidimg.xbps.plist import PlistDict
-from voidimg.xbps.resolver_pool import Pool, Repository
-from voidimg.xbps.resolver_strict import StrictRun
+from voidimg.xbps.resolve.pool import Pool, Repository
+from voidimg.xbps.resolve.strict import StrictRun
+from voidimg.xbps.resolve.transaction import Options, Step, Transaction, why
 
 __all__ = ["Options", "Repository", "Step", "Transaction", "resolve", "why"]
 
@@ -46,7 +46,7 @@ def resolve(
     )
     if not options.faithful:
         return Transaction(StrictRun(pool, options).run(requests), tuple(requests))
-    from voidimg.xbps.resolver_faithful import FaithfulRun  # for tests and comparisons only
+    from voidimg.xbps.resolve.as_xbps_install import FaithfulRun  # for tests and comparisons only
 
     run = FaithfulRun(pool, options)
     steps = tuple(

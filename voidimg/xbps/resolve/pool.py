@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from voidimg.errors import PackageError
 from voidimg.xbps.names import split_pkgver
-from voidimg.xbps.offers import Effort, Offers
 from voidimg.xbps.plist import PlistDict
 from voidimg.xbps.query import Query, parse_query
+from voidimg.xbps.resolve.provides import Effort, Offers
 from voidimg.xbps.version import compare, sort_key
 
 _ANY_VERSION = "99999_1"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from voidimg.xbps.plan import Action
 from voidimg.xbps.query import Query, parse_query
-from voidimg.xbps.resolver_errors import XbpsRefusedError
-from voidimg.xbps.resolver_pool import Package, Pool
+from voidimg.xbps.resolve.errors import XbpsRefusedError
+from voidimg.xbps.resolve.pool import Package, Pool
+from voidimg.xbps.resolve.transaction import Action
 
 _UNPACKED = ("install", "update", "reinstall")
 

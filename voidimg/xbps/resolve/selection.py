@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from voidimg.xbps.offers import Effort, Offers
 from voidimg.xbps.query import Query
-from voidimg.xbps.resolver_errors import Link
-from voidimg.xbps.resolver_pool import Package, Shelf
+from voidimg.xbps.resolve.errors import Link
+from voidimg.xbps.resolve.pool import Package, Shelf
+from voidimg.xbps.resolve.provides import Effort, Offers
 
 
 @dataclass(slots=True, eq=False)

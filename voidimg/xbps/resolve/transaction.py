@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from voidimg.errors import ResolveError
-from voidimg.xbps.offers import Offers
 from voidimg.xbps.plist import PlistDict
 from voidimg.xbps.query import Query, parse_query
-from voidimg.xbps.resolver_errors import Link, suggestion
+from voidimg.xbps.resolve.errors import Link, suggestion
+from voidimg.xbps.resolve.provides import Offers
 
 Action = Literal["install", "update", "reinstall", "configure", "remove", "hold"]
 

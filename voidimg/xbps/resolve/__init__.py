@@ -1,0 +1,1 @@
+"""Chooses the packages of a transaction and their order."""

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from voidimg.pipeline.build import BuildResult, build, build_platforms
     from voidimg.pipeline.forecast import Forecast, forecast_build
     from voidimg.pipeline.options import BuildOptions, Sources
-    from voidimg.pipeline.workplace import clear_cache
+    from voidimg.pipeline.workdir import clear_cache
     from voidimg.signing.keys import (
         ReleaseKey,
         TrustedKey,
@@ -182,7 +182,7 @@ _HOME = {
     "build": "voidimg.pipeline.build",
     "build_platforms": "voidimg.pipeline.build",
     "bundle_lock": "voidimg.supply.pin",
-    "clear_cache": "voidimg.pipeline.workplace",
+    "clear_cache": "voidimg.pipeline.workdir",
     "create_release_key": "voidimg.signing.keys",
     "create_repository_key": "voidimg.xbps.keys",
     "date_of_name": "voidimg.signing.signing",

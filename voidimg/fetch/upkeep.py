@@ -137,7 +137,7 @@ def clear_cache(
 ) -> tuple[CacheUse, ...]:
     """Remove what is left over from killed runs, then what was unused for longest.
 
-    The work of killed builds is not looked at here: see `voidimg.pipeline.workplace`.
+    The work of killed builds is not looked at here: see `voidimg.pipeline.workdir`.
 
     Args:
         cache: which.

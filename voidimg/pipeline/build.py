@@ -21,13 +21,13 @@ from voidimg.pipeline.artifacts import (
     require_compression,
     write_atomically,
 )
-from voidimg.pipeline.fingerprint import artifact_key
+from voidimg.pipeline.cache_key import artifact_key
+from voidimg.pipeline.job import WorkOrder
 from voidimg.pipeline.live import probe_live
 from voidimg.pipeline.options import BuildOptions
-from voidimg.pipeline.order import WorkOrder
 from voidimg.pipeline.outputs import require_writable
 from voidimg.pipeline.work import make_artifacts
-from voidimg.pipeline.workplace import remove_abandoned, workplace
+from voidimg.pipeline.workdir import remove_abandoned, workplace
 from voidimg.sandbox import namespace
 from voidimg.spec.compose import ResolvedRecipe
 from voidimg.supply.consistency import (

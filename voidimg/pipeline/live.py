@@ -23,8 +23,8 @@ from voidimg.live.menus import Menu, check_menu_words, netboot_menu
 from voidimg.live.netboot import NetbootParts, plan_netboot, write_netboot
 from voidimg.live.squashfs import SquashfsOptions, probe_squashfs, write_squashfs
 from voidimg.pipeline.artifacts import Kind
+from voidimg.pipeline.job import WorkOrder
 from voidimg.pipeline.live_menu import DEVICE_TREES, FONT, MEMTEST, SPEECH, SPLASH, live_menu
-from voidimg.pipeline.order import WorkOrder
 from voidimg.rootfs import steps
 from voidimg.rootfs.accounts import crypt_password
 from voidimg.rootfs.locale import check_keymap, check_layouts

@@ -23,8 +23,8 @@ from voidimg.events import Listener, ignore, step
 from voidimg.fetch import Cache
 from voidimg.identity import Identity
 from voidimg.pipeline.artifacts import ArtifactStore, Kind
+from voidimg.pipeline.job import WorkOrder
 from voidimg.pipeline.live import make_live_iso, make_netboot
-from voidimg.pipeline.order import WorkOrder
 from voidimg.rootfs import steps
 from voidimg.rootfs.ownership import package_paths
 from voidimg.rootfs.tar import write_tar

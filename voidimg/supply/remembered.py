@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from voidimg.errors import VoidimgError
-from voidimg.pipeline.fingerprint import digest, resolution_digest
+from voidimg.pipeline.cache_key import digest, resolution_digest
 from voidimg.spec.compose import ResolvedRecipe
 from voidimg.supply.lock import Lock
 from voidimg.supply.lock_file import Stage

@@ -12,14 +12,14 @@ import pytest
 from tests.command import environment, voidimg_json
 from voidimg.events import ignore
 from voidimg.fetch import Cache
-from voidimg.pipeline.workplace import clear_cache, workplace
+from voidimg.pipeline.workdir import clear_cache, workplace
 
 _BUILD = """
 import sys
 from pathlib import Path
 from voidimg.events import ignore
 from voidimg.fetch import Cache
-from voidimg.pipeline.workplace import workplace
+from voidimg.pipeline.workdir import workplace
 with workplace(Cache(Path(sys.argv[1])), ignore) as work:
     (work / "tree").mkdir()
     (work / "tree" / "file").write_bytes(bytes(range(256)) * 400)

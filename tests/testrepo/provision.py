@@ -27,7 +27,14 @@ from .writing import write_repository
 
 HERE = Path(__file__).parent
 DEFAULT_CACHE = HERE.parent.parent / "build" / "testrepo"
-_WRITERS = ("keys.py", "pkgwriter.py", "plist.py", "repodata.py", "repository.py", "tarwriter.py")
+_WRITERS = (
+    "keys.py",
+    "package/writer.py",
+    "plist.py",
+    "repository/repodata.py",
+    "repository/local.py",
+    "tarwriter.py",
+)
 _Make = Callable[[Selection, dict[str, Path]], Iterable[Package]]
 
 

@@ -107,7 +107,7 @@ def test_another_program_resolves_anew(
     monkeypatch.setattr(cache_key, "__file__", str(program / "pipeline/cache_key.py"))
     locked(shop.board(), sources)
     assert locked(shop.board(), sources)[1]
-    os.utime(program / "xbps/resolver.py")
+    os.utime(program / "xbps/resolve/resolver.py")
     assert not locked(shop.board(), sources)[1]
     assert locked(shop.board(), sources)[1]
     (program / "xbps/new.py").write_text("")

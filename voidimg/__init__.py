@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from voidimg.pipeline.artifacts import Artifact
     from voidimg.pipeline.build import BuildResult, build, build_platforms
     from voidimg.pipeline.forecast import Forecast, forecast_build
-    from voidimg.pipeline.options import BuildOptions, Sources
+    from voidimg.pipeline.options import BuildOptions
     from voidimg.pipeline.workdir import clear_cache
     from voidimg.signing.keys import (
         ReleaseKey,
@@ -85,6 +85,7 @@ if TYPE_CHECKING:
         lock_platforms,
         repositories_to_update,
     )
+    from voidimg.supply.sources import Sources
     from voidimg.supply.status import (
         RepositoryStatus,
         prometheus_text,
@@ -164,7 +165,7 @@ _HOME = {
     "ScriptError": "voidimg.errors",
     "SignedSet": "voidimg.signing.signing",
     "SmokeReport": "voidimg.smoke.verdict",
-    "Sources": "voidimg.pipeline.options",
+    "Sources": "voidimg.supply.sources",
     "SpecError": "voidimg.errors",
     "StepFinished": "voidimg.events",
     "StepStarted": "voidimg.events",

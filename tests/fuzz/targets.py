@@ -18,11 +18,12 @@ from collections.abc import Callable, Iterator
 from tests.fuzz.answering import ask_for
 from tests.fuzz.installing import unpack_package
 from tests.fuzz.scratch import file_with, with_gpt_checksums, with_tar_checksums
-from voidimg.disk.volumes import read_ext4, read_fat
 from voidimg.errors import VoidimgError
 from voidimg.formats.boot_menus import read_grub, read_isolinux
 from voidimg.formats.compression import Stream
 from voidimg.formats.cpio import decode_initramfs
+from voidimg.formats.ext4 import read_ext4
+from voidimg.formats.fat import read_fat
 from voidimg.formats.kernel_image import read_kernel_image
 from voidimg.formats.partition_table import SECTOR_BYTES, read_table
 from voidimg.formats.tar_reader import TarReader

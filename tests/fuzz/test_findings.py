@@ -22,9 +22,9 @@ from tests.command import voidimg
 from tests.fuzz.installing import unpack_package
 from tests.fuzz.scratch import with_tar_checksums
 from tests.fuzz.targets import refusing
-from voidimg.disk.volumes import read_fat
 from voidimg.errors import CollectedError, LayoutError, PackageError, SpecError, VerifyError
 from voidimg.formats.compression import Stream
+from voidimg.formats.fat import read_fat
 from voidimg.formats.lz4 import MAGIC, XxHash32
 from voidimg.formats.partition_table import blank_crc, read_table
 from voidimg.formats.tar_reader import TarReader

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voidimg.disk.contents import walk
+from voidimg.disk.mtools import MTOOLS_ENVIRONMENT, literal
 from voidimg.disk.plan import FatPlan
 from voidimg.errors import CollectedError, LayoutError
 from voidimg.formats.partition_table import SECTOR_BYTES
-from voidimg.inspection.boot_files import MTOOLS_ENVIRONMENT, literal
 from voidimg.run import run
 
 _FORBIDDEN = set('"*/:<>?\\|') | {chr(code) for code in range(32)} | {"\x7f"}

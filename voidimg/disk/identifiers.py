@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from voidimg.disk.volumes import fat_serial
 from voidimg.errors import LayoutError
+from voidimg.formats.fat import fat_serial
 from voidimg.identity import Identity
 from voidimg.spec.disk_model import Disk, Partition
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
-from voidimg.disk.contents import Contents
 from voidimg.disk.identifiers import DiskIdentifiers, PartitionIdentifiers, disk_identifiers
 from voidimg.errors import CollectedError, LayoutError
 from voidimg.formats import ext4, fat
+from voidimg.formats.contents import Contents
 from voidimg.formats.ext4 import Ext4Geometry
 from voidimg.formats.fat import FatGeometry
 from voidimg.formats.partition_table import SECTOR_BYTES

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from voidimg.disk.plan import DiskPlan, Ext4Plan, FatPlan, PartitionPlan
-from voidimg.disk.volumes import fat_serial, read_ext4, read_fat
 from voidimg.errors import LayoutError, ToolError
+from voidimg.formats.ext4 import read_ext4
+from voidimg.formats.fat import fat_serial, read_fat
 from voidimg.formats.partition_table import PartitionEntry, read_table
 from voidimg.run import run
 

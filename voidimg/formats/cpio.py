@@ -24,7 +24,7 @@ from typing import Protocol
 
 from voidimg.errors import LayoutError, PackageError
 from voidimg.formats.compression import Stream
-from voidimg.inspection.tree_files import EntryKind, TreeEntry
+from voidimg.formats.entries import EntryKind, TreeEntry
 
 MAX_DECODED_BYTES = 2 * 2**30
 """Most that an initramfs may decompress to; Void's have some 100 MiB."""

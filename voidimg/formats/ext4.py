@@ -8,9 +8,13 @@ grow while it is mounted (kernel documentation, "ext4 data structures"; mke2fs 1
 
 from __future__ import annotations
 
+import struct
+import uuid
 from dataclasses import dataclass
+from typing import BinaryIO
 
-from voidimg.disk.contents import Contents
+from voidimg.formats.contents import Contents
+from voidimg.formats.reading import read_at
 
 BLOCK_BYTES = 4096
 INODE_BYTES = 256
@@ -160,3 +164,109 @@ def _journal_mib(blocks: int) -> int:
         if blocks < limit:
             return mib
     return 64
+
+
+EXT4_MAGIC = 0xEF53
+
+
+_EXT4_FEATURES = {
+    0x5C: {  # s_feature_compat
+        0x4: "has_journal",
+        0x8: "ext_attr",
+        0x10: "resize_inode",
+        0x20: "dir_index",
+        0x200: "sparse_super2",
+        0x1000: "orphan_file",
+    },
+    0x60: {  # s_feature_incompat
+        0x2: "filetype",
+        0x4: "needs_recovery",
+        0x10: "meta_bg",
+        0x40: "extent",
+        0x80: "64bit",
+        0x200: "flex_bg",
+        0x2000: "metadata_csum_seed",
+        0x8000: "inline_data",
+        0x10000: "encrypt",
+        0x20000: "casefold",
+    },
+    0x64: {  # s_feature_ro_compat
+        0x1: "sparse_super",
+        0x2: "large_file",
+        0x8: "huge_file",
+        0x10: "uninit_bg",
+        0x20: "dir_nlink",
+        0x40: "extra_isize",
+        0x100: "quota",
+        0x400: "metadata_csum",
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ext4Volume:
+    """An ext2, ext3 or ext4 filesystem, by its superblock."""
+
+    uuid: str
+    label: str
+    block_bytes: int
+    blocks: int
+    free_blocks: int
+    inodes: int
+    free_inodes: int
+    reserved_blocks: int
+    reserved_gdt_blocks: int
+    clean: bool
+    features: tuple[str, ...]
+
+    @property
+    def journal(self) -> bool:
+        """Whether it has a journal."""
+        return "has_journal" in self.features
+
+    @property
+    def free_bytes(self) -> int:
+        """Room left, what is reserved for root included."""
+        return self.free_blocks * self.block_bytes
+
+    @property
+    def growth_limit_bytes(self) -> int:
+        """Up to what size the kernel can grow it while mounted, by its reserved descriptors."""
+        descriptor_bytes = 64 if "64bit" in self.features else 32
+        per_block = self.block_bytes // descriptor_bytes
+        group_bytes = 8 * self.block_bytes * self.block_bytes
+        groups = -(-self.blocks * self.block_bytes // group_bytes)
+        used = -(-groups // per_block)
+        return (used + self.reserved_gdt_blocks) * per_block * group_bytes
+
+
+def read_ext4(image: BinaryIO, offset_bytes: int) -> Ext4Volume | None:
+    """The ext2/3/4 filesystem at `offset_bytes`, or None when there is none."""
+    block = read_at(image, offset_bytes + 1024, 1024)
+    if len(block) < 1024 or struct.unpack_from("<H", block, 0x38)[0] != EXT4_MAGIC:
+        return None
+    inodes, blocks, reserved, free_blocks, free_inodes = struct.unpack_from("<5I", block, 0)
+    features = tuple(
+        name
+        for at, names in _EXT4_FEATURES.items()
+        for bit, name in names.items()
+        if struct.unpack_from("<I", block, at)[0] & bit
+    )
+    if "64bit" in features:
+        blocks |= struct.unpack_from("<I", block, 0x150)[0] << 32
+        reserved |= struct.unpack_from("<I", block, 0x154)[0] << 32
+        free_blocks |= struct.unpack_from("<I", block, 0x158)[0] << 32
+    state = struct.unpack_from("<H", block, 0x3A)[0]
+    return Ext4Volume(
+        uuid=str(uuid.UUID(bytes=block[0x68:0x78])),
+        label=block[0x78:0x88].rstrip(b"\0").decode("utf-8", "replace"),
+        block_bytes=1024 << min(struct.unpack_from("<I", block, 0x18)[0], 6),
+        blocks=blocks,
+        free_blocks=free_blocks,
+        inodes=inodes,
+        free_inodes=free_inodes,
+        reserved_blocks=reserved,
+        reserved_gdt_blocks=struct.unpack_from("<H", block, 0xCE)[0],
+        clean=state & 3 == 1 and "needs_recovery" not in features,
+        features=features,
+    )

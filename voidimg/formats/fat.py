@@ -1,18 +1,21 @@
-"""Computes the geometry of a FAT filesystem, and whether files fit it.
+"""FAT filesystems: their geometry, whether files fit one, and what a volume says of itself.
 
-The type (12, 16, 32 bits) follows from the number of clusters alone (Microsoft FAT specification),
-so the cluster size must be chosen to give a number that agrees. The size of the tables is computed
-as mkfs.fat 4.2 does with ``-a``.
+The type (12, 16, 32 bits) follows from the number of clusters alone (Microsoft FAT specification
+1.03), so the cluster size must be chosen to give a number that agrees. The size of the tables is
+computed as mkfs.fat 4.2 does with ``-a``. A volume is read by the BIOS parameter block of sector 0.
 """
 
 from __future__ import annotations
 
+import struct
+from array import array
 from dataclasses import dataclass
-from typing import Literal
+from typing import BinaryIO, Literal
 
-from voidimg.disk.contents import Contents
 from voidimg.errors import LayoutError
+from voidimg.formats.contents import Contents
 from voidimg.formats.partition_table import SECTOR_BYTES
+from voidimg.formats.reading import read_at
 from voidimg.units import format_size
 
 Bits = Literal[12, 16, 32]
@@ -189,3 +192,120 @@ def _disagreement(geometry: FatGeometry, where: str) -> LayoutError:
         where=where,
         hint=f"give it {advice}",
     )
+
+
+_FAT12_BYTES = 8192
+"""More than the table of a FAT12 volume takes: 4086 entries of 12 bits."""
+
+
+_PIECE_BYTES = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class FatVolume:
+    """A FAT filesystem. `serial` is as in fstab and blkid: ``ABCD-EF01``.
+
+    `bits` follows from the cluster count alone: < 4085 is 12, < 65525 is 16.
+    """
+
+    bits: Literal[12, 16, 32]
+    serial: str
+    label: str
+    sectors: int
+    sectors_per_cluster: int
+    reserved_sectors: int
+    fat_sectors: int
+    clusters: int
+    free_clusters: int
+    hidden_sectors: int
+
+    @property
+    def cluster_bytes(self) -> int:
+        """The unit in which files take space."""
+        return self.sectors_per_cluster * SECTOR_BYTES
+
+    @property
+    def free_bytes(self) -> int:
+        """Room left, in whole clusters."""
+        return self.free_clusters * self.cluster_bytes
+
+
+def read_fat(image: BinaryIO, offset_bytes: int, size_bytes: int) -> FatVolume | None:
+    """The FAT filesystem at `offset_bytes`, or None when there is none of sane geometry."""
+    boot = read_at(image, offset_bytes, SECTOR_BYTES)
+    if len(boot) < SECTOR_BYTES or boot[510:512] != b"\x55\xaa" or boot[0] not in (0xEB, 0xE9):
+        return None
+    sector_bytes, per_cluster, reserved, fats, root_entries, sectors16 = struct.unpack_from(
+        "<HBHBHH", boot, 11
+    )
+    fat16_sectors, hidden, sectors32, fat32_sectors = struct.unpack_from("<H4xIII", boot, 22)
+    sectors = sectors16 or sectors32
+    fat_sectors = fat16_sectors or fat32_sectors
+    if sector_bytes != SECTOR_BYTES or not reserved or fats not in (1, 2) or not fat_sectors:
+        return None
+    if per_cluster not in (1, 2, 4, 8, 16, 32, 64, 128) or sectors * SECTOR_BYTES > size_bytes:
+        return None
+    root_sectors = -(-root_entries * 32 // SECTOR_BYTES)
+    clusters = (sectors - reserved - fats * fat_sectors - root_sectors) // per_cluster
+    if clusters < 1:
+        return None
+    bits = fat_bits(clusters)
+    serial_at = 67 if bits == 32 else 39
+    serial = struct.unpack_from("<I", boot, serial_at)[0]
+    return FatVolume(
+        bits=bits,
+        serial=fat_serial(serial),
+        label=boot[serial_at + 4 : serial_at + 15].decode("cp437").rstrip(),
+        sectors=sectors,
+        sectors_per_cluster=per_cluster,
+        reserved_sectors=reserved,
+        fat_sectors=fat_sectors,
+        clusters=clusters,
+        free_clusters=_free_clusters(
+            image,
+            offset_bytes + reserved * SECTOR_BYTES,
+            fat_sectors * SECTOR_BYTES,
+            bits,
+            clusters,
+        ),
+        hidden_sectors=hidden,
+    )
+
+
+def fat_bits(clusters: int) -> Literal[12, 16, 32]:
+    """The FAT type of a volume of so many clusters: nothing else decides it."""
+    if clusters <= _CLUSTERS[12][1]:
+        return 12
+    return 16 if clusters <= _CLUSTERS[16][1] else 32
+
+
+def fat_serial(number: int) -> str:
+    """A FAT serial as fstab's ``UUID=`` takes it: ``ABCD-EF01``."""
+    return f"{number >> 16:04X}-{number & 0xFFFF:04X}"
+
+
+def _free_clusters(
+    image: BinaryIO, table_bytes: int, size_bytes: int, bits: int, clusters: int
+) -> int:
+    """How many entries of the file allocation table at `table_bytes` are 0; two are no clusters.
+
+    Read in pieces: the table of a volume that only pretends to be large can be larger than memory.
+    """
+    if bits == 12:
+        return _free_in_fat12(read_at(image, table_bytes, min(size_bytes, _FAT12_BYTES)), clusters)
+    width = bits // 8
+    left = min(size_bytes - 2 * width, clusters * width)
+    image.seek(table_bytes + 2 * width)
+    free = 0
+    while left > 0 and (piece := image.read(min(left, _PIECE_BYTES))):
+        entries = array("H" if bits == 16 else "I")
+        entries.frombytes(piece[: len(piece) // width * width])
+        free += entries.count(0)
+        left -= len(piece)
+    return free
+
+
+def _free_in_fat12(table: bytes, clusters: int) -> int:
+    pairs = (table[i] | table[i + 1] << 8 | table[i + 2] << 16 for i in range(0, len(table) - 2, 3))
+    entries = [half for pair in pairs for half in (pair & 0xFFF, pair >> 12)]
+    return entries[2 : clusters + 2].count(0)

@@ -5,18 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from voidimg.disk.volumes import read_fat
+from voidimg.disk.mtools import MTOOLS_ENVIRONMENT, literal
 from voidimg.errors import LayoutError, ToolError
+from voidimg.formats.fat import read_fat
 from voidimg.formats.partition_table import PartitionEntry, read_table
 from voidimg.run import run
-
-MTOOLS_ENVIRONMENT = {"MTOOLSRC": "/dev/null"}
-"""No configuration of the host's decides how mtools behaves."""
-
-
-def literal(path: str) -> str:
-    """`path` as a pattern of mtools that stands for nothing else."""
-    return path.replace("[", "[[]")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from voidimg.disk.volumes import Ext4Volume, FatVolume, read_ext4, read_fat
+from voidimg.formats.ext4 import Ext4Volume, read_ext4
+from voidimg.formats.fat import FatVolume, read_fat
 from voidimg.formats.partition_table import PartitionEntry, read_table
 from voidimg.inspection.boot_files import BootFiles
 from voidimg.inspection.ext4_files import Ext4Files

@@ -11,19 +11,19 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
-from voidimg.disk.volumes import FatVolume, read_fat
 from voidimg.errors import LayoutError
 from voidimg.formats.boot_menus import BootMenu, read_grub, read_isolinux
 from voidimg.formats.cpio import Initramfs, decode_initramfs
+from voidimg.formats.fat import FatVolume, read_fat
 from voidimg.formats.iso9660 import BLOCK_BYTES, BootEntry, Iso, open_iso
 from voidimg.formats.kernel_image import KernelImage, read_kernel_image
 from voidimg.formats.partition_table import PartitionTable, read_gpt, read_table
+from voidimg.formats.squashfs import Squashfs, read_squashfs
 from voidimg.inspection.access import decode_live_conf
 from voidimg.inspection.boot_files import BootFiles
 from voidimg.inspection.squashfs_files import SquashfsFiles
 from voidimg.inspection.tree_files import TarFiles, TreeFiles
 from voidimg.live.media import SQUASHFS
-from voidimg.live.squashfs import Squashfs, read_squashfs
 
 LIVE_CONF = "/usr/lib/void-live/live.conf"
 """Where our dracut module has what its hooks are told."""

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from voidimg.errors import LayoutError, ToolError
-from voidimg.inspection.tree_files import MAX_FILE_BYTES, MAX_NAMES, EntryKind, TreeEntry
+from voidimg.formats.entries import MAX_FILE_BYTES, MAX_NAMES, EntryKind, TreeEntry
 from voidimg.run import run_bounded
 
 _TOP = "squashfs-root"

@@ -5,33 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 from voidimg.errors import PackageError
+from voidimg.formats.entries import MAX_FILE_BYTES, MAX_NAMES, TreeEntry
 from voidimg.formats.tar_reader import Member, open_archive
 from voidimg.inspection.opened import not_sound
 
-MAX_FILE_BYTES = 64 * 2**20
-"""Most that is read of one file of a tree."""
-MAX_NAMES = 128 * 2**20
-"""Most characters in the names of a tree together; a full system has some 20 million."""
 _MAX_LINKS = 40
 """As many links as Linux follows on the way to a file (path_resolution(7))."""
-
-EntryKind = Literal["file", "directory", "symlink", "other"]
-
-
-@dataclass(frozen=True, slots=True)
-class TreeEntry:
-    """A file of a tree, of whatever kind; `mode` has the permission bits.
-
-    `size_bytes` is that of a regular file, `target` the text of a symbolic link.
-    """
-
-    kind: EntryKind
-    mode: int
-    size_bytes: int = 0
-    target: str = ""
 
 
 class TreeFiles(Protocol):

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from voidimg.disk.volumes import Ext4Volume, FatVolume, read_ext4, read_fat
+from voidimg.formats.entries import TreeEntry
+from voidimg.formats.ext4 import Ext4Volume, read_ext4
+from voidimg.formats.fat import FatVolume, read_fat
 from voidimg.formats.partition_table import PartitionEntry, PartitionTable, read_table
 from voidimg.inspection.boot_files import BootFiles
 from voidimg.inspection.ext4_files import Ext4Files
 from voidimg.inspection.findings import WANTED, Findings, find
 from voidimg.inspection.medium import LiveMedium, open_medium
 from voidimg.inspection.opened import Artifact, not_sound, open_artifact, raw_image
-from voidimg.inspection.tree_files import TarFiles, TreeEntry, TreeFiles, real_path
+from voidimg.inspection.tree_files import TarFiles, TreeFiles, real_path
 from voidimg.xbps.install.pkgdb import FILE as PKGDB
 from voidimg.xbps.install.pkgdb import Pkgdb
 from voidimg.xbps.plist import decode

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from voidimg.disk.contents import Contents
 from voidimg.disk.fat import make_fat
 from voidimg.disk.plan import FatPlan
 from voidimg.disk.private import private_directory
 from voidimg.errors import LayoutError, ToolError, storing
+from voidimg.formats.contents import Contents
 from voidimg.formats.fat import choose_geometry, smallest_fitting
 from voidimg.formats.partition_table import SECTOR_BYTES
 from voidimg.live.iso_plan import MAX_EFI_BYTES

@@ -6,25 +6,24 @@ twice. dracut knows a flattened one by its ``/usr``, older releases by its ``/pr
 
 from __future__ import annotations
 
-import struct
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from voidimg.disk.private import private_directory
 from voidimg.errors import LayoutError, ToolError, storing
+from voidimg.formats.squashfs import (
+    MAX_BLOCK_BYTES,
+    MIN_BLOCK_BYTES,
+    Compressor,
+    Squashfs,
+    read_squashfs,
+)
 from voidimg.run import run
-
-Compressor = Literal["gzip", "lzo", "xz", "lz4", "zstd"]
 
 MODE = 0o444
 _NEEDED_DIRECTORIES = ("dev", "proc", "sys", "usr")
-_COMPRESSORS: Mapping[int, Compressor] = {1: "gzip", 3: "lzo", 4: "xz", 5: "lz4", 6: "zstd"}
 _LEVELS = {"gzip": range(1, 10), "lzo": range(1, 10), "zstd": range(1, 23)}
-_MAGIC = b"hsqs"
-_MIN_BLOCK, _MAX_BLOCK = 4096, 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,23 +39,12 @@ class SquashfsOptions:
     block_bytes: int = 2**20
 
 
-@dataclass(frozen=True, slots=True)
-class Squashfs:
-    """What a squashfs says of itself; `bytes_used` is its size without padding."""
-
-    compressor: Compressor
-    block_bytes: int
-    inodes: int
-    epoch: int
-    bytes_used: int
-
-
 def check_options(options: SquashfsOptions) -> None:
     """Raise `LayoutError` when squashfs knows no such options; pure."""
     block = options.block_bytes
     levels = _LEVELS.get(options.compressor, range(0))
-    if not _MIN_BLOCK <= block <= _MAX_BLOCK or block & (block - 1):
-        reason = f"blocks of {block} bytes; they are a power of two from {_MIN_BLOCK} to 1 MiB"
+    if not MIN_BLOCK_BYTES <= block <= MAX_BLOCK_BYTES or block & (block - 1):
+        reason = f"blocks of {block} bytes; they are a power of two from {MIN_BLOCK_BYTES} to 1 MiB"
     elif options.level is not None and options.level not in levels:
         known = f"they are {levels[0]} to {levels[-1]}" if levels else "it has no levels"
         reason = f"level {options.level} of {options.compressor}; {known}"
@@ -125,33 +113,6 @@ def write_squashfs(
     return made
 
 
-def read_squashfs(path: Path, offset_bytes: int = 0, size_bytes: int | None = None) -> Squashfs:
-    """The superblock of the squashfs in `path` at `offset_bytes` (format 4.0, little endian).
-
-    It has room for `size_bytes`, by default up to the end of the file.
-
-    Magic ``hsqs``, inodes (u32 at 4), time (u32 at 8), block size (u32 at 12), compressor (u16 at
-    20), version (two u16 at 28), bytes used (u64 at 40).
-
-    Raises:
-        LayoutError: it is not a squashfs 4.0, or shorter than it says.
-        StoreError: it cannot be read.
-    """
-    with storing(path, "read"), path.open("rb") as file:
-        file.seek(offset_bytes)
-        head = file.read(96)
-        size = file.seek(0, 2) - offset_bytes if size_bytes is None else size_bytes
-    if len(head) < 96 or not head.startswith(_MAGIC) or head[28:32] != b"\4\0\0\0":
-        raise _damaged(path, "it is not a squashfs 4.0")
-    inodes, epoch, block_bytes, _, kind = struct.unpack_from("<4IH", head, 4)
-    (bytes_used,) = struct.unpack_from("<Q", head, 40)
-    if kind not in _COMPRESSORS:
-        raise _damaged(path, f"its compressor has the unknown number {kind}")
-    if bytes_used > size:
-        raise _damaged(path, f"it has {size} bytes of {bytes_used}")
-    return Squashfs(_COMPRESSORS[kind], block_bytes, inodes, epoch, bytes_used)
-
-
 def _words(options: SquashfsOptions, jobs: int | None) -> list[str]:
     words = ["-comp", options.compressor, "-b", str(options.block_bytes)]
     if options.level is not None:
@@ -194,10 +155,3 @@ def _check_made(made: Squashfs, options: SquashfsOptions, epoch: int) -> None:
             code="NOT-AS-PLANNED",
             hint="this is a fault of voidimg or of a tool: please report it",
         )
-
-
-def _damaged(path: Path, why: str) -> LayoutError:
-    return LayoutError(
-        f"{path} is not a sound squashfs: {why}", code="SQUASHFS-DAMAGED", where=str(path),
-        hint="the file may not be complete: build it again",
-    )  # fmt: skip

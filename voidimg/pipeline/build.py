@@ -30,6 +30,7 @@ from voidimg.pipeline.work import make_artifacts
 from voidimg.pipeline.workdir import remove_abandoned, workplace
 from voidimg.sandbox import namespace
 from voidimg.spec.compose import ResolvedRecipe
+from voidimg.spec.stages import PackageStage
 from voidimg.supply.consistency import (
     lock_findings,
     now_epoch,
@@ -37,7 +38,6 @@ from voidimg.supply.consistency import (
     state_findings,
 )
 from voidimg.supply.lock import Lock
-from voidimg.supply.lock_file import Stage
 from voidimg.supply.remembered import known_lock, remember_lock
 from voidimg.supply.resolve import stages_of
 from voidimg.supply.state import RepositoryState
@@ -213,7 +213,7 @@ class _Build:
             namespace.call(make_artifacts, order, listener=self._listener)
 
     def _require_room(
-        self, steps: Mapping[Stage, Sequence[Step]], targets: Mapping[Kind, str]
+        self, steps: Mapping[PackageStage, Sequence[Step]], targets: Mapping[Kind, str]
     ) -> None:
         """Refuse before work starts what cannot fit: the tree, and the artifacts beside it."""
         sizes = (one.entry.get("installed_size") for stage in steps.values() for one in stage)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +13,7 @@ from voidimg.identity import ReleaseDate
 from voidimg.pipeline.artifacts import Kind
 from voidimg.spec.compose import ResolvedRecipe
 from voidimg.spec.sources import source_digests
+from voidimg.supply.digest import _below, digest
 from voidimg.supply.resolve import stages_of
 
 _TOOLS = (
@@ -32,12 +32,6 @@ _TOOLS = (
 _OF_ROOTFS = {"arch", "libc", "locale", "timezone", "hostname", "users", "rootfs"}
 _OF_TREES = _OF_ROOTFS | {"platform", "platformfs"}
 _OF_WSL = _OF_ROOTFS - {"rootfs"} | {"wsl"}
-
-
-def digest(value: object) -> str:
-    """SHA-256 of `value` as canonical JSON."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def artifact_key(
@@ -82,29 +76,11 @@ def _surroundings(resolved: ResolvedRecipe) -> str:
     return digest([_program_digest(), _tool_stamps(), templates, sources])
 
 
-def resolution_digest(resolved: ResolvedRecipe) -> str:
-    """Digest of a recipe and of this program, for what is resolved from them.
-
-    The program's files are known by size and time, as Python itself knows whether to compile them
-    anew: reading all of them would take as long as resolving.
-    """
-    package = Path(__file__).parent.parent
-    stamps = [
-        [str(path.relative_to(package)), (status := path.stat()).st_size, status.st_mtime_ns]
-        for path in _below(package)
-    ]
-    return digest([stamps, resolved.recipe.model_dump(mode="json")])
-
-
 @cache
 def _program_digest() -> str:
     """Digest of voidimg's own code: another version may give other bytes."""
     package = Path(__file__).parent.parent
     return digest([[str(path.relative_to(package)), _sha256(path)] for path in _below(package)])
-
-
-def _below(package: Path) -> list[Path]:
-    return sorted(package.rglob("*.py"))
 
 
 @cache

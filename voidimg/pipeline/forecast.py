@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from voidimg.disk.contents import Contents
 from voidimg.disk.plan import plan_disk
 from voidimg.events import Listener, ignore
 from voidimg.fetch import Cache
+from voidimg.formats.contents import Contents
 from voidimg.identity import Identity
 from voidimg.pipeline.artifacts import kinds_of
 from voidimg.pipeline.options import BuildOptions
 from voidimg.spec.compose import ResolvedRecipe
 from voidimg.spec.disk_model import Disk
 from voidimg.spec.stage_model import StageName
-from voidimg.supply.lock_file import Stage
 from voidimg.supply.resolve import StagePlan, make_lock, plan_stages, stages_of
 from voidimg.supply.state import RepositoryState
 
@@ -36,7 +35,7 @@ class Forecast:
     sizes that packages state, and None for the other stages.
     """
 
-    stage: StageName | Stage
+    stage: StageName | PackageStage
     packages: int
     download_bytes: int
     installed_bytes: int

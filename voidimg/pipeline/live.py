@@ -32,8 +32,8 @@ from voidimg.rootfs.script_runner import TreeScripts
 from voidimg.spec.live_checks import volume_id
 from voidimg.spec.live_model import Live
 from voidimg.spec.model import Recipe
+from voidimg.spec.stages import PackageStage
 from voidimg.spec.templates import template_files
-from voidimg.supply.lock_file import Stage
 from voidimg.tree.copy_out import take_file, take_files
 from voidimg.tree.tree import Tree
 from voidimg.xbps.install.install import remove
@@ -90,7 +90,7 @@ class _Studio:
         self._epoch = order.date.epoch
         self._tree = order.work / "live"
         self._parts = order.work / "parts"
-        self._build_stages: tuple[Stage, ...] = ()
+        self._build_stages: tuple[PackageStage, ...] = ()
         self._identity = Identity(
             f"iso {self._recipe.platform} {self._recipe.profile} {order.date}"
         )
@@ -131,7 +131,7 @@ class _Studio:
             menu = netboot_menu(self._menu(kernel, others), _netboot_url(self._recipe))
             write_netboot(plan_netboot(menu, parts, self._order.templates), out, self._epoch)
 
-    def _make_system(self, *build_stages: Stage) -> Kernel:
+    def _make_system(self, *build_stages: PackageStage) -> Kernel:
         """Make the tree with what builds it; the kernel is in the tree."""
         with storing(self._parts, "make"):
             self._parts.mkdir()
@@ -187,7 +187,7 @@ class _Studio:
             check_keymap(tree, self._live.keymap)
             check_layouts(tree, self._live.keyboard.layouts)
 
-    def _install(self, stage: Stage, locale: str | None = None) -> None:
+    def _install(self, stage: PackageStage, locale: str | None = None) -> None:
         with step(self._listener, f"{stage}: install"):
             steps.install_stage(
                 self._tree,

@@ -8,79 +8,9 @@ from pathlib import Path
 from typing import Self
 
 from voidimg.disk.compress import Compression, parse_compression
-from voidimg.errors import UsageError
 from voidimg.fetch import Location
 from voidimg.pipeline.artifacts import Kind, parse_kinds
-
-_UNITS = {"m": 60, "h": 3600, "d": 24 * 3600, "w": 7 * 24 * 3600}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sources:
-    """Where packages come from and how far they are trusted.
-
-    Attributes:
-        cache: directory of downloads, finished parts and work under way.
-        repositories: replace the platform's own completely; empty means those.
-        repo_keys: key plists that are trusted instead of the platform's fingerprints.
-        jobs: how many things to do at once.
-        offline: ask no server; what is not in the cache or a directory is missing.
-        require_consistent: refuse what is otherwise only warned of: staged, old or changing
-            repositories, and those of two libcs that are out of step.
-        max_age_seconds: repodata older than that is inconsistent; None: any age is well.
-    """
-
-    cache: Path
-    repositories: tuple[Location, ...] = ()
-    repo_keys: tuple[Path, ...] = ()
-    jobs: int = 1
-    offline: bool = False
-    require_consistent: bool = False
-    max_age_seconds: int | None = None
-
-    @classmethod
-    def parse(
-        cls,
-        *,
-        cache: Path,
-        repositories: Sequence[str] = (),
-        repo_keys: Sequence[Path] = (),
-        jobs: int = 1,
-        offline: bool = False,
-        require_consistent: bool = False,
-        max_age: str | None = None,
-    ) -> Self:
-        """The sources from words as a command line has them.
-
-        Raises:
-            UsageError: what is not a repository or not an age.
-        """
-        return cls(
-            cache=cache.absolute(),
-            repositories=tuple(Location.parse(text) for text in repositories),
-            repo_keys=tuple(path.absolute() for path in repo_keys),
-            jobs=jobs,
-            offline=offline,
-            require_consistent=require_consistent,
-            max_age_seconds=None if max_age is None else parse_age(max_age),
-        )
-
-
-def parse_age(text: str) -> int:
-    """`text` such as ``36h`` or ``7d`` in seconds.
-
-    Raises:
-        UsageError: it is something else.
-    """
-    number, unit = text[:-1], text[-1:]
-    if not (number.isdecimal() and number.isascii() and unit in _UNITS):
-        raise UsageError(
-            f"{text!r} is not an age",
-            code="AGE",
-            where="--max-age",
-            hint="write a whole number and a unit, like 36h or 7d",
-        )
-    return int(number) * _UNITS[unit]
+from voidimg.supply.sources import Sources, parse_age
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from voidimg.errors import CollectedError, FetchError
 from voidimg.events import Listener, Message
-from voidimg.pipeline.options import Sources
 from voidimg.supply.lock import Lock
 from voidimg.supply.opened import RepositoryTimes, read_times
+from voidimg.supply.sources import Sources
 from voidimg.supply.state import RepositoryState
 
 _NAMED = 5

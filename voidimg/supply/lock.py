@@ -32,17 +32,8 @@ from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 
 from voidimg.errors import PackageError, ResolveError, SpecError
-from voidimg.supply.lock_file import (
-    PACKAGE,
-    SCHEMA,
-    STAGES,
-    TREES,
-    Row,
-    Stage,
-    raise_all,
-    read_tables,
-    wrong,
-)
+from voidimg.spec.stages import STAGES, TREES, PackageStage
+from voidimg.supply.lock_file import PACKAGE, SCHEMA, Row, raise_all, read_tables, wrong
 from voidimg.xbps.names import Pkgver, file_name, split_pkgver
 from voidimg.xbps.resolve.transaction import Step
 
@@ -72,7 +63,7 @@ class LockedPackage:
     repository: int
     size: int
     sha256: str
-    stage: Stage
+    stage: PackageStage
     automatic: bool
     group: int = 0
 
@@ -117,12 +108,12 @@ class LockedPlatform:
         return f"{self.platform} ({self.profile})"
 
     @property
-    def stages(self) -> dict[Stage, LockedStage]:
+    def stages(self) -> dict[PackageStage, LockedStage]:
         """The stages that it has, in their order."""
         known = {name: getattr(self, _attribute(name)) for name in STAGES}
         return {name: stage for name, stage in known.items() if stage is not None}
 
-    def with_stages(self, stages: Mapping[Stage, LockedStage]) -> LockedPlatform:
+    def with_stages(self, stages: Mapping[PackageStage, LockedStage]) -> LockedPlatform:
         """The platform with these stages and no others."""
         values = {_attribute(name): stages.get(name) for name in STAGES}
         files = self.files if "live" in stages else ()
@@ -206,7 +197,7 @@ class Lock:
         )
         return Lock(tuple(self.repositories[i] for i in kept), tuple(packages), (platform,))
 
-    def of_stages(self, stages: Collection[Stage]) -> Lock:
+    def of_stages(self, stages: Collection[PackageStage]) -> Lock:
         """The lock without the packages and requests of other stages than `stages`."""
         platforms = tuple(
             one.with_stages({name: one.stages[name] for name in one.stages if name in stages})
@@ -219,7 +210,7 @@ class Lock:
         """The package called `name`."""
         return next((package for package in self.packages if package.name == name), None)
 
-    def of_stage(self, stage: Stage) -> tuple[LockedPackage, ...]:
+    def of_stage(self, stage: PackageStage) -> tuple[LockedPackage, ...]:
         """The packages that come in with `stage`, in order."""
         return tuple(package for package in self.packages if package.stage == stage)
 
@@ -229,7 +220,7 @@ class Lock:
 
 
 def locked(
-    step: Step, repositories: Sequence[LockedRepository], stage: Stage, group: int = 0
+    step: Step, repositories: Sequence[LockedRepository], stage: PackageStage, group: int = 0
 ) -> LockedPackage:
     """What the lock says of an installation that the resolver planned.
 
@@ -323,7 +314,7 @@ def _platform_row(one: LockedPlatform) -> dict[str, object]:
     return {**row, "files": dict(one.files)} if one.files else row
 
 
-def _attribute(stage: Stage) -> str:
+def _attribute(stage: PackageStage) -> str:
     return stage.replace("-", "_")
 
 
@@ -346,7 +337,7 @@ def _wrong_platforms(lock: Lock, where: str) -> Iterator[SpecError]:
         if one.title in titles:
             yield wrong("LOCK-TWICE", f"{one.title} is listed twice", at)
         titles.add(one.title)
-        names: dict[Stage, set[str]] = {stage: set() for stage in STAGES}
+        names: dict[PackageStage, set[str]] = {stage: set() for stage in STAGES}
         for stage, package in (
             (stage, package)
             for stage, own in one.stages.items()

@@ -6,28 +6,15 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
-from typing import Any, Literal, get_args
+from typing import Any
 
 from voidimg.errors import CollectedError, SpecError
+from voidimg.spec.stages import STAGES
 from voidimg.xbps.names import split_pkgver
 
 SCHEMA = 1
 """The only version of the format so far."""
 
-Stage = Literal["rootfs", "platformfs", "live", "live-build", "netboot-build", "wsl"]
-"""Where a package comes in: with the ROOTFS, or with the PLATFORMFS on top of it; with the tree of
-a live system, or only while that is made, for any medium or for the network; with the tree for
-WSL."""
-
-STAGES: tuple[Stage, ...] = get_args(Stage)
-"""The stages in the order in which they are made."""
-
-TREES: tuple[tuple[Stage, ...], ...] = (
-    ("rootfs", "platformfs"),
-    ("live", "live-build", "netboot-build"),
-    ("wsl",),
-)
-"""Tree -> the stages that install packages into it, in their order."""
 
 FILES = "files"
 """The key of a platform's files that come from no package."""
@@ -72,7 +59,7 @@ def _boolean(value: object) -> str | None:
 
 
 def _stage(value: object) -> str | None:
-    known = get_args(Stage)
+    known = STAGES
     return None if value in known else f"is not one of {', '.join(known)}"
 
 

@@ -10,15 +10,8 @@ import json
 from collections.abc import Collection
 from pathlib import Path
 
-from voidimg.supply.lock_file import (
-    ARCH_FORM,
-    FILES,
-    KEY_FORM,
-    OPTIONAL,
-    SCHEMA,
-    SHA256_FORM,
-    STAGES,
-)
+from voidimg.spec.stages import STAGES
+from voidimg.supply.lock_file import ARCH_FORM, FILES, KEY_FORM, OPTIONAL, SCHEMA, SHA256_FORM
 
 PATH = Path(__file__).parent.parent / "schemas" / "lock.schema.json"
 

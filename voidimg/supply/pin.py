@@ -9,8 +9,8 @@ from pathlib import Path
 from voidimg.events import Listener, StepFinished, ignore, step
 from voidimg.fetch import Cache, Location
 from voidimg.pipeline.artifacts import kinds_of, parse_kinds
-from voidimg.pipeline.options import Sources
 from voidimg.spec.compose import ResolvedRecipe
+from voidimg.spec.stages import PackageStage
 from voidimg.supply.bundle import BundledRepository, require_bundle_place, write_bundle
 from voidimg.supply.consistency import (
     lock_findings,
@@ -19,16 +19,16 @@ from voidimg.supply.consistency import (
     state_findings,
 )
 from voidimg.supply.lock import Lock
-from voidimg.supply.lock_file import Stage
 from voidimg.supply.remembered import known_lock, remember_lock
 from voidimg.supply.resolve import signed_package, stages_of
+from voidimg.supply.sources import Sources
 from voidimg.supply.state import RepositoryState
 from voidimg.supply.supply import LockedSupply, PlannedSupply, lock_for, plan_supply
 from voidimg.xbps.query import parse_query
 from voidimg.xbps.resolve.errors import Link
 from voidimg.xbps.resolve.transaction import Step, Suppliers, Transaction, why
 
-_Wanted = tuple[ResolvedRecipe, tuple[Stage, ...]]
+_Wanted = tuple[ResolvedRecipe, tuple[PackageStage, ...]]
 """A recipe, and the stages whose packages are to be locked."""
 
 
@@ -190,7 +190,7 @@ class Explanation:
         needed_by: the pkgvers of all packages of the stage that need it directly.
     """
 
-    stage: Stage
+    stage: PackageStage
     step: Step
     chain: tuple[Link, ...]
     needed_by: tuple[str, ...]

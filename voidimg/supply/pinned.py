@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from voidimg.spec.model import Recipe
-from voidimg.supply.lock_file import Stage
+from voidimg.spec.stages import PackageStage
 
 
-def pinned_files(recipe: Recipe, stages: Collection[Stage]) -> dict[str, str]:
+def pinned_files(recipe: Recipe, stages: Collection[PackageStage]) -> dict[str, str]:
     """Path in the live system -> SHA-256, such as that of the installer.
 
     Only those of live systems are named: the lock has one list for a platform, and what is placed

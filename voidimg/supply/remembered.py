@@ -14,10 +14,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from voidimg.errors import VoidimgError
-from voidimg.pipeline.cache_key import digest, resolution_digest
 from voidimg.spec.compose import ResolvedRecipe
+from voidimg.spec.stages import PackageStage
+from voidimg.supply.digest import digest, resolution_digest
 from voidimg.supply.lock import Lock
-from voidimg.supply.lock_file import Stage
 from voidimg.supply.opened import state_digest
 from voidimg.supply.state import RepositoryState
 
@@ -25,7 +25,7 @@ _DIGEST_BYTES = 32
 
 
 def known_lock(
-    resolved: ResolvedRecipe, state: RepositoryState, stages: Collection[Stage]
+    resolved: ResolvedRecipe, state: RepositoryState, stages: Collection[PackageStage]
 ) -> Lock | None:
     """The lock that `stages` of `resolved` would get, if an earlier run made it; else None.
 
@@ -55,7 +55,7 @@ def known_lock(
 
 
 def remember_lock(
-    resolved: ResolvedRecipe, state: RepositoryState, stages: Collection[Stage], lock: Lock
+    resolved: ResolvedRecipe, state: RepositoryState, stages: Collection[PackageStage], lock: Lock
 ) -> None:
     """Remember that `stages` of `resolved` were resolved to `lock` from the state's repositories.
 
@@ -70,7 +70,9 @@ def remember_lock(
     state.cache.write_small(hashlib.sha256(content).digest() + content, *names)
 
 
-def _place(resolved: ResolvedRecipe, state: RepositoryState, stages: Collection[Stage]) -> Path:
+def _place(
+    resolved: ResolvedRecipe, state: RepositoryState, stages: Collection[PackageStage]
+) -> Path:
     inputs = [
         state_digest(state.files(resolved.recipe)),
         resolution_digest(resolved),

@@ -11,8 +11,8 @@ from voidimg.pipeline.artifacts import Kind
 from voidimg.spec.live_model import Live
 from voidimg.spec.model import Recipe
 from voidimg.spec.problems import raise_all
+from voidimg.spec.stages import STAGES, TREES, PackageStage
 from voidimg.supply.lock import Lock, LockedPackage, LockedPlatform, LockedStage, locked
-from voidimg.supply.lock_file import STAGES, TREES, Stage
 from voidimg.supply.opened import OpenRepository
 from voidimg.supply.pinned import pinned_files
 from voidimg.supply.trust import SignedPackage
@@ -24,7 +24,7 @@ _LIVE = ("live", "live-build", "netboot-build")
 _BASE_OF_KERNELS = "linux-base"
 
 # An image is made of the whole tree of its PLATFORMFS, a ROOTFS is a part of that tree.
-_STAGES_OF: Mapping[Kind, tuple[Stage, ...]] = {
+_STAGES_OF: Mapping[Kind, tuple[PackageStage, ...]] = {
     "rootfs": ("rootfs", "platformfs"),
     "platformfs": ("rootfs", "platformfs"),
     "image": ("rootfs", "platformfs"),
@@ -34,7 +34,7 @@ _STAGES_OF: Mapping[Kind, tuple[Stage, ...]] = {
 }
 
 
-def stages_of(kinds: Collection[Kind]) -> tuple[Stage, ...]:
+def stages_of(kinds: Collection[Kind]) -> tuple[PackageStage, ...]:
     """The stages whose packages the artifacts `kinds` are made of."""
     wanted = {stage for kind in kinds for stage in _STAGES_OF[kind]}
     return tuple(stage for stage in STAGES if stage in wanted)
@@ -44,7 +44,7 @@ def stages_of(kinds: Collection[Kind]) -> tuple[Stage, ...]:
 class StagePlan:
     """The packages of one stage in the order of installation, with what the stage asked for."""
 
-    stage: Stage
+    stage: PackageStage
     transaction: Transaction
 
     @property
@@ -55,7 +55,7 @@ class StagePlan:
 
 
 def plan_stages(
-    recipe: Recipe, repositories: Sequence[OpenRepository], stages: Collection[Stage]
+    recipe: Recipe, repositories: Sequence[OpenRepository], stages: Collection[PackageStage]
 ) -> tuple[StagePlan, ...]:
     """Resolve `stages` of `recipe`; a later one builds on what the earlier ones of its tree have.
 
@@ -79,7 +79,7 @@ def plan_stages(
     return tuple(plans)
 
 
-def stage_requests(recipe: Recipe, stage: Stage) -> tuple[str, ...]:
+def stage_requests(recipe: Recipe, stage: PackageStage) -> tuple[str, ...]:
     """The packages that `stage` asks for."""
     if stage == "rootfs":
         return recipe.rootfs.packages
@@ -96,7 +96,7 @@ def stage_requests(recipe: Recipe, stage: Stage) -> tuple[str, ...]:
     return (*live.packages, *kernels)
 
 
-def stage_options(recipe: Recipe, stage: Stage) -> Options:
+def stage_options(recipe: Recipe, stage: PackageStage) -> Options:
     """How the packages of `stage` are to be resolved."""
     if stage not in _LIVE or _live_kernel(recipe)[1] == _DEFAULT_KERNEL:
         return Options(arch=recipe.arch)

@@ -11,9 +11,9 @@ import hashlib
 from voidimg.errors import FetchError, PackageError, VoidimgError
 from voidimg.events import Listener, Message
 from voidimg.fetch import Cache, Fetcher, Location, RepodataFile
-from voidimg.pipeline.options import Sources
 from voidimg.spec.model import Recipe
 from voidimg.supply.opened import OpenRepository, fetch_repodata, open_repository
+from voidimg.supply.sources import Sources
 from voidimg.supply.trust import Trust
 from voidimg.xbps.keys import PublicKey
 from voidimg.xbps.repository.repodata import Repodata

@@ -16,7 +16,6 @@ from voidimg.errors import UsageError
 from voidimg.events import Listener, ignore
 from voidimg.fetch import Cache, Fetcher, Location, RepodataFile, require_directory
 from voidimg.pipeline.artifacts import write_atomically
-from voidimg.pipeline.options import Sources
 from voidimg.supply.consistency import (
     Finding,
     index_findings,
@@ -25,6 +24,7 @@ from voidimg.supply.consistency import (
     time_findings,
 )
 from voidimg.supply.opened import RepositoryTimes, fetch_repodata, read_times
+from voidimg.supply.sources import Sources
 from voidimg.xbps.repository.repodata import Repodata
 
 _SUFFIX = "-repodata"

@@ -26,9 +26,9 @@ from voidimg.errors import (
 from voidimg.fetch import Location, Wanted
 from voidimg.pipeline.artifacts import write_atomically
 from voidimg.spec.model import Recipe
+from voidimg.spec.stages import TREES, PackageStage
 from voidimg.supply.bundle import LOCK, Bundle
 from voidimg.supply.lock import Lock, LockedPackage, LockedRepository
-from voidimg.supply.lock_file import TREES, Stage
 from voidimg.supply.opened import OpenRepository
 from voidimg.supply.pinned import pinned_files
 from voidimg.supply.resolve import (
@@ -71,7 +71,7 @@ class Supply(Protocol):
         """Bring all packages into the cache and verify them; SHA-256 -> file."""
         ...
 
-    def steps(self, files: Mapping[str, Path]) -> Mapping[Stage, Sequence[Step]]:
+    def steps(self, files: Mapping[str, Path]) -> Mapping[PackageStage, Sequence[Step]]:
         """What to install in each stage, in the order of the lock; `files` as `fetch` gave them."""
         ...
 
@@ -105,13 +105,13 @@ class PlannedSupply:
         self.state.require_unchanged()
         return files
 
-    def steps(self, _files: Mapping[str, Path]) -> Mapping[Stage, Sequence[Step]]:
+    def steps(self, _files: Mapping[str, Path]) -> Mapping[PackageStage, Sequence[Step]]:
         """The plan's own steps."""
         return {stage.stage: stage.transaction.steps for stage in self.stages}
 
 
 def plan_supply(
-    recipe: Recipe, state: RepositoryState, stages: Collection[Stage] = TREES[0]
+    recipe: Recipe, state: RepositoryState, stages: Collection[PackageStage] = TREES[0]
 ) -> PlannedSupply:
     """Resolve the packages that `stages` of `recipe` install, from the repositories as they are.
 
@@ -195,7 +195,7 @@ class LockedSupply:
                 return file.content
         return None
 
-    def steps(self, files: Mapping[str, Path]) -> Mapping[Stage, Sequence[Step]]:
+    def steps(self, files: Mapping[str, Path]) -> Mapping[PackageStage, Sequence[Step]]:
         """What the packages say of themselves, as steps.
 
         Raises:
@@ -205,7 +205,7 @@ class LockedSupply:
         with ThreadPoolExecutor(self._state.sources.jobs) as pool:
             steps = list(pool.map(lambda one: self._step(one, files), self.lock.packages))
         self._require_complete(steps)
-        found: dict[Stage, list[Step]] = {stage: [] for stage in self._stages}
+        found: dict[PackageStage, list[Step]] = {stage: [] for stage in self._stages}
         for one, step in zip(self.lock.packages, steps, strict=True):
             found[one.stage].append(step)
         return found
@@ -317,7 +317,9 @@ class LockedSupply:
         )
 
 
-def lock_for(recipe: Recipe, lock: Lock, where: Path, stages: Collection[Stage] = TREES[0]) -> Lock:
+def lock_for(
+    recipe: Recipe, lock: Lock, where: Path, stages: Collection[PackageStage] = TREES[0]
+) -> Lock:
     """What `lock` has for `stages` of `recipe`, if it was made for what the recipe asks for.
 
     Raises:

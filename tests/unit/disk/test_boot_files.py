@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.unit.disk.conftest import MIB
-from voidimg.disk.volumes import fat_bits, read_fat
 from voidimg.errors import LayoutError
+from voidimg.formats.fat import fat_bits, read_fat
 from voidimg.inspection.boot_files import open_boot_files
 
 

@@ -15,8 +15,8 @@ from voidimg.disk.contents import measure_tree
 from voidimg.disk.identifiers import disk_identifiers
 from voidimg.disk.image import write_image
 from voidimg.disk.plan import Ext4Plan
-from voidimg.disk.volumes import read_ext4
 from voidimg.errors import CollectedError, LayoutError, ToolError
+from voidimg.formats.ext4 import read_ext4
 from voidimg.formats.partition_table import read_table
 from voidimg.inspection.boot_files import open_boot_files
 from voidimg.run import run

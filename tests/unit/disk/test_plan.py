@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voidimg.disk.contents import Contents
 from voidimg.disk.identifiers import disk_identifiers
 from voidimg.disk.plan import DiskPlan, Ext4Plan, FatPlan, plan_disk
 from voidimg.errors import CollectedError, LayoutError
 from voidimg.formats import ext4, fat
+from voidimg.formats.contents import Contents
 from voidimg.identity import Identity
 from voidimg.spec.disk_model import Blob, Disk, Fat, Partition
 

@@ -10,10 +10,11 @@ from tests.unit.disk.disks import MBR, planned
 from tests.unit.disk.trees import EPOCH, FILES, make_tree
 from voidimg.disk.image import write_image
 from voidimg.errors import LayoutError, ToolError
+from voidimg.formats.entries import TreeEntry
 from voidimg.formats.partition_table import read_table
 from voidimg.inspection.ext4_files import Ext4Files
 from voidimg.inspection.squashfs_files import SquashfsFiles
-from voidimg.inspection.tree_files import TarFiles, TreeEntry, TreeFiles, real_path
+from voidimg.inspection.tree_files import TarFiles, TreeFiles, real_path
 from voidimg.live.squashfs import SquashfsOptions, write_squashfs
 from voidimg.run import run, run_bounded
 

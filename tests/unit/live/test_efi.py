@@ -14,8 +14,8 @@ import pytest
 
 import voidimg
 from tests.unit.live.isos import EPOCH
-from voidimg.disk.volumes import read_fat
 from voidimg.errors import LayoutError, ToolError
+from voidimg.formats.fat import read_fat
 from voidimg.inspection.boot_files import BootFiles
 from voidimg.live.efi import GRUB_MODULES, LABEL, make_esp, probe_grub
 from voidimg.run import run

@@ -16,13 +16,8 @@ import pytest
 import voidimg
 from tests.unit.live.isos import EPOCH
 from voidimg.errors import LayoutError, StoreError, ToolError
-from voidimg.live.squashfs import (
-    Squashfs,
-    SquashfsOptions,
-    probe_squashfs,
-    read_squashfs,
-    write_squashfs,
-)
+from voidimg.formats.squashfs import Squashfs, read_squashfs
+from voidimg.live.squashfs import SquashfsOptions, probe_squashfs, write_squashfs
 from voidimg.run import run
 from voidimg.sandbox import kernel
 from voidimg.sandbox.namespace import call

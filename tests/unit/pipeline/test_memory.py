@@ -15,10 +15,10 @@ from voidimg.errors import VerifyError
 from voidimg.events import Event, Message, StepFinished
 from voidimg.fetch import Location
 from voidimg.pipeline import cache_key
-from voidimg.pipeline.options import Sources
 from voidimg.spec.compose import ResolvedRecipe
 from voidimg.supply.lock import Lock
 from voidimg.supply.pin import lock_platforms
+from voidimg.supply.sources import Sources
 
 
 @pytest.fixture

@@ -23,12 +23,13 @@ from voidimg.live.media import MediaParts, plan_media
 from voidimg.live.menus import Menu
 from voidimg.live.squashfs import SquashfsOptions, write_squashfs
 from voidimg.rootfs.accounts import crypt_password
+from voidimg.spec.templates import Templates
 from voidimg.xbps.plist import PlistDict, encode
 
 EPOCH = 1710374400
 VOLUME_ID = "VOID_TEST"
 RELEASE = "6.6.21_1"
-TEMPLATES = (Path(voidimg.__file__).parent / "templates",)
+TEMPLATES = Templates.read([Path(voidimg.__file__).parent / "templates"])
 PUBLIC_HASH = crypt_password("voidlinux", "saltsaltsaltsalt")
 OWN_HASH = crypt_password("something else", "saltsaltsaltsalt")
 

@@ -10,6 +10,10 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from voidimg.artifact_names import date_of_name
+    from voidimg.artifacts.kind import PlannedStep
+    from voidimg.artifacts.plan import planned_steps
+    from voidimg.artifacts.registry import artifact_kinds
     from voidimg.disk.compress import Compression, parse_compression
     from voidimg.errors import (
         BootTestError,
@@ -53,10 +57,11 @@ if TYPE_CHECKING:
     from voidimg.lint.lint import lint_artifact, lint_checks, require_clean
     from voidimg.lint.model import Defect, LintReport
     from voidimg.lint.set_checks import artifacts_of_set, lint_set
-    from voidimg.pipeline.artifacts import Artifact
     from voidimg.pipeline.build import BuildResult, build, build_platforms
     from voidimg.pipeline.forecast import Forecast, forecast_build
+    from voidimg.pipeline.locks import explain_package, lock_platforms
     from voidimg.pipeline.options import BuildOptions
+    from voidimg.pipeline.store import Artifact
     from voidimg.pipeline.workdir import clear_cache
     from voidimg.signing.keys import (
         ReleaseKey,
@@ -66,14 +71,13 @@ if TYPE_CHECKING:
         needs_passphrase,
         read_public_key,
     )
-    from voidimg.signing.signing import SignedSet, date_of_name, date_of_set, sign_set
+    from voidimg.signing.signing import SignedSet, date_of_set, sign_set
     from voidimg.signing.verify import Verified, VerifiedFile, verify_files, verify_set
-    from voidimg.smoke.boot import platform_of_image, profile_of_iso, smoke_image
+    from voidimg.smoke.boot import platform_of_image, profile_of_image, smoke_image
     from voidimg.smoke.verdict import BootVerdict, Check, SmokeReport, write_report
     from voidimg.spec.catalog import Catalog, CatalogEntry
     from voidimg.spec.compose import ResolvedRecipe
     from voidimg.spec.model import Recipe
-    from voidimg.spec.plan import PlannedStep, planned_steps
     from voidimg.spec.tree import Origin
     from voidimg.supply.consistency import Finding, report_findings, spoken_age
     from voidimg.supply.lock import Lock, LockedPackage
@@ -81,8 +85,6 @@ if TYPE_CHECKING:
     from voidimg.supply.pin import (
         Explanation,
         bundle_lock,
-        explain_package,
-        lock_platforms,
         repositories_to_update,
     )
     from voidimg.supply.sources import Sources
@@ -113,7 +115,7 @@ if TYPE_CHECKING:
 __version__ = "2026.11.0"
 
 _HOME = {
-    "Artifact": "voidimg.pipeline.artifacts",
+    "Artifact": "voidimg.pipeline.store",
     "BinaryPackage": "voidimg.xbps.package.reader",
     "BootTestError": "voidimg.errors",
     "BootVerdict": "voidimg.smoke.verdict",
@@ -149,7 +151,7 @@ _HOME = {
     "PackageError": "voidimg.errors",
     "PackageMember": "voidimg.xbps.package.writer",
     "PackageMeta": "voidimg.xbps.package.writer",
-    "PlannedStep": "voidimg.spec.plan",
+    "PlannedStep": "voidimg.artifacts.kind",
     "PrivateKey": "voidimg.xbps.keys",
     "Progress": "voidimg.events",
     "PublicKey": "voidimg.xbps.keys",
@@ -178,6 +180,7 @@ _HOME = {
     "VerifiedFile": "voidimg.signing.verify",
     "VerifyError": "voidimg.errors",
     "VoidimgError": "voidimg.errors",
+    "artifact_kinds": "voidimg.artifacts.registry",
     "architectures": "voidimg.xbps.repository.local",
     "artifacts_of_set": "voidimg.lint.set_checks",
     "build": "voidimg.pipeline.build",
@@ -186,11 +189,11 @@ _HOME = {
     "clear_cache": "voidimg.pipeline.workdir",
     "create_release_key": "voidimg.signing.keys",
     "create_repository_key": "voidimg.xbps.keys",
-    "date_of_name": "voidimg.signing.signing",
+    "date_of_name": "voidimg.artifact_names",
     "date_of_set": "voidimg.signing.signing",
     "event_as_json": "voidimg.events",
     "exit_status_of": "voidimg.errors",
-    "explain_package": "voidimg.supply.pin",
+    "explain_package": "voidimg.pipeline.locks",
     "find_public_key": "voidimg.signing.keys",
     "forecast_build": "voidimg.pipeline.forecast",
     "format_size": "voidimg.units",
@@ -200,15 +203,15 @@ _HOME = {
     "lint_checks": "voidimg.lint.lint",
     "lint_set": "voidimg.lint.set_checks",
     "lock_difference": "voidimg.supply.lock_difference",
-    "lock_platforms": "voidimg.supply.pin",
+    "lock_platforms": "voidimg.pipeline.locks",
     "measure_cache": "voidimg.fetch.upkeep",
     "needs_passphrase": "voidimg.signing.keys",
     "packages_of": "voidimg.xbps.repository.local",
     "parse_compression": "voidimg.disk.compress",
     "parse_size": "voidimg.units",
-    "planned_steps": "voidimg.spec.plan",
+    "planned_steps": "voidimg.artifacts.plan",
     "platform_of_image": "voidimg.smoke.boot",
-    "profile_of_iso": "voidimg.smoke.boot",
+    "profile_of_image": "voidimg.smoke.boot",
     "prometheus_text": "voidimg.supply.status",
     "read_lock": "voidimg.supply.supply",
     "read_package_directory": "voidimg.xbps.package.directory",
@@ -300,6 +303,7 @@ __all__ = [
     "VerifyError",
     "VoidimgError",
     "architectures",
+    "artifact_kinds",
     "artifacts_of_set",
     "build",
     "build_platforms",
@@ -329,7 +333,7 @@ __all__ = [
     "parse_size",
     "planned_steps",
     "platform_of_image",
-    "profile_of_iso",
+    "profile_of_image",
     "prometheus_text",
     "read_lock",
     "read_package_directory",

@@ -12,7 +12,7 @@ from voidimg import (
     Catalog,
     SmokeReport,
     platform_of_image,
-    profile_of_iso,
+    profile_of_image,
     smoke_image,
     write_report,
 )
@@ -93,7 +93,9 @@ def command(
         raise click.UsageError(f"--junit: {junit.parent} is no directory that you can write to")
     if platform is None:
         platform = platform_of_image(image)[0]
-    recipe = catalog.recipe(platform, profile_of_iso(image) if profile is None else profile).recipe
+    recipe = catalog.recipe(
+        platform, profile_of_image(image) if profile is None else profile
+    ).recipe
     report = smoke_image(
         image,
         recipe,

@@ -143,6 +143,16 @@ class Cache:
             part.replace(path)
         return path
 
+    def keep_bytes(self, content: bytes) -> str:
+        """Keep `content` as an object; returns its SHA-256, in hex."""
+        sha256 = hashlib.sha256(content).hexdigest()
+        if self.find(sha256, len(content)) is None:
+            with self.new_file(sha256) as (file, new):
+                file.write(content)
+                file.flush()
+                self.adopt(new, sha256)
+        return sha256
+
     @contextmanager
     def new_file(self, name: str) -> Iterator[tuple[IO[bytes], Path]]:
         """A private file in `incoming`; it is gone afterwards unless it was renamed."""

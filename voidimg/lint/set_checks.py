@@ -6,10 +6,11 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from voidimg.artifact_names import date_of_name
 from voidimg.errors import CollectedError, ReleaseError, VerifyError, VoidimgError, storing
 from voidimg.lint.model import Defect, LintReport, Problem, Severity, id_of, says_of
 from voidimg.signing.keys import date_in_comment, find_public_key, read_public_key
-from voidimg.signing.signing import date_of_name, date_of_set
+from voidimg.signing.signing import date_of_set
 from voidimg.signing.sums import SIGNATURE_NAME, SUMS_NAME, decode_sums, digest_files
 from voidimg.signing.verify import read_signature, verify_signature
 

@@ -20,7 +20,7 @@ from voidimg.formats.fat import choose_geometry, smallest_fitting
 from voidimg.formats.partition_table import SECTOR_BYTES
 from voidimg.live.iso_plan import MAX_EFI_BYTES
 from voidimg.run import find_program, run
-from voidimg.spec.templates import render_template
+from voidimg.spec.templates import Templates
 from voidimg.tree.copy_out import take_files
 
 GRUB_CONFIG = "/boot/grub/grub.cfg"
@@ -83,7 +83,7 @@ def make_esp(
     volume_id: str,
     serial: int,
     epoch: int,
-    templates: Sequence[Path],
+    templates: Templates,
 ) -> None:
     """Make the image of the EFI system partition as the file `out`.
 
@@ -94,16 +94,14 @@ def make_esp(
         volume_id: by which the loader finds the medium.
         serial: the serial of the FAT filesystem.
         epoch: the build's time, in seconds since 1970.
-        templates: the directories of templates, best first.
+        templates: what the menus and `early.cfg` are rendered from.
 
     Raises:
         LayoutError: the tree lacks GRUB or a module of it, or the loaders are too large.
         StoreError: the image cannot be written (`DiskFullError`: for want of space).
         ToolError: grub-mkimage, mkfs.vfat or mtools is missing or failed.
     """
-    early = render_template(
-        templates, "live/early.cfg.j2", {"volume_id": volume_id, "config": GRUB_CONFIG}
-    )
+    early = templates.render("live/early.cfg.j2", {"volume_id": volume_id, "config": GRUB_CONFIG})
     with storing(out, "write the EFI system partition"):
         out.parent.mkdir(parents=True, exist_ok=True)
         with private_directory(out.parent, f".{out.name}.") as private:

@@ -5,7 +5,7 @@ The boot loaders of BIOS machines come from the target's own package of syslinux
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from voidimg.live.efi import GRUB_CONFIG
 from voidimg.live.iso_plan import BiosBoot, IsoFile, IsoPlan, iso_identifiers
 from voidimg.live.menus import Menu, files_of, render_grub, render_isolinux
 from voidimg.live.verify_iso import check_menu
+from voidimg.spec.templates import Templates
 
 SQUASHFS = "/LiveOS/squashfs.img"
 """Where dracut's dmsquash-live looks for the root."""
@@ -43,9 +44,7 @@ class MediaParts:
     others: Mapping[str, Path] = field(default_factory=dict)
 
 
-def plan_media(
-    menu: Menu, parts: MediaParts, identity: Identity, templates: Sequence[Path]
-) -> IsoPlan:
+def plan_media(menu: Menu, parts: MediaParts, identity: Identity, templates: Templates) -> IsoPlan:
     """The ISO of `parts` with the menus of `menu`, rendered from `templates`.
 
     Raises:

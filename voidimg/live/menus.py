@@ -6,14 +6,13 @@ Whatever firmware a machine has, it offers the same entries with the same comman
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
 from voidimg.errors import CollectedError, LayoutError
 from voidimg.spec.live_checks import title_fits
-from voidimg.spec.templates import render_template
+from voidimg.spec.templates import Templates
 
 Kind = Literal["linux", "memtest", "disk", "firmware", "restart", "poweroff"]
 Firmware = Literal["bios", "efi"]
@@ -205,8 +204,8 @@ def files_of(menu: Menu, firmware: Firmware) -> frozenset[str]:
     return frozenset(path for path in named if path is not None)
 
 
-def render_isolinux(menu: Menu, templates: Sequence[Path]) -> str:
-    """``isolinux.cfg``, for BIOS machines. `templates` are the directories of templates.
+def render_isolinux(menu: Menu, templates: Templates) -> str:
+    """``isolinux.cfg``, for BIOS machines.
 
     Raises:
         LayoutError: see `entries_of`.
@@ -214,15 +213,15 @@ def render_isolinux(menu: Menu, templates: Sequence[Path]) -> str:
     """
     entries = [entry for entry in entries_of(menu) if "bios" in entry.firmware]
     context = {"menu": menu, "entries": entries, "serial": _serial(menu), "modules": _MODULES}
-    return render_template(templates, "live/isolinux.cfg.j2", context)
+    return templates.render("live/isolinux.cfg.j2", context)
 
 
-def render_pxelinux(menu: Menu, templates: Sequence[Path]) -> str:
+def render_pxelinux(menu: Menu, templates: Templates) -> str:
     """``pxelinux.cfg/default``, for machines that start over the network; see `render_isolinux`."""
     return render_isolinux(menu, templates)
 
 
-def render_grub(menu: Menu, templates: Sequence[Path]) -> str:
+def render_grub(menu: Menu, templates: Templates) -> str:
     """``grub.cfg``, for UEFI machines; see `render_isolinux`."""
     is_x86 = _is_x86(menu)
     context = {
@@ -237,7 +236,7 @@ def render_grub(menu: Menu, templates: Sequence[Path]) -> str:
         "is_x86": is_x86,
         "timeout": menu.timeout_seconds or -1,
     }
-    return render_template(templates, "live/grub.cfg.j2", context)
+    return templates.render("live/grub.cfg.j2", context)
 
 
 _MODULES: Mapping[Kind, str] = {"disk": "chain", "restart": "reboot", "poweroff": "poweroff"}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -18,7 +18,7 @@ from voidimg.errors import CollectedError, LayoutError, storing
 from voidimg.formats.tar_writer import DIRECTORY, FILE, Member, encode_member, end_of_archive
 from voidimg.live.media import syslinux_file
 from voidimg.live.menus import Menu, files_of, render_pxelinux
-from voidimg.spec.templates import render_template
+from voidimg.spec.templates import Templates
 
 LOADER = "pxelinux.0"
 CONFIG = "pxelinux.cfg/default"
@@ -51,9 +51,7 @@ Source = Path | bytes
 """A file of the host, or content."""
 
 
-def plan_netboot(
-    menu: Menu, parts: NetbootParts, templates: Sequence[Path]
-) -> Mapping[str, Source]:
+def plan_netboot(menu: Menu, parts: NetbootParts, templates: Templates) -> Mapping[str, Source]:
     """What the tarball of `parts` holds, by path, with the menu `menu`.
 
     Raises:
@@ -66,7 +64,7 @@ def plan_netboot(
         SQUASHFS: parts.squashfs,
         LOADER: syslinux_file(parts.tools, LOADER),
         CONFIG: render_pxelinux(menu, templates).encode(),
-        README: render_template(templates, "live/netboot-readme.txt.j2", {"menu": menu}).encode(),
+        README: templates.render("live/netboot-readme.txt.j2", {"menu": menu}).encode(),
     }
     named = files_of(menu, "bios")
     for name in sorted(named - files.keys()):

@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
+from voidimg.artifacts.kind import KindName
+from voidimg.artifacts.registry import KINDS
 from voidimg.identity import ReleaseDate
-from voidimg.pipeline.artifacts import Kind
 from voidimg.spec.compose import ResolvedRecipe
+from voidimg.spec.model import Recipe
 from voidimg.spec.sources import source_digests
 from voidimg.supply.digest import _below, digest
-from voidimg.supply.resolve import stages_of
 
 _TOOLS = (
     "debugfs",
@@ -29,13 +30,9 @@ _TOOLS = (
 )
 """Programs whose version can change bytes of a result."""
 
-_OF_ROOTFS = {"arch", "libc", "locale", "timezone", "hostname", "users", "rootfs"}
-_OF_TREES = _OF_ROOTFS | {"platform", "platformfs"}
-_OF_WSL = _OF_ROOTFS - {"rootfs"} | {"wsl"}
-
 
 def artifact_key(
-    kind: Kind,
+    kind: KindName,
     resolved: ResolvedRecipe,
     date: ReleaseDate,
     *,
@@ -55,24 +52,52 @@ def artifact_key(
         packages: stage -> (pkgver, SHA-256) in the order of installation.
         keys: fingerprints put into the tree.
     """
-    included = {"rootfs": _OF_ROOTFS, "platformfs": _OF_TREES, "wsl": _OF_WSL}.get(kind)
-    stages = ("rootfs",) if kind == "rootfs" else stages_of((kind,))
+    known = KINDS[kind]
     return digest(
         {
             "kind": kind,
-            "recipe": resolved.recipe.model_dump(mode="json", include=included),
-            "date": str(date),
             "compression": compression,
-            "packages": [[stage, [list(one) for one in packages[stage]]] for stage in stages],
-            "keys": sorted(keys),
-            "surroundings": _surroundings(resolved),
+            **_made_from(
+                known.fields, known.own_stages or known.stages, resolved, date, packages, keys
+            ),
         }
     )
 
 
-def _surroundings(resolved: ResolvedRecipe) -> str:
+def rootfs_tree_key(
+    resolved: ResolvedRecipe,
+    date: ReleaseDate,
+    *,
+    packages: Mapping[str, Sequence[tuple[str, str]]],
+    keys: Iterable[str],
+) -> str:
+    """The digest of everything that the tree of a ROOTFS is made from; see `artifact_key`."""
+    rootfs = KINDS["rootfs"]
+    return digest(_made_from(rootfs.fields, rootfs.own_stages, resolved, date, packages, keys))
+
+
+def _made_from(
+    fields: Collection[str] | None,
+    stages: Sequence[str],
+    resolved: ResolvedRecipe,
+    date: ReleaseDate,
+    packages: Mapping[str, Sequence[tuple[str, str]]],
+    keys: Iterable[str],
+) -> dict[str, object]:
+    included = None if fields is None else set(fields)
+    return {
+        "recipe": resolved.recipe.model_dump(mode="json", include=included),
+        "date": str(date),
+        "packages": [[stage, [list(one) for one in packages[stage]]] for stage in stages],
+        "keys": sorted(keys),
+        "surroundings": _surroundings(resolved, included),
+    }
+
+
+def _surroundings(resolved: ResolvedRecipe, fields: set[str] | None) -> str:
     templates = [_file_digests(one) for one in resolved.templates]
-    sources = source_digests(resolved.recipe, resolved.sources)
+    stages = set(Recipe.model_fields) if fields is None else fields
+    sources = source_digests(resolved.recipe, resolved.sources, stages)
     return digest([_program_digest(), _tool_stamps(), templates, sources])
 
 

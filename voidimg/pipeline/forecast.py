@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from voidimg.artifacts.registry import kinds_of, stages_of
 from voidimg.disk.plan import plan_disk
 from voidimg.events import Listener, ignore
 from voidimg.fetch import Cache
 from voidimg.formats.contents import Contents
 from voidimg.identity import Identity
-from voidimg.pipeline.artifacts import kinds_of
 from voidimg.pipeline.options import BuildOptions
 from voidimg.spec.compose import ResolvedRecipe
 from voidimg.spec.disk_model import Disk
 from voidimg.spec.stage_model import StageName
-from voidimg.supply.resolve import StagePlan, make_lock, plan_stages, stages_of
+from voidimg.spec.stages import PackageStage
+from voidimg.supply.resolve import StagePlan, make_lock, plan_stages
 from voidimg.supply.state import RepositoryState
 
 _BYTES_PER_FILE = 30_000

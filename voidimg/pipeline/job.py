@@ -1,58 +1,54 @@
-"""The order that is handed to the work inside the namespace: all that it needs to know."""
+"""A job: one platform to be made, as plain data that means the same on any machine.
+
+It holds no path of a host. A worker turns its digests into files through a cache of its own, so a
+thread, a process, a shard of a CI matrix and a cluster can all run the same job.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
+from voidimg.artifacts.kind import KindName
 from voidimg.disk.compress import Compression
 from voidimg.identity import ReleaseDate
-from voidimg.pipeline.artifacts import Kind
 from voidimg.spec.model import Recipe
-from voidimg.spec.templates import render_template
-from voidimg.xbps.install.install import VerifiedPackage
+from voidimg.spec.sources import OwnFiles
+from voidimg.spec.templates import Templates
+from voidimg.xbps.resolve.transaction import Step
+
+
+@dataclass(frozen=True, slots=True)
+class JobPackage:
+    """A package to install: the SHA-256 of its file, and what the installer does with it."""
+
+    sha256: str
+    step: Step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkOrder:
-    """All that the work needs to know.
+class Job:
+    """One platform to be made.
 
     Attributes:
         recipe: what to make.
         date: fixes every time stamp and identifier.
-        templates: directories of templates, first match wins.
-        sources: directories of own files, first match wins.
+        templates: what files and menus are rendered from.
+        own: the files that the recipe brings itself; their bytes are objects of the cache.
         keys: fingerprint -> key plist, to be trusted by the system made.
         packages: stage -> its packages, a transaction in its order.
-        targets: artifact -> key in the store under which it is kept.
-        compression: of every artifact.
-        cache: the cache directory.
-        work: an empty directory on the file system of the cache; emptied again at the end.
-        jobs: how many things to do at once.
+        targets: artifact kind -> key in the store under which it is kept.
+        compression: of every artifact that is compressed as a whole.
+        shared: part -> a digest of all that it is made from, where other jobs of the run need the
+            very same: it is made once.
     """
 
     recipe: Recipe
     date: ReleaseDate
-    templates: tuple[Path, ...]
-    sources: tuple[Path, ...]
+    templates: Templates
+    own: OwnFiles
     keys: Mapping[str, bytes]
-    packages: Mapping[str, tuple[VerifiedPackage, ...]]
-    targets: Mapping[Kind, str]
+    packages: Mapping[str, tuple[JobPackage, ...]]
+    targets: Mapping[KindName, str]
     compression: Compression
-    cache: Path
-    work: Path
-    jobs: int
-
-    @property
-    def names(self) -> Mapping[str, object]:
-        """What the templates of every stage know."""
-        return {"recipe": self.recipe, "date": str(self.date)}
-
-    def render(self, name: str, context: Mapping[str, object] | None = None) -> str:
-        """The text of the template `name`, which knows `context` too.
-
-        Raises:
-            SpecError: there is no such template, or it cannot be rendered.
-        """
-        return render_template(self.templates, name, {**self.names, **(context or {})})
+    shared: Mapping[str, str] = field(default_factory=dict)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from voidimg.artifacts.kind import KindName
+from voidimg.artifacts.registry import parse_kinds
 from voidimg.disk.compress import Compression, parse_compression
 from voidimg.fetch import Location
-from voidimg.pipeline.artifacts import Kind, parse_kinds
 from voidimg.supply.sources import Sources, parse_age
 
 
@@ -27,7 +28,7 @@ class BuildOptions(Sources):
     """
 
     out: Path
-    artifacts: tuple[Kind, ...] = ()
+    artifacts: tuple[KindName, ...] = ()
     compression: Compression = field(default_factory=lambda: parse_compression("xz"))
     lock: Path | None = None
 

@@ -13,8 +13,8 @@ from voidimg.errors import storing
 from voidimg.events import Listener, Message, ignore
 from voidimg.fetch import Cache, upkeep
 from voidimg.fetch.upkeep import CacheUse
-from voidimg.pipeline.work import LOCK_FILE, clear
 from voidimg.sandbox import namespace
+from voidimg.tree.remove import LOCK_FILE, empty_directory
 
 
 @contextmanager
@@ -128,7 +128,7 @@ def _remove_if_abandoned(directory: Path, listener: Listener) -> tuple[int, int]
 def _remove(directory: Path) -> None:
     with storing(directory, "remove"):
         if any(entry.name != LOCK_FILE for entry in directory.iterdir()):
-            namespace.call(clear, directory)
+            namespace.call(empty_directory, directory)
         (directory / LOCK_FILE).unlink()
         with suppress(FileNotFoundError):  # another build saw it without its lock
             directory.rmdir()

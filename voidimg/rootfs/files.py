@@ -4,36 +4,37 @@ from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 
 from voidimg.errors import SpecError
-from voidimg.spec.sources import SourceEntry, source_entries
+from voidimg.spec.sources import Placed
 from voidimg.spec.stage_model import Edit, File
 from voidimg.tree.tree import NotInTreeError, Tree
 
 Render = Callable[[str], str]
-"""Template name -> text, such as `voidimg.spec.templates.render_template` with its context."""
+"""Template name -> text, such as `voidimg.spec.templates.Templates.render` with its context."""
+
+OwnContent = Callable[[File], Iterable[tuple[Placed, bytes]]]
+"""An entry with a source or directory -> what it places, each with the bytes of a file."""
 
 _MOST_LINKS = 40
 
 
 def apply_files(
-    tree: Tree, files: Sequence[File], *, render: Render, sources: Sequence[Path], epoch: int
+    tree: Tree, files: Sequence[File], *, render: Render, own: OwnContent, epoch: int
 ) -> None:
     """Write `files`, in their order, with missing directories (0755, root); times are `epoch`.
 
-    A file or link at the path is replaced; the path of a directory is an error. `sources` are the
-    directories of own files.
+    A file or link at the path is replaced; the path of a directory is an error.
 
     Raises:
-        SpecError: a template or source is missing or broken, or not the one that is pinned.
+        SpecError: a template is missing or broken.
         StoreError: the path is a directory, or below something that is none.
     """
     for file in files:
         if file.source is not None or file.directory is not None:
-            for entry in source_entries(sources, file):
-                _place(tree, entry, file, epoch)
+            for entry, content in own(file):
+                _place(tree, entry, content, file, epoch)
             continue
         if file.link is not None:
             tree.symlink(file.path, file.link, file.uid, file.gid, epoch, parents=True)
@@ -43,11 +44,10 @@ def apply_files(
         tree.write(file.path, content, file.mode, file.uid, file.gid, epoch, parents=True)
 
 
-def _place(tree: Tree, entry: SourceEntry, file: File, epoch: int) -> None:
+def _place(tree: Tree, entry: Placed, content: bytes, file: File, epoch: int) -> None:
     if entry.kind == "link":
         tree.symlink(entry.path, entry.link, file.uid, file.gid, epoch, parents=True)
     elif entry.kind == "file":
-        content = entry.content(file.sha256)
         tree.write(entry.path, content, entry.mode, file.uid, file.gid, epoch, parents=True)
     else:
         tree.mkdir(entry.path, entry.mode, file.uid, file.gid, parents=True)

@@ -17,7 +17,7 @@ from voidimg.identity import Identity, ReleaseDate
 from voidimg.rootfs.accounts import apply_users
 from voidimg.rootfs.bootstrap import make_bootstrap
 from voidimg.rootfs.clean import Cleaned, clean
-from voidimg.rootfs.files import Render, apply_edits, apply_files
+from voidimg.rootfs.files import OwnContent, Render, apply_edits, apply_files
 from voidimg.rootfs.held_back import held_back
 from voidimg.rootfs.hooks import run_hooks
 from voidimg.rootfs.locale import set_hostname, set_locale, set_timezone
@@ -169,7 +169,7 @@ def apply_stage(
     stage: Stage,
     *,
     render: Render,
-    sources: Sequence[Path],
+    own: OwnContent,
     arch: str,
     epoch: int,
     listener: Listener = ignore,
@@ -183,7 +183,7 @@ def apply_stage(
     """
     with Tree(root) as tree:
         apply_edits(tree, stage.edits, epoch=epoch)
-        apply_files(tree, stage.files, render=render, sources=sources, epoch=epoch)
+        apply_files(tree, stage.files, render=render, own=own, epoch=epoch)
         enable_services(tree, stage.services, epoch=epoch)
     if stage.hooks:
         with TreeScripts(root, arch, epoch=epoch) as scripts:

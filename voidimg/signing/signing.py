@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from voidimg.artifact_names import date_of_name
 from voidimg.errors import ReleaseError, StoreError, VoidimgError, storing
 from voidimg.events import Listener, ignore, step
 from voidimg.identity import ReleaseDate
@@ -19,7 +20,6 @@ from voidimg.signing.sums import (
     raise_all,
 )
 
-_SET_FILE = re.compile(r"void-(?:.+-)?(\d{8}(?:rc\d+|r\d+)?)(?:[-.].+)?")
 _KEY_FILE = re.compile(r".*\.(?:sec|key|pub|minisign)")
 _OWN = {SUMS_NAME, SIGNATURE_NAME}
 
@@ -34,12 +34,6 @@ class SignedSet:
     files: tuple[str, ...]
     sums_path: Path
     signature_path: Path
-
-
-def date_of_name(name: str) -> str | None:
-    """The date of the set that a file called `name` belongs to; None when it is not of a set."""
-    match = _SET_FILE.fullmatch(name)
-    return match[1] if match else None
 
 
 def date_of_set(directory: Path) -> ReleaseDate:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import minisign
 
+from voidimg.artifact_names import date_of_name
 from voidimg.errors import StoreError, VerifyError, VoidimgError
 from voidimg.events import Listener, Message, ignore, step
 from voidimg.signing.keys import TrustedKey, date_in_comment, key_id_of
 from voidimg.signing.recognise import Kind, kind_of, why_damaged
-from voidimg.signing.signing import date_of_name
 from voidimg.signing.sums import (
     SIGNATURE_NAME,
     SUMS_NAME,

@@ -9,6 +9,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from voidimg.artifact_names import DATE_FORM
+from voidimg.artifacts.registry import read_name
 from voidimg.errors import UsageError, storing
 from voidimg.events import Listener, Message, ignore, step
 from voidimg.formats.partition_table import read_table
@@ -37,9 +39,6 @@ from voidimg.spec.live_model import Live
 from voidimg.spec.model import Recipe
 from voidimg.spec.smoke_model import Machine
 
-_DATE = r"\d{8}(?:rc\d+|r\d+)?"
-_IMAGE_NAME = re.compile(rf"void-(.+)-({_DATE})\.img(?:\.xz|\.zst)?")
-_ISO_NAME = re.compile(rf"void-live-(.+)-({_DATE})-(.+)\.iso")
 _POWER_OFF_SECONDS = 90.0
 _POWERED_OFF = re.compile(rb"reboot: (?:Power down|System halted)")
 _LOGIN_CHECK = "the guest starts up to a login prompt"
@@ -47,28 +46,26 @@ _SHELL_CHECK = "{user} logs in on the console"
 
 
 def platform_of_image(path: Path) -> tuple[str, str]:
-    """Platform and date in the file name of an image: ``void-<platform>-<date>.img[.xz|.zst]``.
-
-    Those of a live ISO too: ``void-live-<platform>-<date>-<profile>.iso``.
+    """Platform and date in the file name of an artifact that QEMU can start.
 
     Raises:
         UsageError: the name has another form.
     """
-    match = _IMAGE_NAME.fullmatch(path.name) or _ISO_NAME.fullmatch(path.name)
-    if match is None:
+    found = read_name(path)
+    if found is None or found[0].role == "tree":
         raise UsageError(
             f"the name {path.name} does not say its platform",
             code="IMAGE-NAME",
             where=str(path),
             hint="name it with --platform",
         )
-    return match[1], match[2]
+    return found[1].subject, found[1].date
 
 
-def profile_of_iso(path: Path) -> str | None:
-    """The profile in the file name of a live ISO; None for other names."""
-    match = _ISO_NAME.fullmatch(path.name)
-    return None if match is None else match[3]
+def profile_of_image(path: Path) -> str | None:
+    """The profile in the file name of an artifact; None when it has none: the platform's own."""
+    found = read_name(path)
+    return None if found is None else found[1].profile
 
 
 def choose_machines(
@@ -181,8 +178,8 @@ def _live_of(image: Path, recipe: Recipe) -> Live | None:
 
 def _date(image: Path) -> str:
     """What ``{date}`` stands for: that of the image's name, or any date when the name has none."""
-    match = _IMAGE_NAME.fullmatch(image.name) or _ISO_NAME.fullmatch(image.name)
-    return re.escape(match[2]) if match else _DATE
+    found = read_name(image)
+    return re.escape(found[1].date) if found else DATE_FORM
 
 
 def _patterns(base: Path, recipe: Recipe) -> dict[str, str]:

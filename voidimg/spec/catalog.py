@@ -8,7 +8,7 @@ from pathlib import Path
 
 from voidimg.errors import SpecError
 from voidimg.spec.checks import check_content
-from voidimg.spec.compose import Part, ResolvedRecipe, compose
+from voidimg.spec.compose import Part, ResolvedRecipe, compose, default_profile
 from voidimg.spec.document import Kind, Profile
 from voidimg.spec.family import Family, kind_of, read_family
 from voidimg.spec.model import Libc
@@ -233,7 +233,7 @@ def _profile_part(
     platform: Node, asked: str | None, libc: Libc, search: SearchPath, errors: list[SpecError]
 ) -> Part | None:
     default = platform.table.get("profile")
-    word = asked if asked is not None else str(default.content) if default is not None else "base"
+    word = asked if asked is not None else default_profile(platform)
     place = default.origin if default is not None and asked is None else None
     if is_path(word):
         path = Path(word)

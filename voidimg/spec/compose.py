@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -19,6 +19,9 @@ from voidimg.spec.positions import TomlPath
 from voidimg.spec.problems import did_you_mean, problem, validate
 from voidimg.spec.search import SearchPath
 from voidimg.spec.tree import DEFAULT, Node, Origin, implied, path_text
+
+_USUAL_PROFILE = "base"
+"""What a platform that names no profile is made with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,7 @@ def _recipe_node(platform: Part, profile: Part, libc: Libc) -> Node:
         "arch": Node(arch_name, arch.origin, arch.key),
         "libc": words[libc],
         "profile": implied(profile.name, profile.asked),
+        "own_profile": _own_profile(hardware),
         "repositories": repositories or implied((), hardware.at("repositories").key),
         "rootfs": _entry(Profile, content, "rootfs"),
         "smoke": _smoke(hardware.table.get("smoke"), content.table.get("smoke")),
@@ -103,6 +107,16 @@ def _recipe_node(platform: Part, profile: Part, libc: Libc) -> Node:
         joined = join_stages(content.table.get(name), hardware.table.get(name))
         table[name] = joined or implied({})
     return Node(table, hardware.origin, hardware.key)
+
+
+def default_profile(platform: Node) -> str:
+    """The profile, a name or a path, that `platform` has unless another is asked for."""
+    found = platform.table.get("profile")
+    return _USUAL_PROFILE if found is None else str(found.content)
+
+
+def _own_profile(platform: Node) -> Node:
+    return implied(PurePath(default_profile(platform)).name.removesuffix(".toml"))
 
 
 def _entry(model: type[Model], node: Node, name: str) -> Node:

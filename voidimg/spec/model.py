@@ -64,6 +64,8 @@ class Recipe(Model):
     libc: Libc
     boards: tuple[str, ...]
     profile: str
+    own_profile: str = ""
+    """The platform's own profile: artifacts made with another one say so in their names."""
     repositories: tuple[RepositoryLocation, ...]
     keys: tuple[Fingerprint, ...]
     """Fingerprints of the repository keys that are trusted by default."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -58,6 +58,60 @@ class SourceEntry:
         return content
 
 
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """One own file as plain data: what is placed at `path`, wherever its bytes are kept.
+
+    `sha256` is that of a file, `link` what a link says.
+    """
+
+    path: str
+    kind: Literal["file", "directory", "link"]
+    mode: int
+    sha256: str = ""
+    link: str = ""
+
+
+OwnFiles = Mapping[str, tuple[Placed, ...]]
+"""`own_files_key` of a `File` -> what it places."""
+
+
+def own_files_key(file: File) -> str:
+    """What tells the own files of `file` from those of other entries of a recipe."""
+    return f"{file.path}\n{file.source or ''}\n{file.directory or ''}"
+
+
+def own_files(
+    recipe: Recipe, directories: Sequence[Path], keep: Callable[[bytes], str]
+) -> OwnFiles:
+    """The own files of all stages of `recipe`; `keep` takes their bytes and gives the SHA-256.
+
+    Raises:
+        SpecError: as `source_entries`, or a pinned file is another.
+        StoreError: something cannot be read.
+    """
+    return {
+        own_files_key(file): tuple(
+            _placed(entry, file.sha256, keep) for entry in source_entries(directories, file)
+        )
+        for file in _own(recipe)
+    }
+
+
+def _placed(entry: SourceEntry, pin: str | None, keep: Callable[[bytes], str]) -> Placed:
+    if entry.kind == "file":
+        return Placed(entry.path, "file", entry.mode, sha256=keep(entry.content(pin)))
+    link = entry.link if entry.kind == "link" else ""
+    return Placed(entry.path, entry.kind, entry.mode, link=link)
+
+
+def _own(recipe: Recipe, stages: Collection[str] = _STAGES) -> list[File]:
+    """The entries of `stages` that place own files."""
+    found = [getattr(recipe, name) for name in _STAGES if name in stages]
+    files = [file for stage in found if stage is not None for file in stage.files]
+    return [file for file in files if file.source is not None or file.directory is not None]
+
+
 def source_entries(directories: Sequence[Path], file: File) -> tuple[SourceEntry, ...]:
     """What `file`, which has a `source` or `directory`, places; parents first, by name.
 
@@ -90,19 +144,18 @@ def check_sources(node: Node, directories: Sequence[Path]) -> Iterator[SpecError
                     yield from _check(element, key, directories)
 
 
-def source_digests(recipe: Recipe, directories: Sequence[Path]) -> list[list[str]]:
-    """What each source of `recipe` places: path, kind, mode, and SHA-256 or the text of a link.
+def source_digests(
+    recipe: Recipe, directories: Sequence[Path], stages: Collection[str] = _STAGES
+) -> list[list[str]]:
+    """What each source of `stages` places: path, kind, mode, and SHA-256 or the text of a link.
 
     Raises:
         SpecError: as `source_entries`, or a pinned file is another.
         StoreError: something cannot be read.
     """
-    stages = [recipe.rootfs, recipe.platformfs, recipe.image, recipe.live, recipe.wsl]
-    files = [file for stage in stages if stage is not None for file in stage.files]
     return [
         [entry.path, entry.kind, str(entry.mode), _identity(entry, file.sha256)]
-        for file in files
-        if file.source is not None or file.directory is not None
+        for file in _own(recipe, stages)
         for entry in source_entries(directories, file)
     ]
 
@@ -130,10 +183,16 @@ def _check(element: Node, key: str, directories: Sequence[Path]) -> Iterator[Spe
 
 
 def _find(directories: Sequence[Path], name: str) -> Path | None:
-    """The first that is there; a name is relative and in its plain form, so it stays inside."""
+    """The first that is there.
+
+    Raises:
+        SpecError: a link on the way to it leads out of the directory of own files.
+    """
     for directory in directories:
         path = directory / name
         if path.is_symlink() or path.exists():
+            if not path.resolve().is_relative_to(directory.resolve()):
+                raise _wrong(path, name, "reached by a link that leaves the directory of own files")
             return path
     return None
 

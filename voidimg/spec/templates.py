@@ -9,16 +9,20 @@ there is an error, never an empty text.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
-from voidimg.errors import SpecError
+from pydantic import BaseModel
+
+from voidimg.errors import SpecError, storing
 from voidimg.spec.problems import did_you_mean, problem
 from voidimg.spec.stage_model import StageName
 from voidimg.spec.tree import Node
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
+    from jinja2 import BaseLoader, Environment
 
 _STAGES: tuple[StageName, ...] = ("rootfs", "platformfs", "image", "live", "wsl")
 _EVERYWHERE = frozenset({"recipe", "date"})
@@ -32,31 +36,105 @@ KNOWN_NAMES: dict[StageName, frozenset[str]] = {
 """Stage -> the names a template of it can use."""
 
 
-def render_template(directories: Sequence[Path], name: str, context: Mapping[str, object]) -> str:
-    """The text of the template `name` with `context`.
+@dataclass(frozen=True, slots=True)
+class Templates:
+    """The templates that a recipe can use, read once: name -> bytes in UTF-8.
 
-    Lines that hold only a block (``{% ... %}``) leave nothing behind, and the last newline stays.
-
-    Raises:
-        SpecError: there is no such template, it is broken, or it uses what `context` lacks.
+    `places` says of each name which file it came from, for errors alone: where a recipe is made
+    need not be where its files are.
     """
-    from jinja2 import TemplateError, TemplateSyntaxError
 
-    known = template_files(directories)
-    if name not in known:
-        raise SpecError(
-            f"there is no template {name!r}", code="TEMPLATE", hint=did_you_mean(name, known)
+    contents: Mapping[str, bytes]
+    places: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, directories: Sequence[Path]) -> Templates:
+        """All templates of `directories`; the first directory that has a name wins.
+
+        Raises:
+            StoreError: a directory or file cannot be read.
+        """
+        found = template_files(directories)
+        contents = {}
+        for name, path in found.items():
+            with storing(path, "read the template"):
+                contents[name] = path.read_bytes()
+        return cls(contents, {name: str(path) for name, path in found.items()})
+
+    def render(self, name: str, context: Mapping[str, object]) -> str:
+        """The text of the template `name` with `context`.
+
+        Lines that hold only a block (``{% ... %}``) leave nothing behind, and the last newline
+        stays. A model in `context` is seen as plain values: whoever wrote a template can read
+        what is in it and call nothing of ours.
+
+        Raises:
+            SpecError: there is no such template, it is broken, it uses what `context` lacks, or
+                it does what no template may.
+        """
+        from jinja2 import TemplateError, TemplateSyntaxError
+
+        if name not in self.contents:
+            raise SpecError(
+                f"there is no template {name!r}",
+                code="TEMPLATE",
+                hint=did_you_mean(name, self.contents),
+            )
+        values = {key: _plain(value) for key, value in context.items()}
+        try:
+            text = self._environment().get_template(name).render(values)
+        except TemplateSyntaxError as error:
+            broken = error.name or name
+            raise _syntax_error(
+                broken, error.message, self.places.get(broken), error.lineno
+            ) from error
+        except (TemplateError, ArithmeticError, TypeError, ValueError, RecursionError) as error:
+            raise SpecError(
+                f"template {name}: {error}",
+                code="TEMPLATE-VALUE",
+                where=self.places.get(name),
+            ) from error
+        return text
+
+    def below(self, directory: str) -> dict[str, bytes]:
+        """The templates whose names begin with `directory`, by the rest of their names."""
+        return {
+            name.removeprefix(directory): content
+            for name, content in self.contents.items()
+            if name.startswith(directory)
+        }
+
+    def _environment(self) -> Environment:
+        from jinja2 import FunctionLoader
+
+        def load(name: str) -> str | None:
+            content = self.contents.get(name)
+            return None if content is None else _text(content, self.places.get(name, name))
+
+        return _environment(FunctionLoader(load))
+
+
+def _plain(value: object) -> object:
+    """`value` with models as objects that have their values and no methods."""
+    if isinstance(value, BaseModel):
+        return SimpleNamespace(
+            **{name: _plain(getattr(value, name)) for name in type(value).model_fields}
         )
-    environment = _environment(directories)
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, tuple | list):
+        return tuple(_plain(one) for one in value)
+    return value
+
+
+def _text(content: bytes, where: str) -> str:
     try:
-        return environment.get_template(name).render(context)
-    except TemplateSyntaxError as error:
-        raise _syntax_error(name, error.message, known.get(error.name or name), error.lineno) from (
-            error
-        )
-    except TemplateError as error:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
         raise SpecError(
-            f"template {name}: {error.message}", code="TEMPLATE-VALUE", where=str(known[name])
+            f"the template is not UTF-8: byte {error.start} of it begins no character",
+            code="TEMPLATE-ENCODING",
+            where=where,
         ) from error
 
 
@@ -67,7 +145,7 @@ def check_templates(node: Node, directories: Sequence[Path]) -> Iterator[SpecErr
         for place in _templates_of(node.table[stage]) if stage in node.table else ():
             name = str(place.content)
             if name in known:
-                yield from _check_template(name, known[name], directories, stage)
+                yield from _check_template(name, known[name], stage)
             else:
                 hint = did_you_mean(name, known)
                 what = f"there is no template {name!r}"
@@ -91,15 +169,18 @@ def template_files(directories: Sequence[Path]) -> dict[str, Path]:
     return found
 
 
-def _check_template(
-    name: str, path: Path, directories: Sequence[Path], stage: StageName
-) -> Iterator[SpecError]:
+def _check_template(name: str, path: Path, stage: StageName) -> Iterator[SpecError]:
     from jinja2 import TemplateSyntaxError, meta
 
     try:
-        tree = _environment(directories).parse(path.read_text("utf-8"))
+        with storing(path, "read the template"):
+            content = path.read_bytes()
+        tree = _environment(None).parse(_text(content, str(path)))
     except TemplateSyntaxError as error:
-        yield _syntax_error(name, error.message, path, error.lineno)
+        yield _syntax_error(name, error.message, str(path), error.lineno)
+        return
+    except SpecError as error:
+        yield error
         return
     for unknown in sorted(meta.find_undeclared_variables(tree) - KNOWN_NAMES[stage]):
         yield SpecError(
@@ -110,18 +191,34 @@ def _check_template(
         )
 
 
-def _syntax_error(name: str, message: str | None, path: Path | None, line: int) -> SpecError:
+def _syntax_error(name: str, message: str | None, path: str | None, line: int) -> SpecError:
     where = None if path is None else f"{path}:{line}:1"
     return SpecError(f"template {name}: {message}", code="TEMPLATE-SYNTAX", where=where)
 
 
-def _environment(directories: Sequence[Path]) -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+def _environment(loader: BaseLoader | None) -> Environment:
+    """Jinja2 in its sandbox: a stranger's template reads what it is given and nothing else."""
+    from jinja2 import StrictUndefined
+    from jinja2.exceptions import SecurityError
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    return Environment(
-        loader=FileSystemLoader([str(directory) for directory in directories]),
+    class Sandbox(ImmutableSandboxedEnvironment):
+        """Without the operators by which a short template makes a text that fills memory."""
+
+        intercepted_binops = frozenset({"*", "**"})
+
+        def call_binop(self, _context: Any, operator: str, left: Any, right: Any) -> Any:
+            numbers = isinstance(left, int | float) and isinstance(right, int | float)
+            if operator == "**" or not numbers:
+                raise SecurityError(
+                    f"{operator!r} is not for templates, but for products of numbers"
+                )
+            return left * right
+
+    return Sandbox(
+        loader=loader,
         undefined=StrictUndefined,
-        autoescape=False,  # noqa: S701  configuration files, where HTML's escapes would be wrong
+        autoescape=False,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,

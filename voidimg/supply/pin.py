@@ -8,7 +8,6 @@ from pathlib import Path
 
 from voidimg.events import Listener, StepFinished, ignore, step
 from voidimg.fetch import Cache, Location
-from voidimg.pipeline.artifacts import kinds_of, parse_kinds
 from voidimg.spec.compose import ResolvedRecipe
 from voidimg.spec.stages import PackageStage
 from voidimg.supply.bundle import BundledRepository, require_bundle_place, write_bundle
@@ -20,7 +19,7 @@ from voidimg.supply.consistency import (
 )
 from voidimg.supply.lock import Lock
 from voidimg.supply.remembered import known_lock, remember_lock
-from voidimg.supply.resolve import signed_package, stages_of
+from voidimg.supply.resolve import signed_package
 from voidimg.supply.sources import Sources
 from voidimg.supply.state import RepositoryState
 from voidimg.supply.supply import LockedSupply, PlannedSupply, lock_for, plan_supply
@@ -28,38 +27,34 @@ from voidimg.xbps.query import parse_query
 from voidimg.xbps.resolve.errors import Link
 from voidimg.xbps.resolve.transaction import Step, Suppliers, Transaction, why
 
-_Wanted = tuple[ResolvedRecipe, tuple[PackageStage, ...]]
+Wanted = tuple[ResolvedRecipe, tuple[PackageStage, ...]]
 """A recipe, and the stages whose packages are to be locked."""
 
 
-def lock_platforms(
-    resolved: Sequence[ResolvedRecipe],
+def lock_stages(
+    wanted: Sequence[Wanted],
     sources: Sources,
     *,
-    artifacts: Sequence[str] = (),
     bundle: Path | None = None,
     listener: Listener = ignore,
 ) -> Lock:
-    """One lock for the packages of all `resolved`, from one state of the repositories.
+    """One lock for the packages of all `wanted`, from one state of the repositories.
 
     Args:
-        resolved: the recipes; their order is that of the lock.
+        wanted: the recipes with their stages; their order is that of the lock.
         sources: where packages come from.
-        artifacts: lock what these are made of; by default all that a build makes unasked.
         bundle: keep the packages themselves, with all that a build needs, in this directory.
         listener: is told of steps, and of signs of inconsistency.
 
     Raises:
         FetchError, VerifyError, PackageError: a repository or package cannot be used.
         ResolveError: no consistent set of packages exists.
-        UsageError: the bundle would replace something else; a recipe has no such artifact.
+        UsageError: the bundle would replace something else.
     """
-    kinds = parse_kinds(artifacts)
     if bundle is not None:
         require_bundle_place(bundle)
     with Cache(sources.cache).in_use():
         state = RepositoryState(sources, listener)
-        wanted = [(one, stages_of(kinds_of(one.recipe, kinds))) for one in resolved]
         lock = None if bundle is not None else _known(wanted, state, listener)
         supplies = [] if lock is not None else _planned(wanted, state, listener)
         lock = lock or Lock.joined(one.lock for one in supplies)
@@ -82,7 +77,7 @@ def repositories_to_update(old: Lock, resolved: Sequence[ResolvedRecipe]) -> tup
     return () if own.issuperset(used) else used
 
 
-def _known(wanted: Sequence[_Wanted], state: RepositoryState, listener: Listener) -> Lock | None:
+def _known(wanted: Sequence[Wanted], state: RepositoryState, listener: Listener) -> Lock | None:
     """The lock of all, if each of them is known from an earlier run."""
     with step(listener, "repositories"):
         for one, _ in wanted:
@@ -96,7 +91,7 @@ def _known(wanted: Sequence[_Wanted], state: RepositoryState, listener: Listener
 
 
 def _planned(
-    wanted: Sequence[_Wanted], state: RepositoryState, listener: Listener
+    wanted: Sequence[Wanted], state: RepositoryState, listener: Listener
 ) -> list[PlannedSupply]:
     with step(listener, "repositories"):
         for one, _ in wanted:
@@ -196,10 +191,10 @@ class Explanation:
     needed_by: tuple[str, ...]
 
 
-def explain_package(
-    resolved: ResolvedRecipe, pkgname: str, sources: Sources, *, listener: Listener = ignore
+def explain_in_stages(
+    wanted: Wanted, pkgname: str, sources: Sources, *, listener: Listener = ignore
 ) -> Explanation:
-    """Why a build of `resolved` installs the package `pkgname`.
+    """Why the stages of `wanted` install the package `pkgname`.
 
     Raises:
         ResolveError: it does not; or no consistent set of packages exists.
@@ -207,7 +202,6 @@ def explain_package(
     """
     with Cache(sources.cache).in_use():
         state = RepositoryState(sources, listener)
-        wanted = (resolved, stages_of(kinds_of(resolved.recipe)))
         supply = _planned([wanted], state, listener)[0]
     for stage in supply.stages:
         found = stage.transaction.step(pkgname)

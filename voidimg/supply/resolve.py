@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from voidimg.errors import SpecError
 from voidimg.fetch import Wanted
-from voidimg.pipeline.artifacts import Kind
 from voidimg.spec.live_model import Live
 from voidimg.spec.model import Recipe
 from voidimg.spec.problems import raise_all
-from voidimg.spec.stages import STAGES, TREES, PackageStage
+from voidimg.spec.stages import TREES, PackageStage
 from voidimg.supply.lock import Lock, LockedPackage, LockedPlatform, LockedStage, locked
 from voidimg.supply.opened import OpenRepository
 from voidimg.supply.pinned import pinned_files
@@ -22,22 +21,6 @@ from voidimg.xbps.resolve.resolver import Options, Transaction, resolve
 _DEFAULT_KERNEL = "linux"
 _LIVE = ("live", "live-build", "netboot-build")
 _BASE_OF_KERNELS = "linux-base"
-
-# An image is made of the whole tree of its PLATFORMFS, a ROOTFS is a part of that tree.
-_STAGES_OF: Mapping[Kind, tuple[PackageStage, ...]] = {
-    "rootfs": ("rootfs", "platformfs"),
-    "platformfs": ("rootfs", "platformfs"),
-    "image": ("rootfs", "platformfs"),
-    "iso": ("live", "live-build"),
-    "netboot": ("live", "live-build", "netboot-build"),
-    "wsl": ("wsl",),
-}
-
-
-def stages_of(kinds: Collection[Kind]) -> tuple[PackageStage, ...]:
-    """The stages whose packages the artifacts `kinds` are made of."""
-    wanted = {stage for kind in kinds for stage in _STAGES_OF[kind]}
-    return tuple(stage for stage in STAGES if stage in wanted)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from voidimg.atomic import write_atomically
 from voidimg.errors import UsageError
 from voidimg.events import Listener, ignore
 from voidimg.fetch import Cache, Fetcher, Location, RepodataFile, require_directory
-from voidimg.pipeline.artifacts import write_atomically
 from voidimg.supply.consistency import (
     Finding,
     index_findings,

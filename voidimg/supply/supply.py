@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
+from voidimg.atomic import write_atomically
 from voidimg.errors import (
     CollectedError,
     FetchError,
@@ -24,7 +25,6 @@ from voidimg.errors import (
     VoidimgError,
 )
 from voidimg.fetch import Location, Wanted
-from voidimg.pipeline.artifacts import write_atomically
 from voidimg.spec.model import Recipe
 from voidimg.spec.stages import TREES, PackageStage
 from voidimg.supply.bundle import LOCK, Bundle

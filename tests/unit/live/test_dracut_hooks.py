@@ -16,7 +16,7 @@ import pytest
 
 from voidimg.spec.catalog import Catalog
 from voidimg.spec.search import SHIPPED
-from voidimg.spec.templates import render_template
+from voidimg.spec.templates import Templates
 
 MODULE = SHIPPED / "templates/live/dracut"
 HOOKS = ("user", "display-manager", "serial", "locale", "accessibility", "nomodeset")
@@ -67,7 +67,7 @@ class Medium:
         shutil.copytree(MODULE, self._module)
         resolved = Catalog().recipe("x86_64", profile)
         context = {"recipe": resolved.recipe, "password_hash": "$6$salt$hash", "date": "20240314"}
-        conf = render_template(resolved.templates, "live/dracut/live.conf.j2", context)
+        conf = Templates.read(resolved.templates).render("live/dracut/live.conf.j2", context)
         (self._module / "live.conf").write_text(conf)
         (self._module / "dracut-lib.sh").write_text(DRACUT_LIB)
         self._programs.mkdir()
@@ -380,7 +380,9 @@ def test_a_keymap_that_x_does_not_know(xfce: Medium) -> None:
 def test_the_built_keyboard_file_is_that_of_the_hook(xfce: Medium) -> None:
     """Without vconsole.keymap the file of the tree stays as it was made."""
     resolved = Catalog().recipe("x86_64", "xfce")
-    made = render_template(resolved.templates, "live/keyboard.conf.j2", {"recipe": resolved.recipe})
+    made = Templates.read(resolved.templates).render(
+        "live/keyboard.conf.j2", {"recipe": resolved.recipe}
+    )
     path = "etc/X11/xorg.conf.d/00-keyboard.conf"
     xfce.write(path, made)
     xfce.start("", "locale")

@@ -19,9 +19,10 @@ from voidimg.formats.fat import read_fat
 from voidimg.inspection.boot_files import BootFiles
 from voidimg.live.efi import GRUB_MODULES, LABEL, make_esp, probe_grub
 from voidimg.run import run
+from voidimg.spec.templates import Templates
 
 PROJECT = Path(voidimg.__file__).parent.parent
-TEMPLATES = (PROJECT / "voidimg/templates",)
+TEMPLATES = Templates.read([PROJECT / "voidimg/templates"])
 X86 = ("x86_64-efi", "i386-efi")
 MACHINES = {"BOOTX64.EFI": 0x8664, "BOOTIA32.EFI": 0x14C}
 """The PE machine types (Microsoft PE format)."""

@@ -19,8 +19,9 @@ from voidimg.live.media import ESP, SQUASHFS, MediaParts, plan_media
 from voidimg.live.menus import Menu, files_of
 from voidimg.live.verify_iso import check_menu
 from voidimg.run import run
+from voidimg.spec.templates import Templates
 
-TEMPLATES = (Path(voidimg.__file__).parent / "templates",)
+TEMPLATES = Templates.read([Path(voidimg.__file__).parent / "templates"])
 IDENTITY = Identity("media")
 MENU = Menu("Void Linux", "6.6.21_1", "x86_64", "VOID_TEST", memtest_bios="/boot/memtest.bin")
 MODULES = Path("/usr/lib/syslinux/modules/bios")

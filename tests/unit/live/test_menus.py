@@ -22,8 +22,9 @@ from voidimg.live.menus import (
     submenus_of,
 )
 from voidimg.run import run
+from voidimg.spec.templates import Templates
 
-TEMPLATES = (Path(voidimg.__file__).parent / "templates",)
+TEMPLATES = Templates.read([Path(voidimg.__file__).parent / "templates"])
 X86 = Menu(
     title="Void Linux",
     kernel_version="6.6.21_1",

@@ -14,8 +14,9 @@ import voidimg
 from voidimg.errors import CollectedError, LayoutError, StoreError
 from voidimg.live.menus import Menu, entries_of, files_of, netboot_menu, render_pxelinux
 from voidimg.live.netboot import CONFIG, NetbootParts, plan_netboot, write_netboot
+from voidimg.spec.templates import Templates
 
-TEMPLATES = (Path(voidimg.__file__).parent / "templates",)
+TEMPLATES = Templates.read([Path(voidimg.__file__).parent / "templates"])
 EPOCH = 1710374400
 URL = "http://SERVER/void/squashfs.img"
 ISO_MENU = Menu(

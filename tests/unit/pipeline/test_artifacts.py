@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from voidimg.fetch import Cache
-from voidimg.pipeline.artifacts import ArtifactStore
+from voidimg.pipeline.store import ArtifactStore
 
 
 def test_an_artifact_is_on_the_disk_before_its_record_says_so(
@@ -25,6 +25,6 @@ def test_an_artifact_is_on_the_disk_before_its_record_says_so(
         written.append((os.fstat(descriptor).st_ino, recorded))
 
     monkeypatch.setattr(os, "fsync", fsync)
-    record = store.keep("key", finished)
+    record = store.keep("key", {"": finished})
     assert (inode, False) in written
     assert store.find("key") == record

@@ -16,8 +16,8 @@ from tests.http_server import Server, serving
 from tests.unit.pipeline.shop import ARCHS, Shop
 from voidimg.errors import CollectedError, FetchError, UsageError
 from voidimg.events import Event, Message
+from voidimg.pipeline.locks import lock_platforms
 from voidimg.supply.consistency import spoken_age
-from voidimg.supply.pin import lock_platforms
 from voidimg.supply.sources import Sources, parse_age
 from voidimg.supply.status import prometheus_text, repository_status
 

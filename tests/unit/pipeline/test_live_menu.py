@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from voidimg.artifacts.live_menu import live_menu
 from voidimg.live.initramfs import Kernel
 from voidimg.live.menus import Menu, entries_of, files_of, render_grub, submenus_of
-from voidimg.pipeline.live_menu import live_menu
 from voidimg.spec.catalog import Catalog
 from voidimg.spec.search import SHIPPED
+from voidimg.spec.templates import Templates
 
 MEMTEST = ("/boot/memtest.bin", "/boot/memtest.efi")
 SPLASH, FONT = "/boot/isolinux/splash.png", "/boot/grub/fonts/unicode.pf2"
@@ -71,7 +72,7 @@ def test_musl_has_the_same_live_systems(platform: str) -> None:
         assert (musl_entry.title, musl_entry.cmdline) == (title, words)
     assert "locale.LANG=C.UTF-8" in entries_of(menus[1])[0].words
     assert files_of(menus[0], "efi") == files_of(menus[1], "efi")
-    first, second = (render_grub(one, (SHIPPED / "templates",)) for one in menus)
+    first, second = (render_grub(one, Templates.read([SHIPPED / "templates"])) for one in menus)
     assert second == first.replace(f"({platform})", f"({platform}-musl)").replace(
         "LANG=en_US.UTF-8", "LANG=C.UTF-8"
     )

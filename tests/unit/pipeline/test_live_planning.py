@@ -6,14 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from voidimg.artifacts.live_menu import machine_menus
+from voidimg.artifacts.registry import artifact_name, check_kinds, kinds_of, lock_name, stages_of
 from voidimg.disk.compress import parse_compression
 from voidimg.errors import CollectedError, LayoutError, ResolveError, SpecError, UsageError
 from voidimg.fetch import Location
 from voidimg.identity import ReleaseDate
-from voidimg.pipeline.artifacts import Kind, artifact_name, kinds_of, lock_name, require_compression
 from voidimg.pipeline.build import build
-from voidimg.pipeline.live import probe_live
-from voidimg.pipeline.live_menu import machine_menus
 from voidimg.pipeline.options import BuildOptions
 from voidimg.spec.catalog import Catalog
 from voidimg.spec.live_model import Netboot
@@ -21,13 +20,14 @@ from voidimg.spec.model import Recipe
 from voidimg.spec.stage_model import File
 from voidimg.supply.lock import Lock, LockedRepository
 from voidimg.supply.opened import OpenRepository
-from voidimg.supply.resolve import make_lock, plan_stages, stages_of
+from voidimg.supply.resolve import make_lock, plan_stages
 from voidimg.supply.supply import lock_for
 from voidimg.xbps.keys import PrivateKey, create_repository_key
 from voidimg.xbps.plist import PlistDict
 from voidimg.xbps.resolve.resolver import Repository
 
 DATE = ReleaseDate.parse("20240314")
+XZ = parse_compression("xz")
 BASE = Catalog().recipe("x86_64", "base").recipe
 SERVICES = ("acpid", "openssh", "eudev", "dhcpcd", "wpa_supplicant", "linux", "linux-base")
 
@@ -85,11 +85,12 @@ def test_names_are_those_of_void() -> None:
     musl = Catalog().recipe("x86_64-musl", "xfce").recipe
     assert artifact_name("iso", musl, DATE, ".xz") == "void-live-x86_64-musl-20240314-xfce.iso"
     assert lock_name(musl, DATE, ["iso"]) == "void-live-x86_64-musl-20240314-xfce.lock.json"
-    assert lock_name(musl, DATE, ["iso", "rootfs"]) == "void-x86_64-musl-20240314.lock.json"
-    assert artifact_name("netboot", musl, DATE, ".xz") == "void-x86_64-musl-NETBOOT-20240314.tar.gz"
-    assert artifact_name("wsl", musl, DATE, ".xz") == "void-x86_64-musl-20240314.wsl"
-    assert lock_name(musl, DATE, ["wsl"]) == "void-x86_64-musl-20240314.wsl.lock.json"
-    assert lock_name(musl, DATE, ["netboot"]) == "void-x86_64-musl-NETBOOT-20240314.lock.json"
+    assert lock_name(musl, DATE, ["iso", "rootfs"]) == "void-x86_64-musl-20240314-xfce.lock.json"
+    own = Catalog().recipe("x86_64-musl").recipe
+    assert artifact_name("netboot", own, DATE, ".xz") == "void-x86_64-musl-NETBOOT-20240314.tar.gz"
+    assert artifact_name("wsl", own, DATE, ".xz") == "void-x86_64-musl-20240314.wsl"
+    assert lock_name(own, DATE, ["wsl"]) == "void-x86_64-musl-20240314.wsl.lock.json"
+    assert lock_name(own, DATE, ["netboot"]) == "void-x86_64-musl-NETBOOT-20240314.lock.json"
 
 
 def test_what_is_made_without_being_asked_for() -> None:
@@ -112,12 +113,11 @@ def test_what_is_made_without_being_asked_for() -> None:
 def test_wsl_reads_no_zstd() -> None:
     """WSL 1 does not, and WSL 2 by accident."""
     with pytest.raises(UsageError, match="WSL does not read") as caught:
-        require_compression(("rootfs", "wsl"), parse_compression("zstd:3"))
+        check_kinds(("rootfs", "wsl"), BASE, DATE, parse_compression("zstd:3"))
     assert caught.value.code == "E-USAGE-COMPRESSION"
     for fitting in ("xz", "none"):
-        require_compression(("rootfs", "wsl"), parse_compression(fitting))
-    only: tuple[Kind, ...] = ("rootfs",)
-    require_compression(only, parse_compression("zstd"))
+        check_kinds(("rootfs", "wsl"), BASE, DATE, parse_compression(fitting))
+    check_kinds(("rootfs",), BASE, DATE, parse_compression("zstd"))
 
 
 def test_musl_is_planned_from_packages_of_its_own(tmp_path: Path) -> None:
@@ -212,20 +212,20 @@ def test_a_platform_without_live_systems_has_no_iso(tmp_path: Path) -> None:
 def test_a_volume_id_of_the_date() -> None:
     """Also that of a release candidate fits, and one that does not is told before work starts."""
     candidate = ReleaseDate.parse("20240314rc1")
-    probe_live(with_live(volume_id="VOID_LIVE_{date}"), candidate, ["iso"])
+    check_kinds(["iso"], with_live(volume_id="VOID_LIVE_{date}"), candidate, XZ)
     longest = with_live(volume_id="VOID_OF_THE_DEPARTMENT__{date}")
-    probe_live(longest, DATE, ["iso"])
+    check_kinds(["iso"], longest, DATE, XZ)
     with pytest.raises(LayoutError, match="'VOID_OF_THE_DEPARTMENT__20240314RC1' is not") as caught:
-        probe_live(longest, candidate, ["iso"])
+        check_kinds(["iso"], longest, candidate, XZ)
     assert caught.value.code == "E-LAYOUT-VOLUME-ID"
 
 
 def test_an_address_of_netboot_that_a_loader_would_change() -> None:
     """Told before minutes of work; an ISO does not name it."""
     recipe = with_live(netboot=Netboot(url="http://SERVER/squashfs.img?a&b"))
-    probe_live(recipe, DATE, ["iso"])
+    check_kinds(["iso"], recipe, DATE, XZ)
     with pytest.raises(LayoutError, match="a loader would change it"):
-        probe_live(recipe, DATE, ["iso", "netboot"])
+        check_kinds(["iso", "netboot"], recipe, DATE, XZ)
 
 
 def test_a_lock_for_the_iso_only(tmp_path: Path) -> None:

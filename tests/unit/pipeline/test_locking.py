@@ -24,10 +24,11 @@ from voidimg.errors import (
 )
 from voidimg.events import Event, Message
 from voidimg.fetch import Location
+from voidimg.pipeline.locks import explain_package, lock_platforms
 from voidimg.spec.compose import ResolvedRecipe
 from voidimg.supply.bundle import Bundle
 from voidimg.supply.lock import Lock
-from voidimg.supply.pin import bundle_lock, explain_package, lock_platforms
+from voidimg.supply.pin import bundle_lock
 from voidimg.supply.sources import Sources
 from voidimg.supply.state import RepositoryState
 from voidimg.supply.supply import LockedSupply, lock_for, plan_supply, read_lock, write_lock

@@ -14,10 +14,10 @@ from tests.unit.pipeline.shop import KEYS, Shop
 from voidimg.errors import VerifyError
 from voidimg.events import Event, Message, StepFinished
 from voidimg.fetch import Location
-from voidimg.pipeline import cache_key
+from voidimg.pipeline.locks import lock_platforms
 from voidimg.spec.compose import ResolvedRecipe
+from voidimg.supply import digest
 from voidimg.supply.lock import Lock
-from voidimg.supply.pin import lock_platforms
 from voidimg.supply.sources import Sources
 
 
@@ -103,8 +103,8 @@ def test_another_program_resolves_anew(
 ) -> None:
     """A file of it that was written again, or that is new."""
     program = tmp_path / "program"
-    shutil.copytree(Path(cache_key.__file__).parent.parent, program)
-    monkeypatch.setattr(cache_key, "__file__", str(program / "pipeline/cache_key.py"))
+    shutil.copytree(Path(digest.__file__).parent.parent, program)
+    monkeypatch.setattr(digest, "__file__", str(program / "supply/digest.py"))
     locked(shop.board(), sources)
     assert locked(shop.board(), sources)[1]
     os.utime(program / "xbps/resolve/resolver.py")

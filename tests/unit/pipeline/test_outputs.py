@@ -9,19 +9,19 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from voidimg.pipeline.outputs import replace_by_bytes, replace_by_file
+from voidimg.atomic import replace_by_bytes, replace_by_file
 
 _KILLED = """
 import os, signal, shutil, sys
 from pathlib import Path
-from voidimg.pipeline import outputs
+from voidimg import atomic
 def half(content, new):
     new.write_bytes(b"half")
     os.kill(os.getpid(), signal.SIGKILL)
 def no_link(content, link):
     raise OSError
 shutil.copyfile, os.link = half, no_link
-outputs.replace_by_file(Path(sys.argv[1]), Path(sys.argv[2]))
+atomic.replace_by_file(Path(sys.argv[1]), Path(sys.argv[2]))
 """
 """Dies in the middle of a copy to another file system."""
 

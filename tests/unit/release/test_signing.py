@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from voidimg.artifact_names import date_of_name
 from voidimg.errors import CollectedError, ReleaseError, StoreError
 from voidimg.identity import ReleaseDate
 from voidimg.signing.keys import ReleaseKey, create_release_key
-from voidimg.signing.signing import date_of_name, date_of_set, sign_set
+from voidimg.signing.signing import date_of_set, sign_set
 
 
 def test_a_signed_set_has_voids_two_files(image_set: Path, key: ReleaseKey) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from voidimg.rootfs.locale import (
     set_timezone,
 )
 from voidimg.rootfs.services import enable_services
+from voidimg.spec.sources import Placed
 from voidimg.spec.stage_model import Edit, File
 from voidimg.tree.tree import Tree
 
@@ -26,6 +28,10 @@ EPOCH = 1_700_000_000
 
 def no_template(name: str) -> str:
     raise AssertionError(name)
+
+
+def no_own(file: File) -> Iterable[tuple[Placed, bytes]]:
+    raise AssertionError(file)
 
 
 def test_files_are_written_with_owner_mode_and_time(tmp_path: Path) -> None:
@@ -38,7 +44,7 @@ def test_files_are_written_with_owner_mode_and_time(tmp_path: Path) -> None:
         File(path="/etc/link", link="../usr"),
     )
     with Tree(tmp_path) as tree:
-        apply_files(tree, files, render=lambda name: f"<{name}>", sources=(), epoch=EPOCH)
+        apply_files(tree, files, render=lambda name: f"<{name}>", own=no_own, epoch=EPOCH)
     motd = tmp_path / "etc/motd"
     assert not motd.is_symlink()
     assert (motd.read_text(), motd.stat().st_mode & 0o7777) == ("hello\n", 0o600)
@@ -53,7 +59,7 @@ def test_a_file_cannot_replace_a_directory(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     with Tree(tmp_path) as tree, pytest.raises(StoreError, match="/etc"):
         apply_files(
-            tree, (File(path="/etc", content=""),), render=no_template, sources=(), epoch=EPOCH
+            tree, (File(path="/etc", content=""),), render=no_template, own=no_own, epoch=EPOCH
         )
 
 

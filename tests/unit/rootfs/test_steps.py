@@ -130,7 +130,9 @@ def set_up(root: str) -> tuple[str, dict[str, float]]:
         date=DATE,
     )
     stage = Stage(services=("sshd",), files=(File(path="/etc/release", template="a.j2"),))
-    steps.apply_stage(tree, stage, render=str.upper, sources=(), arch="x86_64", epoch=DATE.epoch)
+    steps.apply_stage(
+        tree, stage, render=str.upper, own=lambda _: (), arch="x86_64", epoch=DATE.epoch
+    )
     steps.finish(tree, epoch=DATE.epoch)
     times = {path.name: os.lstat(path).st_mtime for path in (tree / "etc").iterdir()}
     return (tree / "etc/release").read_text(), times

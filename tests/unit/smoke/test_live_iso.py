@@ -15,14 +15,15 @@ from voidimg.live.efi import GRUB_CONFIG
 from voidimg.live.iso import write_iso
 from voidimg.live.iso_plan import IsoFile, IsoPlan
 from voidimg.live.menus import Menu, render_grub, render_isolinux
-from voidimg.smoke.boot import choose_machines, platform_of_image, profile_of_iso
+from voidimg.smoke.boot import choose_machines, platform_of_image, profile_of_image
 from voidimg.smoke.emulator import Start, arguments_of
 from voidimg.smoke.live_iso import is_iso, live_user, patterns_of
 from voidimg.smoke.uefi import find_uefi
 from voidimg.spec.catalog import Catalog
 from voidimg.spec.live_model import Access, Live
+from voidimg.spec.templates import Templates
 
-TEMPLATES = (Path(voidimg.__file__).parent / "templates",)
+TEMPLATES = Templates.read([Path(voidimg.__file__).parent / "templates"])
 NAME = "void-live-x86_64-20240314-base.iso"
 MENU = Menu("Void Linux", "6.6.21_1", "x86_64", "VOID_TEST", serial="ttyS0,115200")
 RECIPE = Catalog().recipe("x86_64").recipe
@@ -97,8 +98,8 @@ def test_names_of_isos() -> None:
     """Platform, date and profile, which has the statements."""
     path = Path("void-live-x86_64-musl-20240314rc1-xfce-wayland.iso")
     assert platform_of_image(path) == ("x86_64-musl", "20240314rc1")
-    assert profile_of_iso(path) == "xfce-wayland"
-    assert profile_of_iso(Path("void-rpi-aarch64-20240314.img")) is None
+    assert profile_of_image(path) == "xfce-wayland"
+    assert profile_of_image(Path("void-rpi-aarch64-20240314.img")) is None
 
 
 def test_machines_with_firmware_are_for_isos() -> None:

@@ -14,7 +14,7 @@ from voidimg.errors import SpecError
 from voidimg.spec.catalog import Catalog
 from voidimg.spec.live_checks import volume_id
 from voidimg.spec.live_model import Live
-from voidimg.spec.templates import render_template
+from voidimg.spec.templates import Templates
 
 HEAD = 'schema = 1\nkind = "profile"\n'
 XFCE = HEAD + 'extends = "xfce"\n'
@@ -132,7 +132,8 @@ def test_the_greeter_has_its_layout_menu_and_knows_its_session() -> None:
     context = {"recipe": resolved.recipe, "date": "20240314"}
     names = ("/etc/lightdm/.session", "/etc/X11/xorg.conf.d/00-keyboard.conf")
     session, keyboard = (
-        render_template(resolved.templates, files[name].template or "", context) for name in names
+        Templates.read(resolved.templates).render(files[name].template or "", context)
+        for name in names
     )
     assert session == "xfce\n"
     assert '\tOption "XkbLayout" "us,de,fr,es"\n' in keyboard
@@ -145,7 +146,7 @@ def test_offered_layouts_with_variants(write: Write, tmp_path: Path) -> None:
     write("profiles/mine.toml", text)
     resolved = Catalog([tmp_path]).recipe("x86_64", "mine")
     context = {"recipe": resolved.recipe}
-    keyboard = render_template(resolved.templates, "live/keyboard.conf.j2", context)
+    keyboard = Templates.read(resolved.templates).render("live/keyboard.conf.j2", context)
     assert '"us,de"' in keyboard
     assert '",nodeadkeys"' in keyboard
 

@@ -7,12 +7,12 @@ from types import SimpleNamespace
 import pytest
 
 from tests.unit.spec.conftest import Write
+from voidimg.artifacts.plan import planned_steps
 from voidimg.errors import SpecError
 from voidimg.spec.catalog import Catalog
 from voidimg.spec.document import Kind
-from voidimg.spec.plan import planned_steps
 from voidimg.spec.schema import json_schema, schema_path, schema_text
-from voidimg.spec.templates import render_template
+from voidimg.spec.templates import Templates
 
 RESOLVED = Catalog().recipe("rpi-aarch64")
 
@@ -58,7 +58,7 @@ def render(name: str, **more: object) -> str:
     }
     context: dict[str, object] = {"recipe": RESOLVED.recipe, "date": "20240314"}
     context |= {"partitions": partitions, "cmdline": RESOLVED.recipe.boot.cmdline}
-    return render_template(RESOLVED.templates, name, context | more)
+    return Templates.read(RESOLVED.templates).render(name, context | more)
 
 
 def test_fstab_mounts_the_root_first() -> None:
@@ -91,11 +91,11 @@ def test_what_a_template_cannot_have_is_an_error(write: Write) -> None:
     write("templates/b.j2", "{% if %}")
     for name, code in (("a.j2", "VALUE"), ("b.j2", "SYNTAX")):
         with pytest.raises(SpecError) as caught:
-            render_template([directory], name, {})
+            Templates.read([directory]).render(name, {})
         assert caught.value.code == f"E-SPEC-TEMPLATE-{code}"
         assert str(directory / name) in str(caught.value.where)
     with pytest.raises(SpecError, match=r"did you mean 'a\.j2'"):
-        render_template([directory], "a.j", {})
+        Templates.read([directory]).render("a.j", {})
 
 
 def test_the_plan_has_the_stages_in_order_and_the_sizes_that_are_fixed() -> None:

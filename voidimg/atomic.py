@@ -1,4 +1,4 @@
-"""Files of the output directory appear whole or not at all, and killed builds leave none behind."""
+"""Files appear whole or not at all, and killed runs leave none of theirs behind."""
 
 from __future__ import annotations
 
@@ -111,3 +111,14 @@ def _remove_abandoned(target: Path) -> None:
 def _remove(new: Path) -> None:
     new.with_name(new.name + _LINK).unlink(missing_ok=True)
     new.unlink()
+
+
+def write_atomically(target: Path, content: bytes) -> None:
+    """Write a small output (a lock, a record) by rename, mode 0644; its directory is made.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    with storing(target, "write"):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        replace_by_bytes(target, content)

@@ -1,0 +1,123 @@
+"""The raw disk: partition table and filesystems in a plain file, for all kinds that hold a disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from voidimg.artifacts.kind import Part, PlannedStep, Step
+from voidimg.artifacts.making import Making
+from voidimg.artifacts.trees import PLATFORMFS_TREE, apply, change_lines, tree_of
+from voidimg.disk.contents import measure_tree
+from voidimg.disk.identifiers import disk_identifiers
+from voidimg.disk.image import write_image
+from voidimg.disk.plan import plan_disk
+from voidimg.errors import LayoutError
+from voidimg.identity import Identity
+from voidimg.spec.disk_model import Disk, Partition
+from voidimg.spec.model import Recipe
+from voidimg.units import format_size
+
+
+class RawDisk(Part):
+    """The disk of a platform as its bytes are, made of the tree of the PLATFORMFS."""
+
+    name = "image"
+    made_of = PLATFORMFS_TREE
+
+    def steps(self, recipe: Recipe) -> Sequence[Step]:
+        """Set what knows the partitions, then write them; nothing for a recipe without a disk."""
+        if recipe.disk is None:
+            return ()
+        return (
+            Step("image: set up", change_lines("image", recipe.image), _set_up),
+            Step("image: write", _disk_lines(recipe.disk), _write),
+        )
+
+
+RAW_DISK = RawDisk()
+
+
+def raw_disk_of(making: Making) -> Path:
+    """Where the raw disk is on the host."""
+    return making.work / "disk.img"
+
+
+def disk_of(recipe: Recipe) -> Disk:
+    """The disk of `recipe`.
+
+    Raises:
+        LayoutError: it has none.
+    """
+    if recipe.disk is None:
+        raise LayoutError(f"{recipe.platform} has no disk image", code="NO-DISK", where="disk")
+    return recipe.disk
+
+
+def no_disk(recipe: Recipe) -> str | None:
+    """Why `recipe` has no artifact that holds a disk; None when it has."""
+    return None if recipe.disk is not None else "the platform file has no [disk]"
+
+
+def _identity(making: Making) -> Identity:
+    recipe = making.recipe
+    return Identity(f"image {recipe.platform} {recipe.profile} {making.date}")
+
+
+def _set_up(making: Making) -> None:
+    apply(making, making.recipe.image, _context(making))
+
+
+def _write(making: Making) -> None:
+    disk = disk_of(making.recipe)
+    measured = measure_tree(tree_of(making), disk)
+    plan = plan_disk(
+        disk,
+        contents=measured.contents,
+        identity=_identity(making),
+        blob_bytes=measured.blob_bytes,
+    )
+    write_image(plan, tree_of(making), raw_disk_of(making), making.epoch)
+
+
+def _context(making: Making) -> dict[str, object]:
+    """What templates of the image stage know beside recipe and date; see `spec.templates`."""
+    disk = disk_of(making.recipe)
+    identifiers = disk_identifiers(disk, _identity(making))
+    partitions = {}
+    for partition in disk.partitions:
+        names = identifiers.partition(partition.name)
+        partitions[partition.name] = {
+            "number": names.number,
+            "uuid": names.uuid,
+            "partuuid": names.partuuid,
+            "mount": partition.mount,
+            "filesystem": partition.filesystem,
+            "fstab_options": partition.fstab_options,
+        }
+    return {"partitions": partitions, "cmdline": making.recipe.boot.cmdline}
+
+
+def _disk_lines(disk: Disk) -> tuple[PlannedStep, ...]:
+    lines = [PlannedStep("image", f"write the {disk.label} partition table", (), disk.size)]
+    for partition in disk.partitions:
+        size = None if partition.size == "rest" else partition.size
+        details = _partition_details(partition, disk)
+        lines.append(PlannedStep("image", f"fill partition {partition.name}", details, size))
+    for blob in disk.blobs:
+        what = f"write the boot loader at byte {blob.offset}"
+        lines.append(PlannedStep("image", what, (blob.source,)))
+    return tuple(lines)
+
+
+def _partition_details(partition: Partition, disk: Disk) -> tuple[str, ...]:
+    details = [f"from {partition.mount}"] if partition.mount is not None else []
+    if partition.filesystem == "vfat":
+        details.append(f"FAT{partition.fat.bits}")
+    else:
+        details.append("ext4" if partition.ext4.journal else "ext4 without journal")
+    if partition.size == "rest" and disk.size is None:
+        details.append(f"{format_size(disk.headroom)} of room")
+    elif partition.size == "rest":
+        details.append("the rest of the disk")
+    return tuple(details)

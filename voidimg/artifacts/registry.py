@@ -1,0 +1,133 @@
+"""Which artifact kinds there are, and what the rest of the program asks about all of them.
+
+Nothing else lists the kinds: a new one is one file, one line here, its test and its documentation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import get_args
+
+from voidimg.artifact_names import ArtifactName
+from voidimg.artifacts.image import Image
+from voidimg.artifacts.iso import LiveIso
+from voidimg.artifacts.kind import MAIN, ArtifactKind, KindName, profile_of
+from voidimg.artifacts.netboot import Netboot
+from voidimg.artifacts.platformfs import Platformfs
+from voidimg.artifacts.rootfs import Rootfs
+from voidimg.artifacts.wsl import Wsl
+from voidimg.disk.compress import Compression
+from voidimg.errors import UsageError
+from voidimg.identity import ReleaseDate
+from voidimg.spec.document import Arch
+from voidimg.spec.model import Recipe
+from voidimg.spec.stages import STAGES, PackageStage
+
+_ALL: tuple[ArtifactKind, ...] = (
+    Rootfs(),
+    Platformfs(),
+    Image(),
+    Wsl(),
+    LiveIso(),
+    Netboot(),
+)
+"""In the order in which they are made."""
+
+KINDS: Mapping[KindName, ArtifactKind] = {kind.name: kind for kind in _ALL}
+
+
+def artifact_kinds() -> tuple[KindName, ...]:
+    """The words of ``--artifact``, in the order in which the artifacts are made."""
+    return tuple(KINDS)
+
+
+def parse_kinds(words: Collection[str]) -> tuple[KindName, ...]:
+    """The artifacts that `words` name, in the order in which they are made.
+
+    Raises:
+        UsageError: there is no such artifact.
+    """
+    unknown = sorted(set(words) - KINDS.keys())
+    if unknown:
+        raise UsageError(
+            f"there is no artifact {unknown[0]!r}",
+            code="ARTIFACT",
+            where="--artifact",
+            hint=f"choose from {', '.join(KINDS)}",
+        )
+    return tuple(kind for kind in KINDS if kind in words)
+
+
+def kinds_of(recipe: Recipe, asked: Sequence[KindName] = ()) -> tuple[KindName, ...]:
+    """The artifacts to make of `recipe`: those `asked` for, else all that it has.
+
+    Raises:
+        UsageError: an artifact is asked for that the recipe has not.
+    """
+    for name in asked:
+        reason = KINDS[name].why_not(recipe)
+        if reason is not None:
+            raise UsageError(
+                f"{recipe.platform} with {recipe.profile} has no {name}: {reason}",
+                code="ARTIFACT",
+                where=f"--artifact {name}",
+            )
+    if asked:
+        return tuple(asked)
+    return tuple(name for name, kind in KINDS.items() if kind.by_default(recipe))
+
+
+def stages_of(kinds: Collection[KindName]) -> tuple[PackageStage, ...]:
+    """The stages whose packages the artifacts `kinds` are made of."""
+    wanted = {stage for name in kinds for stage in KINDS[name].stages}
+    return tuple(stage for stage in STAGES if stage in wanted)
+
+
+def check_kinds(
+    kinds: Collection[KindName], recipe: Recipe, date: ReleaseDate, compression: Compression
+) -> None:
+    """Raise for what would keep the artifacts `kinds` from being made, before work starts.
+
+    Raises:
+        UsageError, LayoutError, ToolError: what, and what to do.
+    """
+    for name in kinds:
+        KINDS[name].check(recipe, date, compression)
+
+
+def artifact_name(name: KindName, recipe: Recipe, date: ReleaseDate, suffix: str) -> str:
+    """Void's file name of an artifact; `suffix` is that of the compression (``.xz``, ``""``)."""
+    return KINDS[name].file_names(recipe, str(date), suffix)[MAIN]
+
+
+def lock_name(recipe: Recipe, date: ReleaseDate, kinds: Collection[KindName] = ()) -> str:
+    """The file name of the lock that is written beside the artifacts `kinds` of a platform.
+
+    That of artifacts which are made of other packages than a board's has the name of the first.
+    """
+    trees = [name for name in KINDS if name in kinds and KINDS[name].role != "live"]
+    if kinds and (not trees or set(trees) == {"wsl"}):
+        first = next(name for name in KINDS if name in kinds)
+        kind = KINDS[first]
+        main = kind.file_names(recipe, str(date), "")[MAIN]
+        # A suffix stays where the lock of the board would have the same name without it.
+        stem = main if first == "wsl" else main.removesuffix(kind.form.end)
+        return f"{stem}.lock.json"
+    profile = profile_of(recipe)
+    return f"void-{recipe.platform}-{date}{f'-{profile}' if profile else ''}.lock.json"
+
+
+def read_name(path: Path) -> tuple[ArtifactKind, ArtifactName] | None:
+    """What the file name of an artifact says; None when it is not of any kind's form.
+
+    Where several forms fit, the more special one counts: its words stand before the subject or
+    behind it.
+    """
+    subjects = frozenset(f"{arch}{libc}" for arch in get_args(Arch) for libc in ("", "-musl"))
+    special = sorted(_ALL, key=lambda kind: (not kind.form.word, not kind.form.mark))
+    for kind in special:
+        found = kind.form.parse(path.name, subjects)
+        if found is not None:
+            return kind, found
+    return None

@@ -1,1 +1,0 @@
-"""Image sets: checksums, minisign keys and signatures, verification."""

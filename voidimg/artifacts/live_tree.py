@@ -21,7 +21,6 @@ from voidimg.artifacts.live_menu import (
 )
 from voidimg.artifacts.making import Making
 from voidimg.artifacts.trees import install_lines, set_up_lines, set_up_system
-from voidimg.disk.contents import host_path
 from voidimg.errors import LayoutError, storing
 from voidimg.identity import Identity, ReleaseDate
 from voidimg.live.efi import make_esp
@@ -37,6 +36,7 @@ from voidimg.rootfs.script_runner import TreeScripts
 from voidimg.spec.live_checks import volume_id
 from voidimg.spec.live_model import Live
 from voidimg.spec.model import Recipe
+from voidimg.tree import beneath
 from voidimg.tree.copy_out import take_file, take_files
 from voidimg.tree.tree import Tree
 from voidimg.xbps.install.install import remove
@@ -237,12 +237,12 @@ def take_boot_files(making: Making) -> None:
         for place, source in MEMTEST.items():
             parts.others[place] = _taken(making, source, place.rpartition("/")[2])
     for place, source in (SPLASH, FONT):
-        if host_path(tree, source).is_file():
+        if beneath.is_file(tree, source):
             parts.others[place] = _taken(making, source, place.rpartition("/")[2])
     for machine in live.machines:
         places = (f"{DEVICE_TREES}/{machine.devicetree}",
                   f"{DEVICE_TREES}/dtbs-{kernel.release}/{machine.devicetree}")  # fmt: skip
-        found = [path for path in places if host_path(tree, path).is_file()]
+        found = [path for path in places if beneath.is_file(tree, path)]
         place = places[0]
         parts.others[place] = _taken(making, found[0] if found else place, f"{machine.name}.dtb")
 
@@ -275,7 +275,7 @@ def make_esp_image(making: Making) -> None:
 def menu_of(making: Making) -> Menu:
     """The menu of the medium, with what was taken."""
     parts = parts_of(making)
-    speech = host_path(tree_of(making), SPEECH).is_dir()
+    speech = beneath.is_directory(tree_of(making), SPEECH)
     return live_menu(making.recipe, volume_id_of(making), parts.kernel, parts.others, speech=speech)
 
 

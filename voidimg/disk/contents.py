@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from voidimg.errors import LayoutError
 from voidimg.formats.contents import Contents
 from voidimg.spec.disk_model import Disk
+from voidimg.tree import beneath
+from voidimg.tree.openat2 import Links, open_inside
+from voidimg.tree.paths import mapped
+from voidimg.tree.walk import DIRECTORY
 
 _INLINE_ATTRIBUTE_BYTES = 64
 """Extended attributes up to about this size live in an ext4 inode of 256 bytes."""
@@ -28,7 +33,8 @@ def measure_tree(tree: Path, disk: Disk) -> Measured:
     """What each partition of `disk` gets of `tree`.
 
     Raises:
-        LayoutError: a mount point or blob of the plan is not in the tree.
+        LayoutError: a mount point or blob of the plan is not in the tree, or is a link.
+        StoreError: a path of the tree is too long for any program.
     """
     mounts = [partition.mount for partition in disk.partitions if partition.mount is not None]
     contents = {}
@@ -36,77 +42,110 @@ def measure_tree(tree: Path, disk: Disk) -> Measured:
         if partition.mount is None:
             contents[partition.name] = Contents()
             continue
-        top = host_path(tree, partition.mount)
-        if not top.is_dir():
-            raise LayoutError(
-                f"the tree has no directory {partition.mount} for the partition {partition.name}",
-                code="NO-MOUNT-POINT",
-                where=partition.mount,
-                hint="let a package or a file of the recipe provide it",
-            )
-        contents[partition.name] = _measure(top, excluded(tree, partition.mount, mounts))
+        with mount_point(tree, partition.mount) as top:
+            left_out = other_mount_points(partition.mount, mounts)
+            with mapped("measure", partition.mount):
+                contents[partition.name] = _measure(top, left_out)
     blobs = {}
     for blob in disk.blobs:
-        path = host_path(tree, blob.source)
-        if path.is_symlink() or not path.is_file():
+        size = beneath.size_of(tree, blob.source)
+        if size is None:
             raise LayoutError(
                 f"the tree has no file {blob.source} to write at byte {blob.offset}",
                 code="NO-BLOB",
                 where=blob.source,
                 hint="add the package that brings the boot loader",
             )
-        blobs[blob.source] = path.stat().st_size
+        blobs[blob.source] = size
     return Measured(contents, blobs)
 
 
-def host_path(tree: Path, path: str) -> Path:
-    """Where the image's `path` is on the host.
+@contextmanager
+def mount_point(tree: Path, mount: str) -> Iterator[int]:
+    """A descriptor of the directory of `tree` that a partition is mounted on, while this lasts.
 
     Raises:
-        LayoutError: a directory on the way is a symbolic link, or the path climbs up: either could
-            lead out of the tree.
+        LayoutError: there is no such directory, or it is a link.
     """
-    at = tree
-    parts = [part for part in path.split("/") if part]
-    for part in parts:
-        if part in (".", "..") or (at != tree and at.is_symlink()):
+    with beneath.directory(tree, mount) as top:
+        if top is None:
             raise LayoutError(
-                f"{path} does not stay inside the tree",
-                code="OUTSIDE",
-                where=path,
-                hint="name the real path, without links on the way",
+                f"the tree has no directory {mount} for a partition",
+                code="NO-MOUNT-POINT",
+                where=mount,
+                hint="let a package or a file of the recipe provide it",
             )
-        at /= part
-    return at
+        yield top
 
 
-def excluded(tree: Path, mount: str, mounts: list[str]) -> frozenset[Path]:
-    """The directories below `mount` that other partitions are mounted on."""
+def other_mount_points(mount: str, mounts: Sequence[str]) -> frozenset[str]:
+    """Where other partitions are mounted below `mount`: paths relative to it."""
     top = mount.rstrip("/") + "/"
     return frozenset(
-        host_path(tree, other)
+        other.rstrip("/").removeprefix(top)
         for other in mounts
-        if other.rstrip("/") != mount.rstrip("/") and (other.rstrip("/") + "/").startswith(top)
+        if other.rstrip("/") != mount.rstrip("/") and other.startswith(top)
     )
 
 
-def _measure(top: Path, left_out: frozenset[Path]) -> Contents:
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A directory that `walk` met: its path below the top (the top's is empty), and its entries.
+
+    `fd` is its descriptor, open until the next one is asked for. `entries` are names with their
+    lstat, in byte order.
+    """
+
+    path: bytes
+    fd: int
+    entries: tuple[tuple[bytes, os.stat_result], ...]
+
+
+def walk(top: int, left_out: frozenset[str] = frozenset()) -> Iterator[Listed]:
+    """Each directory from the directory `top` down; those in `left_out` without their entries.
+
+    Raises:
+        OSError: a path is too long, or a directory became a link meanwhile.
+    """
+    barred = {os.fsencode(path) for path in left_out}
+    pending = [b""]
+    while pending:
+        path = pending.pop()
+        place = open_inside(top, path, Links.REFUSED)
+        try:
+            fd = os.open(b".", DIRECTORY, dir_fd=place)
+        finally:
+            os.close(place)
+        try:
+            names = [] if path in barred else sorted(os.fsencode(name) for name in os.listdir(fd))
+            entries = tuple(
+                (name, os.stat(name, dir_fd=fd, follow_symlinks=False)) for name in names
+            )
+            yield Listed(path, fd, entries)
+        finally:
+            os.close(fd)
+        prefix = path + b"/" if path else b""
+        pending += [
+            prefix + name for name, status in reversed(entries) if stat.S_ISDIR(status.st_mode)
+        ]
+
+
+def _measure(top: int, left_out: frozenset[str]) -> Contents:
     files: list[int] = []
     directories: list[tuple[str, ...]] = []
     others = attribute_blocks = 0
     seen: set[tuple[int, int]] = set()
-    for directory, entries in walk(top, left_out):
-        directories.append(tuple(entry.name for entry in entries))
-        attribute_blocks += _needs_attribute_block(directory)
-        for entry in entries:
-            status = entry.stat(follow_symlinks=False)
+    for listed in walk(top, left_out):
+        directories.append(tuple(os.fsdecode(name) for name, _ in listed.entries))
+        attribute_blocks += _needs_attribute_block(listed.fd, b".")
+        for name, status in listed.entries:
             if stat.S_ISDIR(status.st_mode):
                 continue
             if status.st_nlink > 1:
                 if (status.st_dev, status.st_ino) in seen:
                     continue
                 seen.add((status.st_dev, status.st_ino))
-            attribute_blocks += _needs_attribute_block(entry.path)
+            attribute_blocks += _needs_attribute_block(listed.fd, name)
             if stat.S_ISREG(status.st_mode) or status.st_size > 59:
                 files.append(status.st_size)
             else:
@@ -114,24 +153,8 @@ def _measure(top: Path, left_out: frozenset[Path]) -> Contents:
     return Contents(tuple(sorted(files)), others, tuple(directories), attribute_blocks)
 
 
-def walk(
-    top: Path, left_out: frozenset[Path] = frozenset()
-) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
-    """Each directory from `top` down with its entries sorted by name; those in `left_out` empty."""
-    pending = [str(top)]
-    barred = {str(path) for path in left_out}
-    while pending:
-        directory = pending.pop()
-        if directory in barred:
-            yield directory, []
-            continue
-        with os.scandir(directory) as listing:
-            entries = sorted(listing, key=lambda entry: os.fsencode(entry.name))
-        yield directory, entries
-        pending += [e.path for e in reversed(entries) if e.is_dir(follow_symlinks=False)]
-
-
-def _needs_attribute_block(path: str) -> bool:
+def _needs_attribute_block(directory: int, name: bytes) -> bool:
+    path = os.fsencode(beneath.held(directory)) + b"/" + name
     try:
         names = os.listxattr(path, follow_symlinks=False)
         size = sum(

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from voidimg.disk.contents import host_path
+from voidimg.disk.contents import mount_point, other_mount_points
 from voidimg.disk.plan import Ext4Plan
 from voidimg.errors import ToolError
 from voidimg.formats.ext4 import (
@@ -27,6 +27,7 @@ from voidimg.formats.ext4 import (
     INODE_BYTES,
 )
 from voidimg.run import Completed, run
+from voidimg.tree.beneath import held
 
 _ROOT_INODE = 2
 _FEATURES = (
@@ -83,18 +84,24 @@ def make_ext4(
     Raises:
         ToolError: mke2fs or debugfs is missing or failed.
     """
-    source = None if top is None else host_path(tree, top)
+    image, scratch = image.absolute(), scratch.absolute()
     configuration = scratch / "mke2fs.conf"
     configuration.write_text(_CONFIGURATION)
     environment = {"MKE2FS_CONFIG": str(configuration), "E2FSPROGS_FAKE_TIME": str(epoch)}
-    words = _mke2fs(plan, source, image, offset_bytes)
-    hidden = [host_path(tree, mount) for mount in other_mounts]
-    run([*_hiding(hidden, scratch), *words], env=environment)
+    words = _mke2fs(plan, image, offset_bytes, filled=top is not None)
+    commands = "".join(_root_commands(None, epoch))
+    if top is None:
+        run(words, env=environment)
+    else:
+        with mount_point(tree, top) as source:
+            hidden = sorted(other_mount_points(top, other_mounts))
+            hiding = _hiding(tree, top, hidden, scratch)
+            run([*hiding, *words], env=environment, cwd=held(source))
+            commands = "".join(_root_commands(os.fstat(source), epoch))
     with image.open("rb") as file:
-        commands = "".join(_time_commands(file, offset_bytes, plan.geometry.groups, epoch))
-    commands += "".join(_root_commands(source, epoch))
+        times = "".join(_time_commands(file, offset_bytes, plan.geometry.groups, epoch))
     script = scratch / "times.debugfs"
-    script.write_text(commands)
+    script.write_text(times + commands)
     ended = run(["debugfs", "-w", "-f", script, f"{image}?offset={offset_bytes}"], env=environment)
     _check_debugfs(ended)
 
@@ -108,7 +115,8 @@ def _check_debugfs(ended: Completed) -> None:
         )
 
 
-def _mke2fs(plan: Ext4Plan, source: Path | None, image: Path, offset_bytes: int) -> list[str]:
+def _mke2fs(plan: Ext4Plan, image: Path, offset_bytes: int, *, filled: bool) -> list[str]:
+    """The command; `filled` from the working directory."""
     geometry = plan.geometry
     extended = {
         "offset": offset_bytes,
@@ -127,15 +135,19 @@ def _mke2fs(plan: Ext4Plan, source: Path | None, image: Path, offset_bytes: int)
     words += ["-L", plan.label, "-E", f"{joined},nodiscard"]
     if geometry.journal_mib:
         words += ["-O", "has_journal", "-J", f"size={geometry.journal_mib}"]
-    if source is not None:
-        words += ["-d", str(source)]
+    if filled:
+        words += ["-d", "."]
     return [*words, str(image), str(geometry.blocks)]
 
 
-def _hiding(directories: Sequence[Path], scratch: Path) -> list[str]:
+def _hiding(tree: Path, top: str, directories: Sequence[str], scratch: Path) -> list[str]:
     """Words before a command that show it these directories as empty ones of the same owner.
 
-    The mounts live in a mount namespace of that command alone, and end with it.
+    The mounts live in a mount namespace of that command alone, and end with it. `directories` are
+    relative to `top`, which is the working directory of the command.
+
+    Raises:
+        LayoutError: one of them is not there, or is a link.
     """
     if not directories:
         return []
@@ -144,22 +156,22 @@ def _hiding(directories: Sequence[Path], scratch: Path) -> list[str]:
         words += ["--map-current-user", "--keep-caps"]
     words += ["sh", "-c", _BIND_AND_RUN, "sh"]
     for number, directory in enumerate(directories):
-        status = directory.stat()
+        with mount_point(tree, f"{top.rstrip('/')}/{directory}") as found:
+            status = os.fstat(found)
         empty = scratch / f"empty-{number}"
         empty.mkdir()
         if (status.st_uid, status.st_gid) != (empty.stat().st_uid, empty.stat().st_gid):
             os.chown(empty, status.st_uid, status.st_gid)
         empty.chmod(stat.S_IMODE(status.st_mode))
         os.utime(empty, ns=(status.st_atime_ns, status.st_mtime_ns))
-        words += [str(empty), str(directory)]
+        words += [str(empty), f"./{directory}"]
     return [*words, "--"]
 
 
-def _root_commands(source: Path | None, epoch: int) -> Iterator[str]:
-    """Commands of debugfs that give ``/`` the mode and owner it has in the tree."""
+def _root_commands(status: os.stat_result | None, epoch: int) -> Iterator[str]:
+    """Commands of debugfs that give ``/`` the mode and owner of `status`."""
     mode, owner, group, time = 0o755, 0, 0, epoch
-    if source is not None:
-        status = source.stat()
+    if status is not None:
         mode, owner, group = stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid
         time = min(int(status.st_mtime), epoch)
     yield f"sif <{_ROOT_INODE}> mode 0{stat.S_IFDIR | mode:o}\n"

@@ -8,16 +8,19 @@ sorted, and names are checked before. Every time on the filesystem is the epoch.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from voidimg.disk.contents import walk
+from voidimg.disk.contents import Listed, walk
 from voidimg.disk.mtools import MTOOLS_ENVIRONMENT, literal
 from voidimg.disk.plan import FatPlan
 from voidimg.errors import CollectedError, LayoutError
 from voidimg.formats.partition_table import SECTOR_BYTES
 from voidimg.run import run
+from voidimg.tree.beneath import held
+from voidimg.tree.paths import mapped
 
 _FORBIDDEN = set('"*/:<>?\\|') | {chr(code) for code in range(32)} | {"\x7f"}
 _DEVICE_NAMES = {"CON", "PRN", "AUX", "NUL", "CLOCK$"} | {
@@ -29,13 +32,14 @@ _HEADS, _SECTORS_PER_TRACK = 64, 32
 """One mebibyte a cylinder, so that every partition is a whole number of tracks."""
 
 
-def make_fat(plan: FatPlan, top: Path | None, image: Path, epoch: int) -> None:
-    """Make the filesystem in the new file `image` from what is in the directory `top`.
+def make_fat(plan: FatPlan, top: int | None, image: Path, epoch: int) -> None:
+    """Make the filesystem in the new file `image` from what is in the directory open as `top`.
 
     Raises:
         LayoutError: FAT cannot hold a name or a kind of file of `top`.
         ToolError: mkfs.vfat or mtools is missing or failed.
     """
+    image = image.absolute()
     directories = [] if top is None else _checked(top)
     with image.open("xb") as file:
         file.truncate(plan.geometry.sectors * SECTOR_BYTES)
@@ -56,11 +60,14 @@ def make_fat(plan: FatPlan, top: Path | None, image: Path, epoch: int) -> None:
             run(
                 ["mcopy", "-Q", "-i", image, *batch, f"::{literal(directory.path)}"],
                 env=environment,
+                cwd=None if top is None else held(top),
             )
 
 
 @dataclass(frozen=True, slots=True)
 class _Directory:
+    """A directory to make; `files` are relative to the top, and begin with ``./``."""
+
     path: str
     files: tuple[str, ...]
 
@@ -85,24 +92,24 @@ def _format(plan: FatPlan, image: Path) -> None:
     run(["mkfs.vfat", *words, image])
 
 
-def _checked(top: Path) -> list[_Directory]:
-    """The directories of `top` in the order to make them.
+def _checked(top: int) -> list[_Directory]:
+    """The directories below `top` in the order to make them.
 
     Raises:
         LayoutError: something that FAT cannot hold; several in a `CollectedError`.
     """
     directories = []
     problems: list[LayoutError] = []
-    for directory, entries in walk(top):
-        inside = os.path.relpath(directory, top)
-        path = "/" if inside == "." else f"/{inside}"
-        files = []
-        seen: dict[str, str] = {}
-        for entry in entries:
-            problems += _problems(entry, f"{path.rstrip('/')}/{entry.name}", seen)
-            if entry.is_file(follow_symlinks=False):
-                files.append(entry.path)
-        directories.append(_Directory(path, tuple(files)))
+    with mapped("read", "the directory of a FAT partition"):
+        for listed in walk(top):
+            problems += _problems_in(listed)
+            path = "/" + os.fsdecode(listed.path)
+            files = [
+                f".{path.rstrip('/')}/{os.fsdecode(name)}"
+                for name, status in listed.entries
+                if stat.S_ISREG(status.st_mode)
+            ]
+            directories.append(_Directory(path, tuple(files)))
     if len(problems) == 1:
         raise problems[0]
     if problems:
@@ -110,28 +117,36 @@ def _checked(top: Path) -> list[_Directory]:
     return directories
 
 
-def _problems(entry: os.DirEntry[str], path: str, seen: dict[str, str]) -> Iterator[LayoutError]:
-    """What FAT cannot hold of `entry`; `seen` has the names before it in upper case."""
-    if not entry.is_dir(follow_symlinks=False) and not entry.is_file(follow_symlinks=False):
-        kind = "a symbolic link" if entry.is_symlink() else "a special file"
+def _problems_in(listed: Listed) -> Iterator[LayoutError]:
+    seen: dict[str, str] = {}
+    for raw, status in listed.entries:
+        name = os.fsdecode(raw)
+        path = "/" + os.fsdecode(listed.path + b"/" + raw if listed.path else raw)
+        yield from _problems(name, status.st_mode, path, seen)
+
+
+def _problems(name: str, mode: int, path: str, seen: dict[str, str]) -> Iterator[LayoutError]:
+    """What FAT cannot hold of a file `name`; `seen` has the names before it in upper case."""
+    if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
+        kind = "a symbolic link" if stat.S_ISLNK(mode) else "a special file"
         yield LayoutError(
             f"{path} is {kind}, which FAT cannot hold",
             code="FAT-KIND",
             where=path,
             hint="put a regular file there, or use ext4",
         )
-    reason = _refused_name(entry.name)
+    reason = _refused_name(name)
     if reason is not None:
         yield LayoutError(
-            f"FAT cannot hold the name {entry.name!r}: {reason}",
+            f"FAT cannot hold the name {name!r}: {reason}",
             code="FAT-NAME",
             where=path,
             hint="rename it, or use ext4",
         )
-    before = seen.setdefault(entry.name.upper(), entry.name)
-    if before != entry.name:
+    before = seen.setdefault(name.upper(), name)
+    if before != name:
         yield LayoutError(
-            f"FAT cannot hold both {before!r} and {entry.name!r}: they differ in case only",
+            f"FAT cannot hold both {before!r} and {name!r}: they differ in case only",
             code="FAT-CASE",
             where=path,
             hint="rename one of them",

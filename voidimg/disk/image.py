@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from voidimg.disk.contents import host_path
+from voidimg.disk.contents import mount_point
 from voidimg.disk.ext4 import make_ext4
 from voidimg.disk.fat import make_fat
 from voidimg.disk.plan import DiskPlan, FatPlan, PartitionPlan
@@ -14,6 +14,7 @@ from voidimg.disk.private import private_directory
 from voidimg.disk.table_writer import write_table
 from voidimg.disk.verify_image import check_fat, check_image
 from voidimg.errors import LayoutError, storing
+from voidimg.tree import beneath
 
 _COPY_BYTES = 2**20
 MODE = 0o644
@@ -57,7 +58,7 @@ def _write(plan: DiskPlan, tree: Path, image: Path, private: Path, epoch: int) -
         _fill(partition, tree, image, scratch, epoch)
     with image.open("r+b") as file:
         for blob in plan.blobs:
-            content = host_path(tree, blob.source).read_bytes()
+            content = _content(tree, blob.source)
             if len(content) != blob.length_bytes:
                 raise LayoutError(
                     f"{blob.source} has {len(content)} bytes, but {blob.length_bytes} were planned",
@@ -68,12 +69,24 @@ def _write(plan: DiskPlan, tree: Path, image: Path, private: Path, epoch: int) -
             file.write(content)
 
 
+def _content(tree: Path, path: str) -> bytes:
+    """The content of the file `path` of `tree`, empty when it is gone."""
+    descriptor = beneath.open_file(tree, path)
+    if descriptor is None:
+        return b""
+    with open(descriptor, "rb") as file:
+        return file.read()
+
+
 def _fill(partition: PartitionPlan, tree: Path, image: Path, scratch: Path, epoch: int) -> None:
     filesystem = partition.filesystem
     if isinstance(filesystem, FatPlan):
-        top = None if partition.mount is None else host_path(tree, partition.mount)
         volume = scratch / "fat.img"
-        make_fat(filesystem, top, volume, epoch)
+        if partition.mount is None:
+            make_fat(filesystem, None, volume, epoch)
+        else:
+            with mount_point(tree, partition.mount) as top:
+                make_fat(filesystem, top, volume, epoch)
         check_fat(volume, partition)
         place_sparse(volume, image, partition.offset_bytes)
         volume.unlink()

@@ -21,6 +21,7 @@ from voidimg.formats.partition_table import SECTOR_BYTES
 from voidimg.live.iso_plan import MAX_EFI_BYTES
 from voidimg.run import find_program, run
 from voidimg.spec.templates import Templates
+from voidimg.tree.beneath import directory
 from voidimg.tree.copy_out import take_files
 
 GRUB_CONFIG = "/boot/grub/grub.cfg"
@@ -115,7 +116,8 @@ def make_esp(
                 _take_modules(tree, LOADERS[platform], modules)
                 _make_loader(LOADERS[platform], modules, config, boot)
             image = private / "esp.img"
-            make_fat(_plan(boot, serial), top, image, epoch)
+            with directory(top, "/") as content:
+                make_fat(_plan(boot, serial), content, image, epoch)
             _check(image)
             image.chmod(MODE)
             image.replace(out)

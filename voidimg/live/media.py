@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from voidimg.disk.contents import host_path
 from voidimg.errors import LayoutError, storing
 from voidimg.identity import Identity
 from voidimg.live.efi import GRUB_CONFIG
@@ -17,6 +16,7 @@ from voidimg.live.iso_plan import BiosBoot, IsoFile, IsoPlan, iso_identifiers
 from voidimg.live.menus import Menu, files_of, render_grub, render_isolinux
 from voidimg.live.verify_iso import check_menu
 from voidimg.spec.templates import Templates
+from voidimg.tree import beneath
 
 SQUASHFS = "/LiveOS/squashfs.img"
 """Where dracut's dmsquash-live looks for the root."""
@@ -94,10 +94,9 @@ def syslinux_file(tools: Path, name: str) -> Path:
     Raises:
         LayoutError: it is not there.
     """
-    path = host_path(tools, f"{SYSLINUX}/{name}")
-    if path.is_symlink() or not path.is_file():
+    if not beneath.is_file(tools, f"{SYSLINUX}/{name}"):
         raise LayoutError(
             f"the tree has no {SYSLINUX}/{name}", code="NO-SYSLINUX", where=f"{SYSLINUX}/{name}",
             hint="add the package syslinux to the recipe",
         )  # fmt: skip
-    return path
+    return beneath.own_copy(tools, f"{SYSLINUX}/{name}")

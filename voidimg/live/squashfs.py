@@ -20,6 +20,7 @@ from voidimg.formats.squashfs import (
     read_squashfs,
 )
 from voidimg.run import run
+from voidimg.tree import beneath
 
 MODE = 0o444
 _NEEDED_DIRECTORIES = ("dev", "proc", "sys", "usr")
@@ -123,7 +124,7 @@ def _words(options: SquashfsOptions, jobs: int | None) -> list[str]:
 
 
 def _check_tree(tree: Path) -> None:
-    missing = [name for name in _NEEDED_DIRECTORIES if not (tree / name).is_dir()]
+    missing = [name for name in _NEEDED_DIRECTORIES if not beneath.is_directory(tree, name)]
     if missing:
         raise LayoutError(
             f"the tree of the live system has no /{missing[0]}",

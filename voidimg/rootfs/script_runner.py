@@ -7,8 +7,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from voidimg.errors import StoreError
 from voidimg.sandbox import jail
 from voidimg.sandbox.chroot import Chroot
+from voidimg.tree.tree import Tree
 from voidimg.xbps.install.scripts import ScriptOutcome
 
 SHELLS = ("/bin/sh", "/bin/dash", "/bin/bash", "/usr/bin/sh", "/usr/bin/dash", "/usr/bin/bash")
@@ -100,9 +102,17 @@ class TreeScripts:
         return self._lent
 
     def _may_have_shell(self) -> bool:
-        """A cheap look without following links; the sandbox has the last word."""
-        return any((self._root / path[1:]).is_symlink() or (self._root / path[1:]).exists()
-                   for path in SHELLS)  # fmt: skip
+        """A cheap look; the sandbox has the last word."""
+        if not self._root.is_dir():
+            return False
+        with Tree(self._root) as tree:
+            return any(self._holds(tree, path) for path in SHELLS)
+
+    def _holds(self, tree: Tree, path: str) -> bool:
+        try:
+            return tree.lstat(path) is not None
+        except StoreError:  # behind something that is no directory
+            return False
 
     def _open(self, root: Path, bootstrap: Path | None) -> tuple[Chroot, str] | None:
         chroot = Chroot(root, self._arch, bootstrap, epoch=self._epoch)

@@ -17,6 +17,9 @@ from voidimg.errors import StoreError
 from voidimg.events import Listener, Message, Progress, ignore
 from voidimg.formats import tar_writer
 from voidimg.formats.tar_writer import Member, encode_member, end_of_archive
+from voidimg.tree.beneath import held
+from voidimg.tree.paths import mapped
+from voidimg.tree.walk import DIRECTORY, descend
 
 _PIECE = 1 << 20
 _STEP = 16 << 20
@@ -85,19 +88,15 @@ def _is_file(item: _Found) -> bool:
 
 
 def _scan(tree: Path) -> Iterator[_Found]:
-    """The root itself (empty path) and everything below, in no particular order."""
-    root = os.fsencode(tree)
-    yield _Found(b"", os.lstat(root))
-    pending = [b""]
-    while pending:
-        directory = pending.pop()
-        with os.scandir(root + b"/" + directory) as entries:
-            for entry in entries:
-                path = directory + b"/" + entry.name if directory else entry.name
-                status = entry.stat(follow_symlinks=False)
-                yield _Found(path, status)
-                if stat.S_ISDIR(status.st_mode):
-                    pending.append(path)
+    """The root itself (empty path) and everything below."""
+    top = os.open(tree, DIRECTORY)
+    try:
+        yield _Found(b"", os.fstat(top))
+        with mapped("pack", "/"):
+            for met in descend(top):
+                yield _Found(met.path, met.status)
+    finally:
+        os.close(top)
 
 
 def _ordered(found: dict[bytes, _Found], order: Sequence[Collection[str]]) -> Iterator[_Found]:
@@ -130,8 +129,8 @@ class _Writer:
     """Turns paths into members, in the order in which they are given."""
 
     def __init__(self, tree: Path, out: Sink, epoch: int, total: int, listener: Listener):
-        self._root = os.fsencode(tree)
-        self._fd = os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._fd = os.open(tree, DIRECTORY)
+        self._top = os.fsencode(held(self._fd))
         self._out = out
         self._epoch = epoch
         self._total = total
@@ -238,12 +237,15 @@ class _Writer:
         )
 
     def _attributes(self, path: bytes) -> dict[str, bytes] | None:
-        full = self._root + b"/" + path
+        full = self._top + b"/" + path
         names = os.listxattr(full, follow_symlinks=False)
         kept = [name for name in names if name == _CAPABILITY or name.startswith("user.")]
         if not kept:
             return None
-        return {name: _portable(name, os.getxattr(full, name)) for name in sorted(kept)}
+        return {
+            name: _portable(name, os.getxattr(full, name, follow_symlinks=False))
+            for name in sorted(kept)
+        }
 
     def _put(self, member: Member) -> None:
         self._write(encode_member(member))

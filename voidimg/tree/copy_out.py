@@ -6,11 +6,13 @@ the medium then.
 
 from __future__ import annotations
 
+import os
 import shutil
+import stat
 from pathlib import Path
 
-from voidimg.disk.contents import host_path
 from voidimg.errors import LayoutError, storing
+from voidimg.tree import beneath
 
 
 def take_file(tree: Path, path: str, target: Path) -> None:
@@ -20,16 +22,15 @@ def take_file(tree: Path, path: str, target: Path) -> None:
         LayoutError: it is not there, is no regular file, or lies behind a link.
         StoreError: `target` cannot be written (`DiskFullError`: for want of space).
     """
-    source = host_path(tree, path)
-    if source.is_symlink() or not source.is_file():
+    source = beneath.open_file(tree, path)
+    if source is None:
         raise LayoutError(
             f"the tree has no {path}, which the boot menu needs",
             code="NO-FILE",
             where=path,
             hint="add the package that brings it to [live] of the platform",
         )
-    with storing(target, "write"):
-        shutil.copyfile(source, target)
+    _copy(source, target)
 
 
 def take_files(
@@ -37,21 +38,31 @@ def take_files(
 ) -> frozenset[str]:
     """Copy the regular files of `directory` of `tree` into the new directory `target`; their names.
 
-    Only those whose name ends with one of `suffixes`. Of a link, or where there is no directory,
-    nothing is copied and no `target` made.
+    Only those whose name ends with one of `suffixes`. Where there is no directory nothing is copied
+    and no `target` made. Links in the directory are passed over.
 
     Raises:
-        LayoutError: `directory` lies behind a link.
+        LayoutError: `directory` is a link or lies behind one.
         StoreError: `target` cannot be written (`DiskFullError`: for want of space).
     """
-    source = host_path(tree, directory)
-    if source.is_symlink() or not source.is_dir():
-        return frozenset()
-    taken = set()
-    with storing(target, "write"):
-        target.mkdir(parents=True)
-        for file in source.iterdir():
-            if file.name.endswith(suffixes) and file.is_file() and not file.is_symlink():
-                shutil.copyfile(file, target / file.name)
-                taken.add(file.name)
-    return frozenset(taken)
+    with beneath.directory(tree, directory) as source:
+        if source is None:
+            return frozenset()
+        regular = [
+            name
+            for name in sorted(os.listdir(source))
+            if name.endswith(suffixes)
+            and stat.S_ISREG(os.stat(name, dir_fd=source, follow_symlinks=False).st_mode)
+        ]
+        with storing(target, "write"):
+            target.mkdir(parents=True)
+        for name in regular:
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            _copy(os.open(name, flags, dir_fd=source), target / name)
+    return frozenset(regular)
+
+
+def _copy(source: int, target: Path) -> None:
+    """Copy the open file `source` to `target`, and close it."""
+    with open(source, "rb") as content, storing(target, "write"), target.open("wb") as out:
+        shutil.copyfileobj(content, out)

@@ -73,12 +73,31 @@ class Directories:
             raise self._refused(path, error) from error
 
     def _make(self, path: bytes) -> None:
-        """Make `path`; another worker may have made it meanwhile, or a dangling link be there."""
-        parent, _, name = path.rpartition(b"/")
+        """Make `path` and what is missing above it.
+
+        Another worker may have made one meanwhile, or a dangling link be there.
+        """
+        missing = [path]
+        while (parent := missing[-1].rpartition(b"/")[0]) and not self._is_there(parent):
+            missing.append(parent)
+        for directory in reversed(missing):
+            above, _, name = directory.rpartition(b"/")
+            # What is above is there by now, unless it is refused: this goes one level down at most.
+            try:
+                os.mkdir(name, 0o755, dir_fd=self.get(above).fd)
+            except FileExistsError:
+                continue
+
+    def _is_there(self, path: bytes) -> bool:
+        if path in self._open:
+            return True
         try:
-            os.mkdir(name, 0o755, dir_fd=self.get(parent).fd)
-        except FileExistsError:
-            return
+            os.close(open_inside(self._root_fd, path, Links.BENEATH))
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise self._refused(path, error) from error
+        return True
 
     def _refused(self, path: bytes, error: OSError) -> Exception:
         name = "/" + path.decode("utf-8", "surrogateescape")

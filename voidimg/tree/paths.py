@@ -8,6 +8,9 @@ from contextlib import contextmanager
 
 from voidimg.errors import DiskFullError, StoreError
 
+MAX_PATH_BYTES = 4095
+"""Longer paths cannot be opened (PATH_MAX of Linux, less its NUL), so no artifact may have one."""
+
 
 class NotInTreeError(StoreError):
     """The path, or a directory on the way to it, does not exist in the tree."""
@@ -31,6 +34,8 @@ def encode_path(path: str) -> bytes:
             where=path,
             hint="write an absolute path without '..'",
         )
+    if len(raw) > MAX_PATH_BYTES:
+        raise _too_long(path)
     return b"/".join(part for part in parts if part not in (b"", b"."))
 
 
@@ -56,6 +61,16 @@ def tree_error(reason: str, code: str, action: str, path: str) -> StoreError:
     return kind(f"cannot {action} {path} in the tree: {reason}", code=code, where=path)
 
 
+def _too_long(path: str) -> StoreError:
+    shown = f"{path[:40]}...{path[-40:]}"
+    return StoreError(
+        f"the path {shown} is longer than {MAX_PATH_BYTES} bytes",
+        code="TREE-LENGTH",
+        where=shown,
+        hint="no program could open it: leave out the package or script that makes it",
+    )
+
+
 @contextmanager
 def mapped(action: str, path: str) -> Iterator[None]:
     """Map `OSError` to `StoreError`; `action` completes "cannot <action> <path>"."""
@@ -68,6 +83,13 @@ def mapped(action: str, path: str) -> Iterator[None]:
                 code="FULL",
                 where=path,
                 hint="free some space, or choose another --cache directory",
+            ) from error
+        if error.errno == errno.ENAMETOOLONG:
+            raise tree_error(
+                f"a path is longer than {MAX_PATH_BYTES} bytes, or a name longer than 255",
+                "TREE-LENGTH",
+                action,
+                path,
             ) from error
         code = _CODES.get(error.errno or 0, "TREE-IO")
         raise tree_error(error.strerror or str(error), code, action, path) from error

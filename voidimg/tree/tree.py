@@ -362,14 +362,20 @@ class Tree:
         return path.lstrip(b"/") + b"/." if name in (b"", b".", b"..") else head + b"/" + name
 
     def _make_directories(self, directory: bytes) -> None:
-        try:
-            os.close(open_inside(self.fd, directory, Links.INSIDE))
-        except FileNotFoundError:
-            parent, _, name = directory.rpartition(b"/")
-            self._make_directories(parent)
-            fd = open_inside(self.fd, parent, Links.INSIDE)
+        """Make `directory` and the missing ones above it."""
+        missing = []
+        while True:
+            try:
+                os.close(open_inside(self.fd, directory, Links.INSIDE))
+                break
+            except FileNotFoundError:
+                directory, _, name = directory.rpartition(b"/")
+                missing.append(name)
+        for name in reversed(missing):
+            fd = open_inside(self.fd, directory, Links.INSIDE)
             try:
                 os.mkdir(name, 0o755, dir_fd=fd)
                 os.chmod(name, 0o755, dir_fd=fd)  # noqa: S103 - just made; undo the umask
             finally:
                 os.close(fd)
+            directory = directory + b"/" + name if directory else name

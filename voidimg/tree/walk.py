@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from voidimg.tree.paths import decode_path
+from voidimg.tree.paths import MAX_PATH_BYTES, decode_path
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 """How a directory is opened to list it."""
@@ -52,32 +53,135 @@ def remove_at(fd: int, name: bytes) -> None:
 
 
 def remove_all(fd: int, name: bytes) -> None:
-    """Remove `name` of the directory `fd` with all that is below; the root itself stays."""
-    if stat.S_ISDIR(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
-        inner = os.open(name, DIRECTORY, dir_fd=fd)
-        try:
-            for child in os.listdir(inner):
-                remove_all(inner, os.fsencode(child))
-        finally:
-            os.close(inner)
-        if name != b".":
-            os.rmdir(name, dir_fd=fd)
-    else:
+    """Remove `name` of the directory `fd` with all that is below; the root itself stays.
+
+    However deep it is: one descriptor is open at a time, and nothing recurses.
+    """
+    if not stat.S_ISDIR(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
         os.unlink(name, dir_fd=fd)
+        return
+    at = _Position(os.open(name, DIRECTORY, dir_fd=fd))
+    try:
+        pending = [_Level(at.identity, name, _unlink_all_but_directories(at.fd))]
+        while True:
+            if pending[-1].names:
+                below = pending[-1].names.pop()
+                at.enter(below)
+                names = _unlink_all_but_directories(at.fd)
+                pending.append(_Level(at.identity, below, names))
+                continue
+            emptied = pending.pop()
+            if not pending:
+                break
+            at.leave_to(pending[-1].identity)
+            os.rmdir(emptied.name, dir_fd=at.fd)
+    finally:
+        at.close()
+    if name != b".":
+        os.rmdir(name, dir_fd=fd)
+
+
+def _unlink_all_but_directories(fd: int) -> list[bytes]:
+    """Unlink what is in the directory `fd`; the names of the directories, which stay."""
+    directories = []
+    for name in sorted((os.fsencode(name) for name in os.listdir(fd)), reverse=True):
+        if stat.S_ISDIR(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
+            directories.append(name)
+        else:
+            os.unlink(name, dir_fd=fd)
+    return directories
 
 
 def walk_at(fd: int, prefix: bytes) -> Iterator[Entry]:
-    """Everything below the directory `fd`, which is `prefix` in the tree; see `Tree.walk`."""
-    listed = os.open(".", DIRECTORY, dir_fd=fd)
+    """Everything below the directory `fd`, which is `prefix` in the tree; see `Tree.walk`.
+
+    Raises:
+        OSError: ``ENAMETOOLONG``, a path is longer than `MAX_PATH_BYTES`.
+    """
+    for met in descend(fd):
+        yield Entry(decode_path(prefix + met.path), met.status)
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """What `descend` met: `name` in the open directory `fd`, `path` below the top, its lstat."""
+
+    fd: int
+    name: bytes
+    path: bytes
+    status: os.stat_result
+
+
+def descend(top: int, *, max_bytes: int | None = MAX_PATH_BYTES) -> Iterator[Met]:
+    """Everything below the directory `top`: parents first, siblings in byte order, no link followed.
+
+    One descriptor is open at a time, and nothing recurses, so no depth is too much. With `max_bytes`
+    None there is no limit to paths, and `Met.path` stays empty: a hostile tree could fill memory.
+
+    Raises:
+        OSError: ``ENAMETOOLONG``, a path is longer than `max_bytes`; ``ESTALE``, somebody moved a
+            directory meanwhile.
+    """
+    at = _Position(os.open(b".", DIRECTORY, dir_fd=top))
     try:
-        for name in sorted(os.fsencode(name) for name in os.listdir(listed)):
-            status = os.stat(name, dir_fd=listed, follow_symlinks=False)
-            yield Entry(decode_path(prefix + name), status)
+        levels = [_Level(at.identity, b"", _names(at.fd))]
+        while levels:
+            level = levels[-1]
+            if not level.names:
+                levels.pop()
+                if levels:
+                    at.leave_to(levels[-1].identity)
+                continue
+            name = level.names.pop()
+            path = b"" if max_bytes is None else level.name + name
+            if max_bytes is not None and len(path) > max_bytes:
+                raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+            status = os.stat(name, dir_fd=at.fd, follow_symlinks=False)
+            yield Met(at.fd, name, path, status)
             if stat.S_ISDIR(status.st_mode):
-                inner = os.open(name, os.O_PATH | DIRECTORY, dir_fd=listed)
-                try:
-                    yield from walk_at(inner, prefix + name + b"/")
-                finally:
-                    os.close(inner)
+                at.enter(name)
+                below = b"" if max_bytes is None else path + b"/"
+                levels.append(_Level(at.identity, below, _names(at.fd)))
     finally:
-        os.close(listed)
+        at.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """A directory on the way down: which it is, its name or path, and the names left, last first."""
+
+    identity: tuple[int, int]
+    name: bytes
+    names: list[bytes]
+
+
+class _Position:
+    """The one directory that is open; ``..`` leads back, and must be the directory it was."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        status = os.fstat(self.fd)
+        return status.st_dev, status.st_ino
+
+    def enter(self, name: bytes) -> None:
+        self._move(name)
+
+    def leave_to(self, identity: tuple[int, int]) -> None:
+        self._move(b"..")
+        if self.identity != identity:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    def _move(self, name: bytes) -> None:
+        there = os.open(name, DIRECTORY, dir_fd=self.fd)
+        os.close(self.fd)
+        self.fd = there
+
+    def close(self) -> None:
+        os.close(self.fd)
+
+
+def _names(fd: int) -> list[bytes]:
+    return sorted((os.fsencode(name) for name in os.listdir(fd)), reverse=True)

@@ -15,6 +15,7 @@ from voidimg.artifacts.iso import LiveIso
 from voidimg.artifacts.kind import MAIN, ArtifactKind, KindName, profile_of
 from voidimg.artifacts.netboot import Netboot
 from voidimg.artifacts.platformfs import Platformfs
+from voidimg.artifacts.qcow2 import Qcow2
 from voidimg.artifacts.rootfs import Rootfs
 from voidimg.artifacts.wsl import Wsl
 from voidimg.disk.compress import Compression
@@ -28,6 +29,7 @@ _ALL: tuple[ArtifactKind, ...] = (
     Rootfs(),
     Platformfs(),
     Image(),
+    Qcow2(),
     Wsl(),
     LiveIso(),
     Netboot(),

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from voidimg import BuildOptions, Catalog, ReleaseDate, build_platforms, format_size
+from voidimg.cli.kinds import artifact_option
 from voidimg.cli.search import catalog_option, complete_platforms, complete_profiles
 from voidimg.cli.session import Session, json_option, pass_session
 from voidimg.cli.sources import SourceWords, source_options
@@ -23,13 +24,9 @@ from voidimg.cli.sources import SourceWords, source_options
     shell_complete=complete_profiles,
     help="What goes into it.  [default: the platform's own, base]",
 )
-@click.option(
-    "--artifact",
-    "artifacts",
-    multiple=True,
-    type=click.Choice(["rootfs", "platformfs", "image", "wsl", "iso", "netboot"]),
-    help="Make only this; may be given several times.  [default: all the platform has, but for"
-    " wsl and netboot]",
+@artifact_option(
+    "Make only this; may be given several times.  [default: all that the platform has, but for"
+    " qcow2, wsl and netboot]"
 )
 @click.option("--date", metavar="YYYYMMDD", help="Date of the image set.  [default: today in UTC]")
 @click.option(

@@ -24,6 +24,7 @@ from voidimg import (
     write_lock,
 )
 from voidimg.cli.counting import counted
+from voidimg.cli.kinds import artifact_option
 from voidimg.cli.search import catalog_option, complete_platforms, complete_profiles
 from voidimg.cli.session import Session, json_option, pass_session
 from voidimg.cli.sources import SourceWords, source_options
@@ -46,12 +47,8 @@ from voidimg.cli.sources import SourceWords, source_options
     metavar="FILE",
     help="The lock.",
 )
-@click.option(
-    "--artifact",
-    "artifacts",
-    multiple=True,
-    type=click.Choice(["rootfs", "platformfs", "image", "wsl", "iso", "netboot"]),
-    help="What it is for; may be given several times.  [default: what a build makes unasked]",
+@artifact_option(
+    "What it is for; may be given several times.  [default: what a build makes unasked]"
 )
 @click.option("--update", is_flag=True, help="Bring FILE up to date and say what changes.")
 @click.option(

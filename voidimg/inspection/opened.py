@@ -13,6 +13,7 @@ from typing import Literal
 
 from voidimg.disk.private import private_directory
 from voidimg.errors import LayoutError, PackageError, storing
+from voidimg.formats import qcow2
 from voidimg.formats.compression import Stream, open_stream
 
 _MAGIC = {
@@ -20,6 +21,7 @@ _MAGIC = {
     b"\x28\xb5\x2f\xfd": "zstd",
     b"\x1f\x8b": "gzip",
     b"BZh": "bzip2",
+    qcow2.MAGIC: "qcow2",
 }
 _HEAD_BYTES = 2**15 + 6
 _COPY_BYTES = 2**20
@@ -46,10 +48,13 @@ def open_artifact(path: Path) -> Artifact:
         StoreError: it cannot be read.
     """
     require_file(path)
-    with _whole(path) as stream:
-        head = stream.read(_HEAD_BYTES)
     with path.open("rb") as file:
         begin = file.read(8)
+        if begin.startswith(qcow2.MAGIC):
+            qcow2.read_qcow2(file, str(path))
+            return Artifact(path, "disk image", "qcow2")
+    with _whole(path) as stream:
+        head = stream.read(_HEAD_BYTES)
     found = (name for magic, name in _MAGIC.items() if begin.startswith(magic))
     return Artifact(path, _kind(head, path), next(found, "none"))
 
@@ -83,7 +88,7 @@ def _kind(head: bytes, path: Path) -> ArtifactKind:
         code="UNKNOWN-ARTIFACT",
         where=str(path),
         hint="what can be read are ISO images, disk images and tars, the latter two plain or"
-        " compressed by xz, zstd or gzip",
+        " compressed by xz, zstd or gzip, and disk images as qcow2",
     )
 
 
@@ -117,8 +122,18 @@ def raw_image(artifact: Artifact, scratch: Path | None) -> Iterator[Path]:
         with private_directory(directory, "voidimg-image.") as private:
             raw = private / "disk.img"
             with storing(raw, "decompress into"):
-                _decompress(artifact.path, raw)
+                if artifact.compression == "qcow2":
+                    _unpack_qcow2(artifact.path, raw)
+                else:
+                    _decompress(artifact.path, raw)
             yield raw
+
+
+def _unpack_qcow2(path: Path, raw: Path) -> None:
+    with path.open("rb") as image, raw.open("wb", buffering=0) as file:
+        file.truncate(qcow2.read_qcow2(image, str(path)).virtual_bytes)
+        for at, content in qcow2.stored_clusters(image, str(path)):
+            os.pwrite(file.fileno(), content, at)
 
 
 def _decompress(path: Path, raw: Path) -> None:

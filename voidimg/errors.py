@@ -20,17 +20,30 @@ _FULL_BYTES = 2**20
 """A disk with less room than this is full: nothing that programs write for us is smaller."""
 
 
+_LOGIN = re.compile(r"(?<=://)[^/\s]*@")
+"""User name and password in a URL (RFC 3986, 3.2.1)."""
+
+
+def without_passwords(text: str) -> str:
+    """`text` with no user name and password in its URLs, as it may be shown and stored."""
+    return _LOGIN.sub("", text) if "://" in text else text
+
+
 class VoidimgError(Exception):
-    """Anything voidimg can explain. `code` is stable text such as ``E-SPEC-UNKNOWN-KEY``."""
+    """Anything voidimg can explain. `code` is stable text such as ``E-SPEC-UNKNOWN-KEY``.
+
+    Whatever it quotes, it shows no password of a URL.
+    """
 
     exit_status: ClassVar[int] = 1
     family: ClassVar[str] = "E"
 
     def __init__(self, what: str, *, code: str, where: str | None = None, hint: str | None = None):
+        what = without_passwords(what)
         super().__init__(what)
         self.what = what
-        self.where = where
-        self.hint = hint
+        self.where = None if where is None else without_passwords(where)
+        self.hint = None if hint is None else without_passwords(hint)
         self.code = f"{self.family}-{code}"
 
     @property

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+from voidimg.errors import without_passwords
+
 
 @dataclass(frozen=True, slots=True)
 class StepStarted:
@@ -32,10 +34,17 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Something worth saying. `level` is ``debug``, ``note`` or ``warning``."""
+    """Something worth saying. `level` is ``debug``, ``note`` or ``warning``.
+
+    Whatever it quotes, it shows no password of a URL.
+    """
 
     level: Literal["debug", "note", "warning"]
     text: str
+
+    def __post_init__(self) -> None:
+        """Leave passwords out, whoever put the text together."""
+        object.__setattr__(self, "text", without_passwords(self.text))
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,9 @@ from voidimg.fetch.cache import Cache
 from voidimg.fetch.http import STALL_SECONDS, Answer, Client
 from voidimg.fetch.location import Location, without_credentials
 from voidimg.fetch.mirrors import TOTAL_SECONDS, Mirrors, is_remote
+from voidimg.fetch.patience import IDLE_SECONDS, JUDGE_SECONDS, Bound, Patience
 from voidimg.fetch.repodata import Check, Indexes, RepodataFile
+from voidimg.units import format_size
 
 SIGNATURE_LIMIT = 4096
 """An RSA signature of 16384 bits has 2048 bytes."""
@@ -51,7 +53,13 @@ def _accept_all(_content: bytes, _where: str) -> None:
 
 
 class Fetcher:
-    """Fetches into `cache` with at most `jobs` transfers at once; `offline` asks no server."""
+    """Fetches into `cache` with at most `jobs` transfers at once; `offline` asks no server.
+
+    What mirrors do is remembered as long as the fetcher lives. The times are in seconds: without a
+    byte for `stall_seconds` a transfer is given up; while another mirror can be asked, one may be
+    silent for `judge_seconds`, and is compared with the others so often; a call ends after
+    `total_seconds` (less when little is to come), or `idle_seconds` without progress.
+    """
 
     def __init__(
         self,
@@ -62,6 +70,8 @@ class Fetcher:
         pause: Callable[[float], None] = time.sleep,
         stall_seconds: float = STALL_SECONDS,
         total_seconds: float = TOTAL_SECONDS,
+        idle_seconds: float = IDLE_SECONDS,
+        judge_seconds: float = JUDGE_SECONDS,
         offline: bool = False,
     ):
         self._cache = cache
@@ -70,7 +80,12 @@ class Fetcher:
         self._lock = threading.Lock()
         self._unlocked_listener = listener
         self._mirrors = Mirrors(
-            self._listen, pause=pause, total_seconds=total_seconds, offline=offline
+            self._listen,
+            pause=pause,
+            total_seconds=total_seconds,
+            idle_seconds=idle_seconds,
+            judge_seconds=judge_seconds,
+            offline=offline,
         )
         self._indexes = Indexes(cache, self._client, self._mirrors, self._listen)
 
@@ -123,7 +138,10 @@ class Fetcher:
         total = sum(item.size for item in missing)
         self._cache.require_room(total, "downloading packages")
         tally = _Tally(step_name, total, self._listen)
-        course = _Course(tally, self._mirrors.deadline(), threading.Event())
+        course = _Course(tally, self._mirrors.bound(total), threading.Event())
+        if any(is_remote(url) for item in missing for url in item.urls):
+            text = f"{step_name}: {len(missing)} files, {format_size(total)}; {course.bound}"
+            self._listen(Message("note", text))
         with step(self._unlocked_listener, step_name), ThreadPoolExecutor(self._jobs) as pool:
             running = [pool.submit(self._fetch_one, item, course) for item in missing]
             try:
@@ -134,12 +152,15 @@ class Fetcher:
                 raise
         return {item.sha256: self._cache.object_path(item.sha256) for item in wanted}
 
-    def signature(self, package: Wanted, check: Check = _accept_all) -> bytes:
+    def signature(
+        self, package: Wanted, check: Check = _accept_all, bound: Bound | None = None
+    ) -> bytes:
         """The ``.sig2`` of `package`.
 
         Args:
             package: its signature has the same URLs with ``.sig2`` at the end.
             check: judges a signature; a mirror whose signature it refuses is left.
+            bound: when to end; by default one of its own.
 
         Raises:
             FetchError: there is none (``E-FETCH-NOT-FOUND``) or it cannot be had.
@@ -155,19 +176,20 @@ class Fetcher:
                 refused = error
             else:
                 return content
-        deadline = self._mirrors.deadline()
+        bound = self._mirrors.bound() if bound is None else bound
 
-        def bring(url: str) -> bytes:
-            content = self._read_signature(url, deadline)
+        def bring(url: str, patience: Patience) -> bytes:
+            content = self._read_signature(url, patience)
             check(content, without_credentials(url))
             return content
 
         try:
-            content = self._mirrors.first([f"{url}.sig2" for url in package.urls], bring, deadline)
+            content = self._mirrors.first([f"{url}.sig2" for url in package.urls], bring, bound)
         except FetchError as error:
             if refused is not None and error.code == "E-FETCH-OFFLINE":
                 raise refused from error
             raise
+        bound.progressed()
         self._cache.write_small(content, "signatures", package.sha256)
         return content
 
@@ -180,15 +202,16 @@ class Fetcher:
 
         Raises as `signature` does, whose `check` is this one for the package at hand.
         """
+        bound = self._mirrors.bound(len(packages) * SIGNATURE_LIMIT)
 
         def one(package: Wanted) -> bytes:
-            return self.signature(package, lambda content, at: check(package, content, at))
+            return self.signature(package, lambda content, at: check(package, content, at), bound)
 
         with ThreadPoolExecutor(self._jobs) as pool:
             found = pool.map(one, packages)
             return {item.sha256: content for item, content in zip(packages, found, strict=True)}
 
-    def _read_signature(self, url: str, deadline: float) -> bytes:
+    def _read_signature(self, url: str, patience: Patience) -> bytes:
         if not is_remote(url):
             with _reading(url), open(url, "rb") as file:
                 return file.read(SIGNATURE_LIMIT)
@@ -198,7 +221,7 @@ class Fetcher:
             received.clear()
             received.extend(b"".join(body))
 
-        self._client.get(url, limit=SIGNATURE_LIMIT, sink=sink, deadline=deadline)
+        self._client.get(url, limit=SIGNATURE_LIMIT, sink=sink, patience=patience)
         return bytes(received)
 
     def _is_kept(self, item: Wanted) -> bool:
@@ -216,7 +239,7 @@ class Fetcher:
             if found is None:
                 download = _Download(item, file, self._client, course)
                 try:
-                    self._mirrors.first(item.urls, download.bring, course.deadline)
+                    self._mirrors.first(item.urls, download.bring, course.bound)
                 except BaseException:
                     if os.fstat(file.fileno()).st_size == 0:
                         part.unlink(missing_ok=True)
@@ -233,7 +256,7 @@ class _Course:
     """What all transfers of one call share: how far they are, when to end, whether to end now."""
 
     tally: _Tally
-    deadline: float
+    bound: Bound
     stopping: threading.Event
 
 
@@ -275,7 +298,7 @@ class _Download:
         self._client = client
         self._course = course
 
-    def bring(self, url: str) -> None:
+    def bring(self, url: str, patience: Patience) -> None:
         """Bring the file to exactly the wanted content, from a server or a local file.
 
         Raises:
@@ -283,7 +306,7 @@ class _Download:
             VerifyError: what is there is something else.
         """
         if is_remote(url):
-            self._transfer(url)
+            self._transfer(url, patience)
         else:
             self._copy(url)
 
@@ -294,7 +317,7 @@ class _Download:
             self._store(iter(lambda: stream.read(_CHUNK), b""), 0, digest, self._item.size + 1)
         self._judge(path, digest.hexdigest())
 
-    def _transfer(self, url: str) -> None:
+    def _transfer(self, url: str, patience: Patience) -> None:
         """Download, going on where an earlier try ended."""
         have = os.fstat(self._file.fileno()).st_size
         if have >= self._item.size:
@@ -308,7 +331,7 @@ class _Download:
 
         headers = {"Range": f"bytes={have}-"} if have else {}
         answer = self._client.get(
-            url, headers=headers, limit=self._item.size, sink=sink, deadline=self._course.deadline
+            url, headers=headers, limit=self._item.size, sink=sink, patience=patience
         )
         size = os.fstat(self._file.fileno()).st_size
         if answer.status == 416 or size != self._item.size:
@@ -321,7 +344,7 @@ class _Download:
         if have and digest.hexdigest() != self._item.sha256:
             # the bytes of an earlier try may be the wrong ones, not this mirror's
             self._file.truncate(0)
-            self._transfer(url)
+            self._transfer(url, patience)
             return
         self._judge(url, digest.hexdigest())
 
@@ -347,6 +370,7 @@ class _Download:
                 return
             if self._course.stopping.is_set():
                 raise _StoppedError
+            self._course.bound.progressed()
             self._course.tally.reached(self._item.sha256, min(size, self._item.size))
 
     def _judge(self, url: str, sha256: str) -> None:

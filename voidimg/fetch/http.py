@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-import math
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,11 +12,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
-from voidimg.errors import FetchError
-from voidimg.fetch.location import without_credentials
+from voidimg.errors import FetchError, without_passwords
+from voidimg.fetch.location import is_host, without_credentials
+from voidimg.fetch.patience import Patience
+from voidimg.fetch.proxy import proxy_for
+from voidimg.fetch.reach import kinds_within_reach, require_within_reach
 
 if TYPE_CHECKING:
     from urllib3.response import BaseHTTPResponse
+
+    from voidimg.fetch.pace import Limits
 
 CONNECT_SECONDS = 15.0
 STALL_SECONDS = 30.0
@@ -25,12 +30,14 @@ STALL_SECONDS = 30.0
 LONGEST_PAUSE_SECONDS = 60.0
 """A server may ask for a pause (``Retry-After``, RFC 9110 10.2.3); longer ones are cut to this."""
 
-_CLOCKS_DIFFER_SECONDS = 86400
-"""A file that was changed later than so far in the future was not: whoever says it would win over
-all other mirrors."""
+_CLOCKS_DIFFER_SECONDS = 300
+"""A file that was changed later than so far in the future was not."""
 
 _CHUNK = 1 << 18
 _ALWAYS = {"User-Agent": "voidimg", "Accept-Encoding": "identity"}
+_VALUE = re.compile(r"[ -~\x80-\xff]*")
+"""A value of a header on one line (RFC 9110 5.5)."""
+
 _REDIRECTIONS = (301, 302, 303, 307, 308)
 _MOST_REDIRECTIONS = 5
 
@@ -56,8 +63,7 @@ class Answer:
     @property
     def modified_epoch(self) -> int | None:
         """When the file was last changed, if the server says so and it can be true."""
-        epoch = http_epoch(self.last_modified)
-        return None if epoch is None or epoch > time.time() + _CLOCKS_DIFFER_SECONDS else epoch
+        return past_epoch(http_epoch(self.last_modified))
 
 
 class Client:
@@ -74,7 +80,7 @@ class Client:
 
         from voidimg.fetch.pace import pool_classes
 
-        proxy = _proxy_for(url)
+        proxy = proxy_for(url)
         if proxy not in self._pools:
             # SSL_CERT_FILE is how distributions and companies name their own CA bundle
             options: dict[str, Any] = {
@@ -99,17 +105,18 @@ class Client:
         sink: Callable[[Answer, Iterator[bytes]], None],
         headers: Mapping[str, str] | None = None,
         limit: int,
-        deadline: float = math.inf,
+        patience: Patience | None = None,
     ) -> Answer:
         """GET `url` and hand head and body to `sink`.
 
         Args:
-            url: http or https; redirections are followed, but not from https to http. A user name
+            url: http or https; redirections are followed, but not from https to http, and not from
+                an outside host to an address of this machine or of its own network. A user name
                 and password in it are sent to its own host.
             sink: called once with the head and the body in chunks; not for 304 and 416.
             headers: conditional or range headers.
             limit: the body may have at most so many bytes.
-            deadline: when to give up, as `time.monotonic` counts.
+            patience: when to give up; by default there is no end but that of a stall.
 
         Raises:
             FetchError: anything that is not a 200, 206, 304 or 416 whose body came whole.
@@ -117,14 +124,15 @@ class Client:
         from voidimg.fetch.pace import Limits, limited
 
         shown = without_credentials(url)
-        limits = Limits(shown, self._stall_seconds, deadline, limit)
+        patience = Patience() if patience is None else patience
+        limits = Limits(shown, self._stall_seconds, limit, patience)
         with _named_failures(shown), limited(limits):
-            response = self._ask(url, headers or {})
+            response = self._ask(url, headers or {}, limits)
             try:
                 answer = _head(response)
                 if answer.status in (200, 206):
                     _refuse_page(response, shown)
-                    sink(answer, _body(response, shown, limit))
+                    sink(answer, _body(response, shown, limit, patience))
                 elif answer.status not in (304, 416):
                     raise _status_error(answer, shown)
             finally:
@@ -132,24 +140,39 @@ class Client:
                 response.release_conn()
         return answer
 
-    def _ask(self, url: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
+    def _ask(self, url: str, headers: Mapping[str, str], limits: Limits) -> BaseHTTPResponse:
         """The answer to a GET, redirections followed; only its head has been read."""
-        place = url
+        place, kinds = url, None
         for _ in range(_MOST_REDIRECTIONS + 1):
-            response: BaseHTTPResponse = self._pool_for(place).request(
-                "GET",
-                without_credentials(place),
-                headers={**_ALWAYS, **_login(place), **headers},
-                redirect=False,
-                retries=False,
-                preload_content=False,
-                decode_content=False,
-            )
+            response = self._request(place, headers, limits)
             if response.status not in _REDIRECTIONS:
                 return response
             response.close()
             place = _redirected(place, response.headers.get("Location", ""))
+            if kinds is None:
+                kinds = kinds_within_reach(None if proxy_for(url) else limits.peer, url)
+            require_within_reach(kinds, place, limits.shown)
+            limits.reach = kinds if proxy_for(place) is None else None
         raise _wrong_redirection("too many redirections", url)
+
+    def _request(self, url: str, headers: Mapping[str, str], limits: Limits) -> BaseHTTPResponse:
+        from urllib3 import Timeout
+
+        left = limits.patience.deadline - time.monotonic()
+        seconds = max(0.001, min(limits.patience.answer_seconds, left))
+        response: BaseHTTPResponse = self._pool_for(url).request(
+            "GET",
+            without_credentials(url),
+            headers={**_ALWAYS, **_login(url), **headers},
+            redirect=False,
+            retries=False,
+            preload_content=False,
+            decode_content=False,
+            timeout=Timeout(
+                connect=min(CONNECT_SECONDS, seconds), read=min(self._stall_seconds, seconds)
+            ),
+        )
+        return response
 
 
 def _redirected(url: str, place: str) -> str:
@@ -162,11 +185,14 @@ def _redirected(url: str, place: str) -> str:
     """
     try:
         parts = urlsplit(urljoin(without_credentials(url), place))
-        is_url = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        is_url = parts.scheme in ("http", "https") and parts.port != 0 and is_host(parts.hostname)
+        # the server has no say in who we are elsewhere
+        parts = parts._replace(netloc=parts.netloc.rpartition("@")[2])
     except ValueError:
         is_url = False
     if not is_url:
-        raise _wrong_redirection(f"the server redirects to {place[:200]!r}", url)
+        shown = without_passwords(place)[:200]
+        raise _wrong_redirection(f"the server redirects to {shown!r}", url)
     before = urlsplit(url)
     if before.scheme == "https" and parts.scheme == "http":
         raise _wrong_redirection("the server redirects from https to http", url)
@@ -178,17 +204,6 @@ def _wrong_redirection(what: str, url: str) -> FetchError:
     return FetchError(
         what, code="REDIRECT", where=without_credentials(url), hint="check the repository URL"
     )
-
-
-def _proxy_for(url: str) -> str | None:
-    """The proxy that the environment names for `url`, as a URL; None for hosts of ``no_proxy``."""
-    from urllib.request import getproxies, proxy_bypass
-
-    parts = urlsplit(url)
-    proxy = getproxies().get(parts.scheme)
-    if not proxy or proxy_bypass(parts.netloc.rpartition("@")[2]):
-        return None
-    return proxy if "://" in proxy else f"http://{proxy}"
 
 
 def _login(url: str) -> dict[str, str]:
@@ -204,11 +219,16 @@ def _head(response: BaseHTTPResponse) -> Answer:
     headers = response.headers
     return Answer(
         status=response.status,
-        etag=headers.get("ETag"),
-        last_modified=headers.get("Last-Modified"),
+        etag=_sendable(headers.get("ETag")),
+        last_modified=_sendable(headers.get("Last-Modified")),
         content_range=headers.get("Content-Range"),
         retry_after=headers.get("Retry-After"),
     )
+
+
+def _sendable(value: str | None) -> str | None:
+    """`value` if it may be sent back to the server as it is; a folded line may not."""
+    return value if value is not None and _VALUE.fullmatch(value) else None
 
 
 def _refuse_page(response: BaseHTTPResponse, shown: str) -> None:
@@ -225,7 +245,9 @@ def _read(response: BaseHTTPResponse) -> bytes:
     return response.read1(_CHUNK, decode_content=False)
 
 
-def _body(response: BaseHTTPResponse, shown: str, limit: int) -> Iterator[bytes]:
+def _body(
+    response: BaseHTTPResponse, shown: str, limit: int, patience: Patience
+) -> Iterator[bytes]:
     size = 0
     # read1 hands out what has come, so that it is kept should nothing more come
     while chunk := _read(response):
@@ -237,6 +259,7 @@ def _body(response: BaseHTTPResponse, shown: str, limit: int) -> Iterator[bytes]
                 hint="a captive portal or an error page; check the URL in a browser",
             )
         size += len(chunk)
+        patience.received += len(chunk)
         if size > limit:
             raise FetchError(
                 f"the server sends more than the {limit} bytes expected", code="LENGTH", where=shown
@@ -289,19 +312,16 @@ def http_epoch(date: str | None) -> int | None:
         return None
 
 
-def time_is_up(where: str) -> FetchError:
-    """The error of a download that has used up all its time."""
-    return FetchError(
-        "the time for downloads is used up",
-        code="TIME-LIMIT",
-        where=where,
-        hint="what was downloaded is kept; run it again",
-    )
+def past_epoch(epoch: int | None) -> int | None:
+    """`epoch` unless it is in the future, where nothing was changed yet."""
+    return None if epoch is None or epoch > time.time() + _CLOCKS_DIFFER_SECONDS else epoch
 
 
 @contextmanager
 def _named_failures(shown: str) -> Iterator[None]:
     """Map every failure of urllib3 to a `FetchError` that says what kind it was."""
+    from http.client import HTTPException
+
     from urllib3 import exceptions as failed
 
     def error(what: str, code: str, hint: str | None = None) -> FetchError:
@@ -327,5 +347,5 @@ def _named_failures(shown: str) -> Iterator[None]:
     except (failed.IncompleteRead, failed.ProtocolError) as problem:
         what = "the connection broke before the file was complete"
         raise error(what, "TRUNCATED", again) from problem
-    except failed.HTTPError as problem:
+    except (failed.HTTPError, HTTPException, UnicodeError) as problem:
         raise error(f"the transfer failed: {problem}", "TRANSFER") from problem

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
-from voidimg.errors import UsageError
+from voidimg.errors import FetchError, UsageError, without_passwords
 
 _HOST = re.compile(r"[0-9A-Za-z._-]+|[0-9A-Fa-f:.]+(?:%[0-9A-Za-z._~-]+)?")
 """A name in ASCII, or an address; names in other letters have a form that begins with xn--."""
@@ -37,7 +37,7 @@ class Location:
                 not UTF-8, which a lock cannot hold.
         """
         if "://" not in text:
-            if not text or not _is_utf8(text):
+            if not text or not _is_utf8(text) or _is_half_a_url(text):
                 raise _no_repository(text, where)
             return cls((str(Path(text).absolute()),), remote=False)
         words = text.split()
@@ -76,30 +76,58 @@ def _has_only_place(part: SplitResult) -> bool:
     Raises:
         ValueError: its port is no number.
     """
-    if part.query or part.fragment:
-        return False
+    if part.query or part.fragment or "@" in part.path:
+        return False  # with an @ behind the host it is a password that holds a slash
     if part.scheme == "file":
         return part.netloc in ("", "localhost") and part.path.startswith("/")
     _ = part.port
-    return _HOST.fullmatch(part.hostname or "") is not None
+    return is_host(part.hostname)
+
+
+def is_host(text: str | None) -> bool:
+    """Whether `text` is the name or address of a host, as it stands in a URL."""
+    return _HOST.fullmatch(text or "") is not None
 
 
 def _is_utf8(text: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
+def _is_half_a_url(text: str) -> bool:
+    """Whether `text`, which would be a path, was meant to be a URL; it may hold a password."""
+    if re.match(r"(?i)(?:https?|ftp|file):", text):
+        return True
+    return re.match(r"[^/\s]+:[^/\s]*@", text) is not None and not Path(text).exists()
+
+
 def _no_repository(text: str, where: str | None) -> UsageError:
     return UsageError(
-        f"{text!r} is not a repository",
+        f"{_guessed_without_login(text)!r} is not a repository",
         code="REPOSITORY",
         where=where,
-        hint="give a directory, a file:// URL or an http(s):// URL",
+        hint="give a directory, a file:// URL or an http(s):// URL; "
+        "in a user name or password write / as %2F and @ as %40",
     )
+
+
+def _guessed_without_login(text: str) -> str:
+    """`text`, which is no sound URL, without all that may be a user name or password."""
+    return re.sub(r"(?s)^([A-Za-z][0-9A-Za-z+.-]*:/+|(?i:https?|ftp|file):)?.*@", r"\1", text)
 
 
 def without_credentials(url: str) -> str:
     """`url` without user name and password, as it may be shown and stored; a path as it is."""
     if "://" not in url:
         return url
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return without_passwords(url)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def time_is_up(where: str, what: str = "the time for downloads is used up") -> FetchError:
+    """The error of a download that has used up all its time."""
+    return FetchError(
+        what, code="TIME-LIMIT", where=where, hint="what was downloaded is kept; run it again"
+    )

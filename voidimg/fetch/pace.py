@@ -16,13 +16,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from voidimg.errors import FetchError
-from voidimg.fetch.http import time_is_up
+from voidimg.fetch.location import time_is_up
+from voidimg.fetch.patience import Patience
+from voidimg.fetch.reach import Kind, kind_of, out_of_reach
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -37,21 +39,25 @@ _FRAMING_BYTES = 2**20
 """What an answer may have beside twice its content: its head, the sizes of chunks, trailers."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Limits:
-    """What one answer may take.
+    """What one answer may take, and whose it may be.
 
     Attributes:
         shown: the URL, for errors.
-        stall_seconds: after so many seconds the answer must have a certain speed.
-        deadline: when it must be there, as `time.monotonic` counts.
+        stall_seconds: in each stretch of so many seconds the answer must have a certain speed.
         content_bytes: most bytes of its content.
+        patience: how long it may take, and how slow it may be beside others.
+        reach: the kinds of addresses that may be connected to; None: any.
+        peer: the address that answered last, or that of the proxy.
     """
 
     shown: str
     stall_seconds: float
-    deadline: float
     content_bytes: int
+    patience: Patience
+    reach: frozenset[Kind] | None = None
+    peer: str | None = None
 
 
 _LIMITS: ContextVar[Limits] = ContextVar("_LIMITS")
@@ -77,9 +83,12 @@ class _Paced(io.RawIOBase):
 
     def __init__(self, raw: io.RawIOBase):
         self._raw = raw
-        self._limits = _LIMITS.get()
-        self._began = math.inf
+        self._limits = limits = _LIMITS.get()
         self._seen = 0
+        self._stretches = (
+            _Stretch(limits.stall_seconds, SLOWEST_BYTES_PER_SECOND, "STALLED"),
+            _Stretch(limits.patience.judge_seconds, limits.patience.floor, "SLOW"),
+        )
         self.most = 2 * self._limits.content_bytes + _FRAMING_BYTES
 
     def readable(self) -> bool:
@@ -93,10 +102,8 @@ class _Paced(io.RawIOBase):
             FetchError: it is too slow, too late, or too much.
         """
         count = self._raw.readinto(buffer)
-        now = time.monotonic()
-        self._began = min(self._began, now)
         self._seen += count or 0
-        self._check(now)
+        self._check(count or 0, time.monotonic())
         return count
 
     def close(self) -> None:
@@ -104,19 +111,47 @@ class _Paced(io.RawIOBase):
         self._raw.close()
         super().close()
 
-    def _check(self, now: float) -> None:
+    def _check(self, count: int, now: float) -> None:
         limits = self._limits
-        if now > limits.deadline:
+        if now > limits.patience.deadline:
             raise time_is_up(limits.shown)
-        seconds = now - self._began
-        if seconds > limits.stall_seconds and self._seen < seconds * SLOWEST_BYTES_PER_SECOND:
-            raise FetchError(
-                f"only {self._seen} bytes came in {seconds:.0f} s",
-                code="STALLED",
-                where=limits.shown,
-            )
+        for stretch in self._stretches:
+            stretch.add(count, now, limits.shown)
         if self._seen > self.most:
             raise FetchError("the server's answer has no end", code="ENDLESS", where=limits.shown)
+
+
+class _Stretch:
+    """The speed of the last `seconds`.
+
+    One average of all would let a server begin fast, and then send next to nothing for as long as
+    it took to spoil that.
+    """
+
+    def __init__(self, seconds: float, slowest: float, code: Literal["SLOW", "STALLED"]):
+        self._seconds = seconds
+        self._slowest = slowest
+        self._code = code
+        self._began = math.inf
+        self._bytes = 0
+
+    def add(self, count: int, now: float, shown: str) -> None:
+        """`count` bytes came by `now`.
+
+        Raises:
+            FetchError: in this stretch there were too few.
+        """
+        self._began = min(self._began, now)
+        self._bytes += count
+        seconds = now - self._began
+        if seconds <= self._seconds:
+            return
+        if self._bytes < seconds * self._slowest:
+            what = f"only {self._bytes} bytes came in {seconds:.0f} s"
+            if self._code == "SLOW":
+                what += ", another mirror may be faster"
+            raise FetchError(what, code=self._code, where=shown)
+        self._began, self._bytes = now, 0
 
 
 class _Response(http.client.HTTPResponse):
@@ -130,6 +165,7 @@ class _Response(http.client.HTTPResponse):
         url: str | None = None,
     ):
         super().__init__(sock, debuglevel, method, url)
+        _LIMITS.get().peer = _peer_of(sock)
         self._paced = _Paced(self.fp.detach())
         self.fp = io.BufferedReader(self._paced)
 
@@ -140,12 +176,41 @@ class _Response(http.client.HTTPResponse):
         self._paced.most = most
 
 
+def _peer_of(connected: socket.socket) -> str | None:
+    try:
+        return str(connected.getpeername()[0])
+    except OSError:  # gone already
+        return None
+
+
+def _within_reach(connected: socket.socket) -> socket.socket:
+    """The connection, if a redirection may lead there.
+
+    The name was looked up before, but may have changed its meaning since.
+
+    Raises:
+        FetchError: it may not.
+    """
+    limits = _LIMITS.get()
+    peer = _peer_of(connected)
+    if limits.reach is not None and (peer is None or kind_of(peer) not in limits.reach):
+        connected.close()
+        raise out_of_reach(peer or "an address nobody knows", limits.shown)
+    return connected
+
+
 class _HTTPConnection(HTTPConnection):
     response_class = _Response
+
+    def _new_conn(self) -> socket.socket:
+        return _within_reach(super()._new_conn())
 
 
 class _HTTPSConnection(HTTPSConnection):
     response_class = _Response
+
+    def _new_conn(self) -> socket.socket:
+        return _within_reach(super()._new_conn())
 
 
 class _HTTPPool(urllib3.HTTPConnectionPool):

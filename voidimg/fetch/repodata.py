@@ -1,4 +1,4 @@
-"""Brings repodata: asked for conditionally, from the freshest mirror, kept for the next time."""
+"""Brings repodata: asked for conditionally, as most mirrors have it, kept for the next time."""
 
 from __future__ import annotations
 
@@ -6,25 +6,34 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from voidimg.errors import FetchError, PackageError, VerifyError
+from voidimg.errors import FetchError, PackageError, VerifyError, VoidimgError
 from voidimg.events import Message
 from voidimg.fetch.cache import Cache
-from voidimg.fetch.http import Answer, Client, http_epoch
+from voidimg.fetch.choice import Ballot, ballots, is_decided
+from voidimg.fetch.http import Answer, Client, http_epoch, past_epoch
 from voidimg.fetch.location import Location, without_credentials
-from voidimg.fetch.mirrors import Mirrors
+from voidimg.fetch.mirrors import Mirrors, may_change, together
+from voidimg.fetch.patience import Bound, Patience
 
 Check = Callable[[bytes, str], object]
 """Judges the content of a file that came from the URL or path, by an error."""
 
-REPODATA_LIMIT = 256 * 2**20
+REPODATA_LIMIT = 64 * 2**20
 """Void's largest repodata is about 2 MiB; what is larger than this is not one."""
+
+JURY = 9
+"""So many mirrors are asked for their index at once; the next ones only if none of them has one."""
+
+_MUCH_SLOWER = 4
+"""Mirrors that take so many times longer than the first to answer are not waited for."""
 
 SMALL_LIMIT = 4096
 """Files of a repository that hold a time are a line long."""
@@ -34,14 +43,36 @@ SMALL_LIMIT = 4096
 class RepodataFile:
     """The repodata of `location` as it was fetched: its bytes and their SHA-256.
 
-    `location` has the mirrors that serve it, without those that serve an older one.
-    `modified_epoch` is when it was last changed, in seconds since 1970; None if nobody says.
+    `location` has the mirrors that serve it, without those that serve another one.
+    `modified_epoch` is when it was last changed, in seconds since 1970, as its mirrors say, but
+    never later than we saw it first; None if nobody says. It is good for telling, and proves
+    nothing.
     """
 
     location: Location
     content: bytes
     sha256: str
     modified_epoch: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    """The index as the mirror at `url` has it; `answer` is None if it was kept from before."""
+
+    url: str
+    content: bytes
+    sha256: str
+    modified_epoch: int | None
+    answer: Answer | None
+
+
+@dataclass(slots=True)
+class _Poll:
+    """What the mirrors that were asked gave: an index, one that was refused, or none."""
+
+    copies: dict[str, _Copy] = field(default_factory=dict)
+    refused: dict[str, VoidimgError] = field(default_factory=dict)
+    failures: dict[str, VoidimgError] = field(default_factory=dict)
 
 
 class Indexes:
@@ -67,7 +98,7 @@ class Indexes:
             if not location.remote:
                 return _local(location, name)
             if self._mirrors.offline:
-                return self._kept(location, name)
+                return self._kept(location, name, check)
             return self._remote(location, name, check)
         except FetchError as error:
             if error.code == "E-FETCH-NOT-FOUND":
@@ -83,103 +114,169 @@ class Indexes:
         if not location.remote:
             return _local_small(Path(location.urls[0], name))
         received = bytearray()
-        deadline = self._mirrors.deadline()
 
-        def get(url: str) -> bytes:
+        def get(url: str, patience: Patience) -> bytes:
             received.clear()
             self._client.get(
                 url,
                 limit=SMALL_LIMIT,
                 sink=lambda _answer, body: received.extend(b"".join(body)),
-                deadline=deadline,
+                patience=patience,
             )
             return bytes(received)
 
         try:
-            return self._mirrors.first(location.file(name), get, deadline)
+            return self._mirrors.first(location.file(name), get, self._mirrors.bound())
         except FetchError as error:
             if error.code in ("E-FETCH-NOT-FOUND", "E-FETCH-HTML"):
                 return None
             raise
 
     def _remote(self, location: Location, name: str, check: Check) -> RepodataFile:
-        deadline = self._mirrors.deadline()
-        fresh, older = self._sorted(location.file(name), deadline)
-        before = [_stamped(self._files(url)[1]).get("last_modified") for url in location.file(name)]
+        """The index on which most mirrors agree that `check` accepts."""
+        bound = self._mirrors.bound()
+        urls = location.file(name)
+        poll = _Poll()
+        for start in range(0, len(urls), JURY):
+            jury = urls[start : start + JURY]
+            self._ask(jury, poll, bound)
+            chosen = self._accepted(urls, poll, check)
+            if chosen is not None:
+                return self._served(location, name, poll, chosen)
+        return self._patiently(location, name, check, poll, bound)
 
-        def get(one: str) -> tuple[bytes, int | None, str]:
-            return (*self._get(one, deadline, check), one)
+    def _patiently(
+        self, location: Location, name: str, check: Check, poll: _Poll, bound: Bound
+    ) -> RepodataFile:
+        """The index of the first mirror that gives one after all, when asked again."""
+        urls = location.file(name)
+        again = [url for url, error in poll.failures.items() if may_change(error, url)]
+        problems = [*poll.refused.values(), *poll.failures.values()]
+        if len(urls) == 1 or not again:
+            raise together(problems, location.name)
+
+        def get(url: str, patience: Patience) -> _Copy:
+            copy = self._get(url, patience)
+            check(copy.content, without_credentials(url))
+            return copy
 
         try:
-            content, modified, url = self._mirrors.first(fresh, get, deadline)
+            copy = self._mirrors.first(again, get, bound)
         except (FetchError, PackageError, VerifyError) as error:
-            if not older:
-                raise
-            text = f"no mirror gave the newest repodata, so an older one is asked for: {error}"
-            self._listen(Message("warning", text))
-            content, modified, url = self._mirrors.first(older, get, deadline)
-            fresh = [*older, *fresh]
-        known = [epoch for text in before if (epoch := http_epoch(text)) is not None]
-        if modified is not None and known and modified < max(known):
-            self._listen(
-                Message(
-                    "warning",
-                    f"{without_credentials(url)}: the repodata of {_date(modified)} is older than "
-                    f"that of {_date(max(known))}, which was served before",
-                )
-            )
-        bases = [one.removesuffix(f"/{name}") for one in fresh]
-        served = location if len(location.urls) == 1 else location.served_by(bases)
-        return RepodataFile(served, content, hashlib.sha256(content).hexdigest(), modified)
+            raise together([*poll.refused.values(), error], location.name) from error
+        self._keep(copy)
+        poll.copies[copy.url] = copy
+        return self._served(location, name, poll, Ballot(copy.sha256, (copy.url,)))
 
-    def _sorted(self, urls: Sequence[str], deadline: float) -> tuple[list[str], list[str]]:
-        """Those of `urls` that serve the newest file, the dead ones last; those with an older."""
+    def _ask(self, urls: Sequence[str], poll: _Poll, bound: Bound) -> None:
+        """Ask all of `urls` once, side by side, until their answers decide.
+
+        Who is much slower than the first to answer is not waited for.
+        """
         if len(urls) == 1:
-            return list(urls), []
+            return self._ask_one(urls[0], poll, bound)
+        stopping = threading.Event()
+        began = time.monotonic()
         with ThreadPoolExecutor(len(urls)) as pool:
-            found = list(pool.map(lambda url: self._peek(url, deadline), urls))
-        dated = [one.modified_epoch for one in found if one is not None]
-        newest = max((epoch for epoch in dated if epoch is not None), default=None)
-        fresh: list[str] = []
-        older: list[str] = []
-        dead: list[str] = []
-        for url, answer in zip(urls, found, strict=True):
-            if answer is None:
-                dead.append(url)
-            elif newest is None or answer.modified_epoch in (None, newest):
-                fresh.append(url)
-            else:
-                older.append(url)
-                self._listen(
-                    Message(
-                        "warning",
-                        f"mirror left: {without_credentials(url)} serves the repodata of "
-                        f"{_date(answer.modified_epoch)}; another has that of {_date(newest)}",
-                    )
-                )
-        return fresh + dead, older
+            running = {
+                pool.submit(
+                    self._mirrors.once,
+                    url,
+                    urls,
+                    lambda url, patience: self._get(url, _without_floor(patience), stopping),
+                    bound,
+                ): url
+                for url in urls
+            }
+            pending = set(running)
+            until = None
+            while pending:
+                left = None if until is None else max(0.0, until - time.monotonic())
+                done, pending = wait(pending, left, FIRST_COMPLETED)
+                for one in done:
+                    _count(poll, running[one], one)
+                served = {url: poll.copies[url].sha256 for url in urls if url in poll.copies}
+                if until is None and served:
+                    seconds = time.monotonic() - began
+                    until = began + max(self._mirrors.judge_seconds, _MUCH_SLOWER * seconds)
+                if is_decided(served, len(urls)) or not done:
+                    break
+            stopping.set()
+        for one in pending:
+            _count(poll, running[one], one)
+        return None
 
-    def _peek(self, url: str, deadline: float) -> Answer | None:
+    def _ask_one(self, url: str, poll: _Poll, bound: Bound) -> None:
         try:
-            return self._client.get(
-                url, limit=REPODATA_LIMIT, sink=lambda _answer, _body: None, deadline=deadline
-            )
-        except FetchError:
-            return None  # it is asked once more if no other works, and named then
+            poll.copies[url] = self._mirrors.first([url], self._get, bound)
+        except FetchError as error:
+            poll.failures[url] = error
 
-    def _get(self, url: str, deadline: float, check: Check) -> tuple[bytes, int | None]:
+    def _accepted(self, urls: Sequence[str], poll: _Poll, check: Check) -> Ballot | None:
+        """The best index that `check` accepts; mirrors whose index it refuses are told."""
+        served = {url: copy.sha256 for url, copy in poll.copies.items() if url not in poll.refused}
+        for ballot in ballots(urls, served):
+            copy = poll.copies[ballot.urls[0]]
+            try:
+                check(copy.content, without_credentials(copy.url))
+            except (PackageError, VerifyError) as error:
+                for url in ballot.urls:
+                    poll.refused[url] = error
+                if len(urls) > 1:
+                    self._warn_of_left(ballot, str(error))
+                continue
+            for url in ballot.urls:
+                self._keep(poll.copies[url])
+            return ballot
+        return None
+
+    def _served(self, location: Location, name: str, poll: _Poll, chosen: Ballot) -> RepodataFile:
+        """What was chosen, and its mirrors: who agrees, then who was not asked or is dead."""
+        urls = location.file(name)
+        for other in ballots(urls, {url: copy.sha256 for url, copy in poll.copies.items()}):
+            if other.sha256 != chosen.sha256 and not poll.refused.keys() & set(other.urls):
+                count = len(chosen.urls)
+                than = (
+                    f"{count} of the mirrors"
+                    if count > 1
+                    else f"{without_credentials(chosen.urls[0])}"
+                )
+                self._warn_of_left(other, f"it serves another index than {than}")
+        silent = [url for url in urls if url not in poll.copies and url not in poll.failures]
+        dead = [url for url in urls if url in poll.failures and url not in chosen.urls]
+        bases = [url.removesuffix(f"/{name}") for url in (*chosen.urls, *silent, *dead)]
+        served = location if len(urls) == 1 else location.served_by(bases)
+        copies = [poll.copies[url] for url in chosen.urls]
+        # of those who agree, a single one cannot make the index young or old
+        epochs = sorted(one.modified_epoch for one in copies if one.modified_epoch is not None)
+        modified = epochs[(len(epochs) - 1) // 2] if epochs else None
+        return RepodataFile(served, copies[0].content, chosen.sha256, modified)
+
+    def _warn_of_left(self, ballot: Ballot, why: str) -> None:
+        for url in ballot.urls:
+            shown = without_credentials(url)
+            text = why if why.startswith(shown) else f"{shown}: {why}"
+            self._listen(Message("warning", f"mirror left: {text}"))
+
+    def _get(self, url: str, patience: Patience, stopping: threading.Event | None = None) -> _Copy:
         kept, stamp = self._files(url)
+        known = _stamped(stamp)
         before, headers = _conditional(stamp, kept)
         received = bytearray()
+
+        def sink(_answer: Answer, body: Iterator[bytes]) -> None:
+            received.clear()
+            for chunk in body:
+                if stopping is not None and stopping.is_set():
+                    raise _overtaken(url)
+                received.extend(chunk)
+
         answer = self._client.get(
-            url,
-            headers=headers,
-            limit=REPODATA_LIMIT,
-            sink=lambda _answer, body: received.extend(b"".join(body)),
-            deadline=deadline,
+            url, headers=headers, limit=REPODATA_LIMIT, sink=sink, patience=patience
         )
         if answer.status == 304 and headers:
-            return before, answer.modified_epoch or http_epoch(headers.get("If-Modified-Since"))
+            told = answer.modified_epoch or past_epoch(http_epoch(known.get("last_modified")))
+            return _Copy(url, before, known["sha256"], _earlier(told, _seen_epoch(known)), None)
         if answer.status != 200:
             raise FetchError(
                 f"the server answered {answer.status} to a request for the whole file",
@@ -187,23 +284,41 @@ class Indexes:
                 where=without_credentials(url),
             )
         content = bytes(received)
-        check(content, without_credentials(url))  # or the next answer 304 would keep it for ever
+        sha256 = hashlib.sha256(content).hexdigest()
+        seen = _seen_epoch(known) if known.get("sha256") == sha256 else int(time.time())
+        return _Copy(url, content, sha256, _earlier(answer.modified_epoch, seen), answer)
+
+    def _keep(self, copy: _Copy) -> None:
+        """Keep an index that was sent anew and accepted, for the next conditional request."""
+        if copy.answer is None:
+            return
+        kept, stamp = self._files(copy.url)
+        known = _stamped(stamp)
+        seen = _seen_epoch(known) if known.get("sha256") == copy.sha256 else None
         stamp.unlink(missing_ok=True)  # never a stamp beside content it does not belong to
         key = kept.parent.name
-        self._cache.write_small(content, "repodata", key, "content")
-        self._cache.write_small(_stamp(answer, content), "repodata", key, "stamp.json")
-        return content, answer.modified_epoch
+        self._cache.write_small(copy.content, "repodata", key, "content")
+        new = _stamp(copy.answer, copy.sha256, int(time.time()) if seen is None else seen)
+        self._cache.write_small(new, "repodata", key, "stamp.json")
 
-    def _kept(self, location: Location, name: str) -> RepodataFile:
-        """What was fetched before, without a request."""
-        for url in location.file(name):
+    def _kept(self, location: Location, name: str, check: Check) -> RepodataFile:
+        """What was fetched before, without a request; of several mirrors as when they are asked."""
+        poll = _Poll()
+        urls = location.file(name)
+        for url in urls:
             kept, stamp = self._files(url)
             known = _stamped(stamp)
-            if known:
-                content = kept.read_bytes()
-                if hashlib.sha256(content).hexdigest() == known["sha256"]:
-                    modified = http_epoch(known.get("last_modified"))
-                    return RepodataFile(location, content, str(known["sha256"]), modified)
+            content = kept.read_bytes() if known else b""
+            if known and hashlib.sha256(content).hexdigest() == known["sha256"]:
+                told = past_epoch(http_epoch(known.get("last_modified")))
+                seen = _seen_epoch(known)
+                poll.copies[url] = _Copy(url, content, known["sha256"], _earlier(told, seen), None)
+        chosen = self._accepted(urls, poll, check)
+        if chosen is not None:
+            copies = poll.copies[chosen.urls[0]]
+            return RepodataFile(location, copies.content, chosen.sha256, copies.modified_epoch)
+        if poll.refused:
+            raise together(list(poll.refused.values()), location.name)
         raise FetchError(
             "its repodata is not in the cache, and no server may be asked",
             code="OFFLINE",
@@ -236,7 +351,7 @@ def _local(location: Location, name: str) -> RepodataFile:
     try:
         with path.open("rb") as file:
             content = file.read(REPODATA_LIMIT + 1)
-        modified = int(path.stat().st_mtime)
+        modified = past_epoch(int(path.stat().st_mtime))
     except FileNotFoundError as error:
         raise FetchError("there is none", code="NOT-FOUND", where=str(path)) from error
     except OSError as error:
@@ -295,17 +410,45 @@ def _conditional(stamp: Path, kept: Path) -> tuple[bytes, dict[str, str]]:
     return content, {header: known[name] for header, name in names.items() if name in known}
 
 
-def _stamp(answer: Answer, content: bytes) -> bytes:
+def _stamp(answer: Answer, sha256: str, seen_epoch: int) -> bytes:
     known = {
         "etag": answer.etag,
         "last_modified": answer.last_modified,
-        "sha256": hashlib.sha256(content).hexdigest(),
+        "seen": str(seen_epoch),
+        "sha256": sha256,
     }
     return json.dumps(known, sort_keys=True).encode()
 
 
-def _date(epoch: int | None) -> str:
-    """`epoch` in UTC for people."""
-    if epoch is None:
-        return "an unknown time"
-    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+def _seen_epoch(known: Mapping[str, str]) -> int | None:
+    """When a kept index was first seen, by our own clock."""
+    seen = known.get("seen", "")
+    return int(seen) if seen.isascii() and seen.isdecimal() and len(seen) < 12 else None
+
+
+def _earlier(told: int | None, seen: int | None) -> int | None:
+    """When an index was changed: as the server says, if it says so, but before it was seen."""
+    return told if told is None or seen is None else min(told, seen)
+
+
+def _without_floor(patience: Patience) -> Patience:
+    """The same, without comparing: mirrors that are asked at once share our own connection."""
+    patience.floor = 0.0
+    return patience
+
+
+def _overtaken(url: str) -> FetchError:
+    return FetchError(
+        "it is much slower than other mirrors", code="SLOW", where=without_credentials(url)
+    )
+
+
+def _count(poll: _Poll, url: str, ended: Future[_Copy]) -> None:
+    """Enter what became of the request for `url`."""
+    error = ended.exception()
+    if error is None:
+        poll.copies[url] = ended.result()
+    elif isinstance(error, FetchError):
+        poll.failures[url] = error
+    else:
+        raise error

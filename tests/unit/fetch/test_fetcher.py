@@ -288,7 +288,9 @@ def test_a_damaged_signature_is_that_of_its_mirror(
     events: list[Event] = []
     listening = Fetcher(Cache(tmp_path / "cache"), listener=events.append, pause=lambda _s: None)
     assert listening.signature(item, refuse_damaged) == b"signature"
-    (warning,) = [event.text for event in events if isinstance(event, Message)]
+    (warning,) = [
+        event.text for event in events if isinstance(event, Message) and event.level == "warning"
+    ]
     assert f"mirror left: {server.url}/a.xbps.sig2: damaged" in warning
     kept = tmp_path / "cache" / "signatures" / item.sha256
     kept.write_bytes(b"damaged")
@@ -342,7 +344,9 @@ def test_a_file_that_was_changed_in_the_cache_is_fetched_again(
     kept.chmod(0o644)
     kept.write_bytes(CONTENT[:-1] + b"?")
     assert fetched(fetcher, item) == CONTENT
-    (warning,) = [event.text for event in events if isinstance(event, Message)]
+    (warning,) = [
+        event.text for event in events if isinstance(event, Message) and event.level == "warning"
+    ]
     assert "a.xbps in the cache was damaged" in warning
     kept.chmod(0o644)
     kept.write_bytes(CONTENT[:-1] + b"?")

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 Fault = Literal[
-    "busy", "drop", "drip", "drip-chunk-size", "drip-head", "endless-interim", "endless-trailers",
-    "flip", "forbidden", "html", "html-typed-binary", "ignore-range", "long", "odd-length",
-    "redirect", "redirect-loop", "short-length", "stall", "slow", "status-503", "truncate",
+    "burst-then-drip", "busy", "drop", "drip", "drip-chunk-size", "drip-head", "endless-interim",
+    "endless-trailers", "flip", "forbidden", "html", "html-typed-binary", "ignore-range",
+    "just-enough", "long", "odd-length", "redirect", "redirect-loop", "short-length", "slow",
+    "stall", "status-503", "thinking", "truncate",
 ]  # fmt: skip
 
 _DRIPPED = {
@@ -37,6 +38,10 @@ _ENDLESS = {
 
 _MOST_SENT = 2**26
 
+_PARTLY = (
+    "burst-then-drip", "drip", "just-enough", "short-length", "slow", "stall", "truncate",
+)  # fmt: skip
+
 
 class Server:
     """What a test sees of the server: its URL, the requests it had, the faults it plays.
@@ -51,6 +56,8 @@ class Server:
         self.faults: dict[str, tuple[Fault, int]] = {}
         self.retry_after = "7"
         self.redirect_to = ""
+        self.later_redirects_to = ""
+        self.extra_headers: dict[str, str] = {}
         self.released = threading.Event()
 
     def fault_for(self, path: str) -> Fault | None:
@@ -123,6 +130,7 @@ class _Responder(BaseHTTPRequestHandler):
         elif fault in ("redirect", "redirect-loop"):
             self.send_response(302)
             self.send_header("Location", state.redirect_to or self.path)
+            state.redirect_to = state.later_redirects_to or state.redirect_to
             self.send_header("Content-Length", "0")
             self.end_headers()
         elif fault in _DRIPPED:
@@ -139,6 +147,9 @@ class _Responder(BaseHTTPRequestHandler):
         elif fault == "drop":
             self.connection.close()
             self.close_connection = True
+        elif fault == "thinking":
+            self.server_state.released.wait(1.5)
+            self._send_file(path.read_bytes(), int(path.stat().st_mtime), None)
         elif not path.is_file():
             self._send(404, b"not here")
         else:
@@ -185,10 +196,11 @@ class _Responder(BaseHTTPRequestHandler):
             start = int(wanted.removeprefix("bytes=").rstrip("-"))
             status = 206
             headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        headers |= self.server_state.extra_headers
         body = content[start:]
         if fault == "long":
             body += b"and more"
-        if fault in ("truncate", "stall", "short-length", "drip", "slow"):
+        if fault in _PARTLY:
             self._send_partly(status, headers, body, fault)
         else:
             self._send(status, body, headers)
@@ -205,6 +217,14 @@ class _Responder(BaseHTTPRequestHandler):
                 self.wfile.write(body[index : index + 1])
                 if self.server_state.released.wait(0.2):
                     break
+        elif fault in ("burst-then-drip", "just-enough"):
+            # 6000 bytes a second: somewhat more than what a stall is
+            done = half if fault == "burst-then-drip" else 0
+            self.wfile.write(body[:done])
+            size = 1 if done else 600
+            while done < len(body) and not self.server_state.released.wait(0.1):
+                self.wfile.write(body[done : done + size])
+                done += size
         elif fault == "slow":
             for start in range(0, len(body), len(body) // 20 + 1):
                 self.wfile.write(body[start : start + len(body) // 20 + 1])

@@ -20,17 +20,24 @@ class SourceWords(TypedDict):
     offline: bool
     require_consistent: bool
     max_age: str | None
+    allow_older: bool
 
 
 def source_options(function: F) -> F:
     """Add all options of this module to a verb, which gets their values as `sources`."""
+    older = click.option(
+        "--allow-older-repodata",
+        "allow_older",
+        is_flag=True,
+        help="Take repodata with older packages than were seen in it before.",
+    )
 
     @wraps(function)
     def with_sources(*args: Any, **options: Any) -> Any:
         words = {name: options.pop(name) for name in SourceWords.__annotations__}
         return function(*args, sources=words, **options)
 
-    return repository_options(consistency_options(with_sources))  # type: ignore[return-value]
+    return repository_options(consistency_options(older(with_sources)))  # type: ignore[return-value]
 
 
 def repository_options(function: F) -> F:

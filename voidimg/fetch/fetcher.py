@@ -21,7 +21,7 @@ from voidimg.fetch.http import STALL_SECONDS, Answer, Client
 from voidimg.fetch.location import Location, without_credentials
 from voidimg.fetch.mirrors import TOTAL_SECONDS, Mirrors, is_remote
 from voidimg.fetch.patience import IDLE_SECONDS, JUDGE_SECONDS, Bound, Patience
-from voidimg.fetch.repodata import Check, Indexes, RepodataFile
+from voidimg.fetch.repodata import JURY, Check, Indexes, RepodataFile
 from voidimg.units import format_size
 
 SIGNATURE_LIMIT = 4096
@@ -76,7 +76,7 @@ class Fetcher:
     ):
         self._cache = cache
         self._jobs = jobs
-        self._client = Client(jobs, stall_seconds)
+        self._client = Client(max(jobs, JURY), stall_seconds)
         self._lock = threading.Lock()
         self._unlocked_listener = listener
         self._mirrors = Mirrors(

@@ -74,11 +74,14 @@ class Mirrors:
         """When downloads of `size` bytes that begin now must have ended."""
         return Bound(seconds_for(size, self._total_seconds), self._idle_seconds)
 
-    def first(self, urls: Sequence[str], transfer: Transfer[T], bound: Bound) -> T:
+    def first(
+        self, urls: Sequence[str], transfer: Transfer[T], bound: Bound, *, is_optional: bool = False
+    ) -> T:
         """The result of `transfer` for the first of `urls` with which it works.
 
         While there is another mirror, one that is silent or much slower is left for it; what was
-        left is tried again, with more patience, when all the others failed.
+        left is tried again, with more patience, when all the others failed. Mirrors that do not
+        have a file that `is_optional` are not named.
 
         Raises:
             FetchError: none worked; the failure itself if there is only one URL.
@@ -95,8 +98,9 @@ class Mirrors:
                     if error.code == "E-FETCH-TIME-LIMIT":
                         raise _with_failures(error, failures.values()) from error
                     failures[url] = error
-                    if len(urls) > 1 and error.code != "E-FETCH-OFFLINE" and not attempt:
-                        self._tell(url, error)
+                    is_well = is_optional and error.code == "E-FETCH-NOT-FOUND"
+                    if len(urls) > 1 and not attempt and not is_well:
+                        self.tell(url, error)
             pending = [url for url in pending if may_change(failures[url], url)]
             if is_last or not pending:
                 break
@@ -136,8 +140,10 @@ class Mirrors:
         self._standing.succeeded(url, patience.received, time.monotonic() - began)
         return result
 
-    def _tell(self, url: str, error: VoidimgError) -> None:
+    def tell(self, url: str, error: VoidimgError) -> None:
         """Warn that a mirror is left; once, if other files will fail in the same way."""
+        if error.code == "E-FETCH-OFFLINE":
+            return
         key = (mirror_of(url), error.code)
         is_new = key not in self._told or error.code in _OF_ONE_FILE
         if is_new or not isinstance(error, FetchError):

@@ -88,8 +88,11 @@ def require_within_reach(kinds: frozenset[Kind], place: str, shown: str) -> None
 
 def _kinds_of_host(url: str) -> set[Kind]:
     """The kinds of all addresses of the host of `url`; none when its name cannot be resolved."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    if host.rpartition(".")[2] == "localhost":  # whatever a resolver knows of it (RFC 6761 6.3)
+        return {"loopback"}
     try:
-        found = socket.getaddrinfo(urlsplit(url).hostname, None, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         return set()
     return {kind_of(str(one[4][0])) for one in found}

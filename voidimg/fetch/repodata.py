@@ -32,6 +32,9 @@ REPODATA_LIMIT = 64 * 2**20
 JURY = 9
 """So many mirrors are asked for their index at once; the next ones only if none of them has one."""
 
+_DECIDED_SECONDS = 0.5
+"""When the answers have decided, the others are waited for until so long after the question."""
+
 _MUCH_SLOWER = 4
 """Mirrors that take so many times longer than the first to answer are not waited for."""
 
@@ -126,7 +129,8 @@ class Indexes:
             return bytes(received)
 
         try:
-            return self._mirrors.first(location.file(name), get, self._mirrors.bound())
+            bound = self._mirrors.bound()
+            return self._mirrors.first(location.file(name), get, bound, is_optional=True)
         except FetchError as error:
             if error.code in ("E-FETCH-NOT-FOUND", "E-FETCH-HTML"):
                 return None
@@ -195,12 +199,14 @@ class Indexes:
                 done, pending = wait(pending, left, FIRST_COMPLETED)
                 for one in done:
                     _count(poll, running[one], one)
-                served = {url: poll.copies[url].sha256 for url in urls if url in poll.copies}
-                if until is None and served:
-                    seconds = time.monotonic() - began
-                    until = began + max(self._mirrors.judge_seconds, _MUCH_SLOWER * seconds)
-                if is_decided(served, len(urls)) or not done:
+                if not done:
                     break
+                served = {url: poll.copies[url].sha256 for url in urls if url in poll.copies}
+                passed = _MUCH_SLOWER * (time.monotonic() - began)
+                if until is None and served:
+                    until = began + max(self._mirrors.judge_seconds, passed)
+                if until is not None and is_decided(served, len(urls)):
+                    until = min(until, began + max(_DECIDED_SECONDS, passed))
             stopping.set()
         for one in pending:
             _count(poll, running[one], one)
@@ -242,6 +248,8 @@ class Indexes:
                     else f"{without_credentials(chosen.urls[0])}"
                 )
                 self._warn_of_left(other, f"it serves another index than {than}")
+        for url, error in poll.failures.items():
+            self._mirrors.tell(url, error)
         silent = [url for url in urls if url not in poll.copies and url not in poll.failures]
         dead = [url for url in urls if url in poll.failures and url not in chosen.urls]
         bases = [url.removesuffix(f"/{name}") for url in (*chosen.urls, *silent, *dead)]

@@ -33,6 +33,7 @@ _PARTS = {
     "repodata": "indexes",
     "incoming": "unfinished downloads",
     "keys": "keys",
+    "versions": "versions seen",
     "work": "work under way",
 }
 """Directory of the cache -> what it holds."""

@@ -47,6 +47,7 @@ class BuildOptions(Sources):
         offline: bool = False,
         require_consistent: bool = False,
         max_age: str | None = None,
+        allow_older: bool = False,
     ) -> Self:
         """The options from words as a command line has them.
 
@@ -65,4 +66,5 @@ class BuildOptions(Sources):
             offline=offline,
             require_consistent=require_consistent,
             max_age_seconds=None if max_age is None else parse_age(max_age),
+            allow_older=allow_older,
         )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from voidimg.errors import FetchError
 from voidimg.fetch import Fetcher, Location, RepodataFile
+from voidimg.fetch.repodata import Check
 from voidimg.supply.lock import LockedRepository
 from voidimg.supply.trust import Trust
 from voidimg.xbps.keys import PublicKey
@@ -35,7 +36,7 @@ def fetch_repodata(
     fetcher: Fetcher,
     locations: Sequence[Location],
     arch: str,
-    check: Callable[[bytes, str], object] = Repodata.decode,
+    check_of: Callable[[Location], Check] = lambda _location: Repodata.decode,
 ) -> tuple[RepodataFile, ...]:
     """The repodata of all `locations` that have one for `arch`, in their order.
 
@@ -43,14 +44,15 @@ def fetch_repodata(
         fetcher: brings it.
         locations: the repositories.
         arch: the architecture.
-        check: judges what a mirror sent anew, by an error; a mirror with a damaged index is left.
+        check_of: gives what judges the index of a location, by an error; a mirror whose index it
+            refuses is left.
 
     Raises:
         FetchError: a repository cannot be read, or none has anything for `arch`.
         PackageError: every mirror of a repository has a damaged index.
     """
     with ThreadPoolExecutor(max(1, len(locations))) as pool:
-        found = list(pool.map(lambda at: fetcher.repodata(at, arch, check), locations))
+        found = list(pool.map(lambda at: fetcher.repodata(at, arch, check_of(at)), locations))
     files = tuple(file for file in found if file is not None)
     if not files:
         raise FetchError(

@@ -26,6 +26,7 @@ class Sources:
         require_consistent: refuse what is otherwise only warned of: staged, old or changing
             repositories, and those of two libcs that are out of step.
         max_age_seconds: repodata older than that is inconsistent; None: any age is well.
+        allow_older: take repodata with older packages than it had when it was used before.
     """
 
     cache: Path
@@ -35,6 +36,7 @@ class Sources:
     offline: bool = False
     require_consistent: bool = False
     max_age_seconds: int | None = None
+    allow_older: bool = False
 
     @classmethod
     def parse(
@@ -47,6 +49,7 @@ class Sources:
         offline: bool = False,
         require_consistent: bool = False,
         max_age: str | None = None,
+        allow_older: bool = False,
     ) -> Self:
         """The sources from words as a command line has them.
 
@@ -61,6 +64,7 @@ class Sources:
             offline=offline,
             require_consistent=require_consistent,
             max_age_seconds=None if max_age is None else parse_age(max_age),
+            allow_older=allow_older,
         )
 
 

@@ -7,12 +7,15 @@ in the meantime is asked at the end of the downloads.
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 
-from voidimg.errors import FetchError, PackageError, VoidimgError
+from voidimg.errors import FetchError, PackageError, VerifyError, VoidimgError
 from voidimg.events import Listener, Message
 from voidimg.fetch import Cache, Fetcher, Location, RepodataFile
+from voidimg.fetch.repodata import Check
 from voidimg.spec.model import Recipe
 from voidimg.supply.opened import OpenRepository, fetch_repodata, open_repository
+from voidimg.supply.seen import SeenVersions
 from voidimg.supply.sources import Sources
 from voidimg.supply.trust import Trust
 from voidimg.xbps.keys import PublicKey
@@ -29,6 +32,7 @@ class RepositoryState:
             self.cache, jobs=max(4, sources.jobs), listener=listener, offline=sources.offline
         )
         self._listener = listener
+        self._seen = SeenVersions(self.cache)
         self._files: dict[tuple[tuple[Location, ...], str], tuple[RepodataFile, ...]] = {}
         self._decoded: dict[str, Repodata] = {}
         self._opened: dict[tuple[str, str], OpenRepository] = {}
@@ -53,21 +57,33 @@ class RepositoryState:
         Raises:
             FetchError: a repository cannot be read, or none has anything for the architecture.
             PackageError: every mirror of a repository has a damaged index.
-            VerifyError: every mirror of a repository names a key that is not trusted.
+            VerifyError: every mirror of a repository names a key that is not trusted, or has older
+                packages than it had when it was used before.
         """
         key = (self.locations(recipe), recipe.arch)
         if key not in self._files:
             trust = self.trust(recipe)
             self._files[key] = fetch_repodata(
-                self.fetcher, *key, lambda content, where: self._judge(content, where, trust)
+                self.fetcher, *key, lambda at: partial(self._judge, at, recipe.arch, trust)
             )
         return self._files[key]
 
-    def _judge(self, content: bytes, where: str, trust: Trust) -> None:
+    def _judge(
+        self, location: Location, arch: str, trust: Trust, content: bytes, where: str
+    ) -> None:
         """Decode an index as it comes, which takes a second, and keep what is in it."""
+        sha256 = hashlib.sha256(content).hexdigest()
+        if self._seen.is_last(location, arch, sha256):
+            return  # it was judged when it was opened, and will be if it is opened again
         repodata = Repodata.decode(content, where)
         trust.require(None if repodata.meta is None else repodata.meta.key, where)
-        self._decoded[hashlib.sha256(content).hexdigest()] = repodata
+        try:
+            self._seen.require_not_older(location, arch, repodata.index, where)
+        except VerifyError as error:
+            if not self.sources.allow_older:
+                raise
+            self._listener(Message("warning", f"taken as asked for: {error.sentence}"))
+        self._decoded[sha256] = repodata
 
     def open(self, recipe: Recipe) -> tuple[OpenRepository, ...]:
         """The repositories of `recipe`, decoded; each names a trusted key.
@@ -78,13 +94,18 @@ class RepositoryState:
             VerifyError: a repository is unsigned or its key is not trusted.
         """
         trust = self.trust(recipe)
+        places = {location.name: location for location in self.locations(recipe)}
         found = []
         for file in self.files(recipe):
             key = (file.location.name, recipe.arch)
             if key not in self._opened:
                 known = self._decoded.pop(file.sha256, None)
-                self._opened[key] = open_repository(file, recipe.arch, trust, known)
-                self.keep_key(self._opened[key].key)
+                one = open_repository(file, recipe.arch, trust, known)
+                self.keep_key(one.key)
+                if file.location.remote:
+                    place = places[file.location.name]
+                    self._seen.remember(place, recipe.arch, file.sha256, one.repository.index)
+                self._opened[key] = one
             trust.require(self._opened[key].key, file.location.name)
             found.append(self._opened[key])
         return tuple(found)
@@ -106,17 +127,15 @@ class RepositoryState:
             return ()
         names = []
         for (locations, arch), before in self._files.items():
+            known = {file.location.name: file.sha256 for file in before}
+            check = partial(_require_readable, frozenset(known.values()))
             try:
-                now = fetch_repodata(self.fetcher, locations, arch)
+                now = fetch_repodata(self.fetcher, locations, arch, partial(_same_for_all, check))
             except (FetchError, PackageError) as error:
                 self._listener(Message("warning", f"cannot tell whether it changed: {error}"))
                 continue
-            known = {file.location.name: file.sha256 for file in now}
-            names += [
-                f"{file.location.name} ({arch})"
-                for file in before
-                if known.get(file.location.name) != file.sha256
-            ]
+            later = {file.location.name: file.sha256 for file in now}
+            names += [f"{name} ({arch})" for name in known if later.get(name) != known[name]]
         return tuple(names)
 
     def require_unchanged(self, because: VoidimgError | None = None) -> None:
@@ -144,3 +163,13 @@ class RepositoryState:
                 self._told.add(name)
                 text = f"{name} changed since its index was read; all packages are of the old state"
                 self._listener(Message("warning", text))
+
+
+def _same_for_all(check: Check, _location: Location) -> Check:
+    return check
+
+
+def _require_readable(known: frozenset[str], content: bytes, where: str) -> None:
+    """Judge an index; one that was read before, by its SHA-256, need not be read again."""
+    if hashlib.sha256(content).hexdigest() not in known:
+        Repodata.decode(content, where)

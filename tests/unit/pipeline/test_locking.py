@@ -85,23 +85,22 @@ def test_a_lock_gives_the_steps_of_the_plan(shop: Shop, sources: Sources) -> Non
     }
 
 
+@pytest.mark.parametrize("name", ["aarch64-repodata", ".xbps", ".sig2"])
 @pytest.mark.parametrize("fault", ["flip", "html-typed-binary", "long", "short-length"])
 def test_a_mirror_with_damaged_files_is_left(
-    shop: Shop, sources: Sources, server: Server, fault: Fault
+    shop: Shop, sources: Sources, server: Server, fault: Fault, name: str
 ) -> None:
     """Whichever they are, index, package or signature; the build goes on with the next mirror."""
     with serving(shop.path) as other:
         both = replace(sources, repositories=(Location.parse(f"{server.url} {other.url}"),))
-        for name in ("aarch64-repodata", ".xbps", ".sig2"):
-            server.faults[name] = (fault, 99)
+        server.faults[name] = (fault, 99)
         events: list[Event] = []
         state = RepositoryState(both, events.append)
         state.fetcher._mirrors._pause = lambda _seconds: None
         supply = plan_supply(shop.board().recipe, state)
         assert len(supply.fetch()) == 4
     left = [one.text for one in events if isinstance(one, Message) and "mirror left" in one.text]
-    for name in ("aarch64-repodata", ".xbps:", ".sig2"):
-        assert any(f"{server.url}/" in text and name in text for text in left)
+    assert any(f"{server.url}/" in text and name in text for text in left)
 
 
 def test_a_mirror_of_somebody_else_is_left(
@@ -395,7 +394,7 @@ def test_a_change_between_index_and_packages_is_told(
     supply = plan_supply(board.recipe, state)
     shop.put("more")
     supply.fetch()
-    warnings = [event.text for event in events if isinstance(event, Message)]
+    warnings = [one.text for one in events if isinstance(one, Message) and one.level == "warning"]
     assert len(warnings) == 1
     assert "changed since its index was read" in warnings[0]
     strict = replace(sources, require_consistent=True, cache=tmp_path / "other")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from voidimg.artifacts.kind import ArtifactKind, KindName, Part, PlannedStep, Step
 from voidimg.artifacts.making import Making
 from voidimg.artifacts.registry import KINDS
+from voidimg.errors import without_passwords
 from voidimg.spec.model import Recipe
 from voidimg.tree.copy import copy_tree
 
@@ -79,7 +80,7 @@ def planned_steps(
     `keys`, where there are any, are named in place of the platform's own.
     """
     wanted = [name for name, kind in KINDS.items() if kind.why_not(recipe) is None]
-    sources = tuple(repositories) or recipe.repositories
+    sources = tuple(map(without_passwords, repositories or recipe.repositories))
     lines = [
         PlannedStep("lock", "resolve packages of all stages from", sources),
         PlannedStep("lock", "fetch and verify packages signed by", tuple(keys) or recipe.keys),

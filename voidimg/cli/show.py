@@ -81,7 +81,7 @@ def command(
 
 
 def _show_json(resolved: ResolvedRecipe, *, origin: bool) -> None:
-    recipe = resolved.recipe.model_dump(mode="json")
+    recipe = resolved.as_json()
     shown: object = recipe
     if origin:
         origins = {path: one.as_json() for path, one in resolved.origins.items()}

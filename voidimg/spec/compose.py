@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from voidimg.errors import SpecError
+from voidimg.errors import SpecError, without_passwords
 from voidimg.spec.base import Model
 from voidimg.spec.checks import check_recipe
 from voidimg.spec.document import Arch, Platform, Profile
@@ -40,14 +40,30 @@ class ResolvedRecipe:
     sources: tuple[Path, ...]
     """The directories in which own files are found, first match wins."""
 
+    def as_json(self) -> dict[str, Any]:
+        """The recipe as a JSON-ready mapping; no password of a URL is in it."""
+        shown: dict[str, Any] = _without_passwords(self.recipe.model_dump(mode="json"))
+        return shown
+
     def values(self) -> Iterator[tuple[str, object]]:
-        """Every value of the recipe by its path, in the order of the models."""
-        recipe = self.recipe.model_dump(mode="json")
+        """Every value of `as_json` by its path, in the order of the models."""
+        recipe = self.as_json()
         for path in leaf_paths(recipe):
             value: Any = recipe
             for step in path:
                 value = value[step]
             yield path_text(path), value
+
+
+def _without_passwords(value: Any) -> Any:
+    """`value`, as JSON has it, without the passwords of URLs in its texts."""
+    if isinstance(value, str):
+        return without_passwords(value)
+    if isinstance(value, list):
+        return [_without_passwords(one) for one in value]
+    if isinstance(value, dict):
+        return {key: _without_passwords(one) for key, one in value.items()}
+    return value
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,7 +119,6 @@ def test_a_name_is_judged_by_the_address_that_is_connected_to(
     real = socket.getaddrinfo
 
     def resolve(host: str, *rest: object, **more: object) -> object:
-        host = host.decode() if isinstance(host, bytes) else host
         answers = known.get(host)
         address = (answers.pop(0) if len(answers) else "127.0.0.1") if answers is not None else host
         return real(address, *rest, **more)  # type: ignore[arg-type]

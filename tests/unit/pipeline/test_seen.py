@@ -201,16 +201,17 @@ def test_the_command_refuses_and_obeys(shop: Shop, old: Path, tmp_path: Path) ->
     shop.board()
     with serving(shop.path) as server:
         url = server.url.replace("//", "//me:secret@")
-        words = [
-            "--cache", tmp_path / "cache", "lock", "board", "--platforms-and-profiles", shop.root / "spec",
+        own = ("--platforms-and-profiles", shop.root / "spec")
+        words: list[str | Path] = [
+            "--cache", tmp_path / "cache", "lock", "board", *own, "--profile", "little",
             "-r", url, "--repo-key", shop.key_plist, "-o", tmp_path / "lock.json",
         ]  # fmt: skip
         assert voidimg(*words).returncode == 0
         server.root = old
-        refused = voidimg(*words)
+        refused = voidimg(*words, "--update")
         assert refused.returncode == 6
         assert "lib-1.0_1 after lib-1.1_1" in refused.stderr
-        taken = voidimg(*words, "--allow-older-repodata")
+        taken = voidimg(*words, "--update", "--allow-older-repodata")
         assert taken.returncode == 0, taken.stderr
         assert "taken as asked for" in taken.stderr
     assert "lib-1.0_1" in (tmp_path / "lock.json").read_text()

@@ -8,6 +8,7 @@ On disk (all names below the cache directory)::
     repodata/<key>/         the last repodata of a repository, for conditional requests
     signatures/<sha256>     the .sig2 that came with the package of that SHA-256
     keys/<fingerprint>      public keys of repositories, as key plists
+    versions/<key>          what a repository had when it was used last: it must not go back
     users/*                 one file for each build under way, locked by it
     gate                    held shared by who looks a file up, exclusively by who removes some
 

@@ -16,7 +16,6 @@ from voidimg.errors import FetchError, without_passwords
 from voidimg.fetch.location import is_host, without_credentials
 from voidimg.fetch.patience import Patience
 from voidimg.fetch.proxy import proxy_for
-from voidimg.fetch.reach import kinds_within_reach, require_within_reach
 
 if TYPE_CHECKING:
     from urllib3.response import BaseHTTPResponse
@@ -142,6 +141,8 @@ class Client:
 
     def _ask(self, url: str, headers: Mapping[str, str], limits: Limits) -> BaseHTTPResponse:
         """The answer to a GET, redirections followed; only its head has been read."""
+        from voidimg.fetch.reach import kinds_within_reach, require_within_reach
+
         place, kinds = url, None
         for _ in range(_MOST_REDIRECTIONS + 1):
             response = self._request(place, headers, limits)

@@ -88,6 +88,7 @@ class Indexes:
         self._client = client
         self._mirrors = mirrors
         self._listen = listen
+        self._told: set[str] = set()
 
     def read(self, location: Location, arch: str, check: Check) -> RepodataFile | None:
         """The repository's ``<arch>-repodata``; None when it has none for this architecture.
@@ -263,8 +264,10 @@ class Indexes:
     def _warn_of_left(self, ballot: Ballot, why: str) -> None:
         for url in ballot.urls:
             shown = without_credentials(url)
-            text = why if why.startswith(shown) else f"{shown}: {why}"
-            self._listen(Message("warning", f"mirror left: {text}"))
+            text = f"mirror left: {why if why.startswith(shown) else f'{shown}: {why}'}"
+            if text not in self._told:  # an index is asked for again at the end of a run
+                self._told.add(text)
+                self._listen(Message("warning", text))
 
     def _get(self, url: str, patience: Patience, stopping: threading.Event | None = None) -> _Copy:
         kept, stamp = self._files(url)

@@ -7,6 +7,7 @@ in the meantime is asked at the end of the downloads.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from functools import partial
 
 from voidimg.errors import FetchError, PackageError, VerifyError, VoidimgError
@@ -34,6 +35,7 @@ class RepositoryState:
         self._listener = listener
         self._seen = SeenVersions(self.cache)
         self._files: dict[tuple[tuple[Location, ...], str], tuple[RepodataFile, ...]] = {}
+        self._checks: dict[tuple[tuple[Location, ...], str], Callable[[Location], Check]] = {}
         self._decoded: dict[str, Repodata] = {}
         self._opened: dict[tuple[str, str], OpenRepository] = {}
         self._told: set[str] = set()
@@ -63,9 +65,8 @@ class RepositoryState:
         key = (self.locations(recipe), recipe.arch)
         if key not in self._files:
             trust = self.trust(recipe)
-            self._files[key] = fetch_repodata(
-                self.fetcher, *key, lambda at: partial(self._judge, at, recipe.arch, trust)
-            )
+            self._checks[key] = lambda at: partial(self._judge, at, recipe.arch, trust)
+            self._files[key] = fetch_repodata(self.fetcher, *key, self._checks[key])
         return self._files[key]
 
     def _judge(
@@ -128,10 +129,10 @@ class RepositoryState:
         names = []
         for (locations, arch), before in self._files.items():
             known = {file.location.name: file.sha256 for file in before}
-            check = partial(_require_readable, frozenset(known.values()))
             try:
-                now = fetch_repodata(self.fetcher, locations, arch, partial(_same_for_all, check))
-            except (FetchError, PackageError) as error:
+                # judged as then, or a mirror that was left would be taken for a change
+                now = fetch_repodata(self.fetcher, locations, arch, self._checks[locations, arch])
+            except (FetchError, PackageError, VerifyError) as error:
                 self._listener(Message("warning", f"cannot tell whether it changed: {error}"))
                 continue
             later = {file.location.name: file.sha256 for file in now}
@@ -163,13 +164,3 @@ class RepositoryState:
                 self._told.add(name)
                 text = f"{name} changed since its index was read; all packages are of the old state"
                 self._listener(Message("warning", text))
-
-
-def _same_for_all(check: Check, _location: Location) -> Check:
-    return check
-
-
-def _require_readable(known: frozenset[str], content: bytes, where: str) -> None:
-    """Judge an index; one that was read before, by its SHA-256, need not be read again."""
-    if hashlib.sha256(content).hexdigest() not in known:
-        Repodata.decode(content, where)

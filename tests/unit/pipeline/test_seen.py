@@ -23,6 +23,8 @@ from voidimg.supply.lock import Lock
 from voidimg.supply.pin import lock_platforms
 from voidimg.supply.seen import SeenVersions
 from voidimg.supply.sources import Sources
+from voidimg.supply.state import RepositoryState
+from voidimg.supply.supply import plan_supply
 
 AT = Location.parse("http://mirror.example/current http://second.example/current")
 
@@ -110,6 +112,11 @@ def test_the_cache_knows_better_than_the_first_mirror(
         (left,) = [e.text for e in events if isinstance(e, Message) and e.level == "warning"]
         assert f"mirror left: {other.url}/aarch64-repodata: its repodata is older" in left
         assert server.url not in left
+        strict = replace(both, require_consistent=True)
+        state = RepositoryState(strict, events.append)
+        assert len(plan_supply(shop.board().recipe, state).fetch()) == 4
+        told = [e.text for e in events if isinstance(e, Message) and e.level == "warning"]
+        assert len(told) == 2  # once a run, though it is asked twice; and it is no change
         without = replace(both, offline=True)
         assert lib_of(lock_platforms([shop.board()], without)) == ["lib-1.1_1"]
 

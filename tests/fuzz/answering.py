@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from functools import cache
+from functools import cache, partial
+from hashlib import sha256
+from typing import Any
 
+from tests.fuzz.scratch import scratch
+from voidimg.fetch import Cache, Fetcher, Wanted
 from voidimg.fetch.http import Client
 
 _MOST_BYTES = 4096
+_FILE = b"xyzabcd"
+"""What `go_on_with` wants; answers among the seeds hold the end of it."""
 
 
 class _Server:
@@ -42,14 +49,45 @@ def _server() -> _Server:
 
 @contextmanager
 def _nobody_else_is_asked(url: str) -> Iterator[None]:
-    """Wherever a redirection leads, the proxy is the server at `url`."""
-    before = dict(os.environ)
+    """Wherever a redirection leads, the proxy is the server at `url`; no name server is asked."""
+    before, resolve = dict(os.environ), socket.getaddrinfo
     os.environ.update(http_proxy=url, https_proxy=url, no_proxy="")
+    socket.getaddrinfo = partial(_numeric_only, resolve)
     try:
         yield
     finally:
+        socket.getaddrinfo = resolve
         os.environ.clear()
         os.environ.update(before)
+
+
+def _numeric_only(resolve: Callable[..., Any], host: Any, *rest: Any, **more: Any) -> Any:
+    """What `resolve` says of a numeric `host`; names are not known."""
+    more["flags"] = socket.AI_NUMERICHOST
+    return resolve(host, *rest[:4], **more)
+
+
+def go_on_with(data: bytes, refusing: Callable[[], AbstractContextManager[None]]) -> None:
+    """Fetch a file of which a part is there already: it comes right, or not at all.
+
+    The first byte of `data` says how long the part is and whether it is a right one; the rest is
+    what the server answers to every request.
+    """
+    server = _server()
+    server.answer = data[1:]
+    first = data[0] if data else 0
+    item = Wanted("file", ("http://mirror.invalid/file",), len(_FILE), sha256(_FILE).hexdigest())
+    directory = scratch() / "cache"
+    cache = Cache(directory)
+    part = (_FILE if first & 16 else _FILE.upper())[: first & 15]
+    cache.part("incoming", f"{item.sha256}.part").write_bytes(part)
+    fetcher = Fetcher(cache, jobs=1, pause=lambda _seconds: None, stall_seconds=1)
+    try:
+        with _nobody_else_is_asked(server.url), refusing():
+            path = fetcher.fetch([item])[item.sha256]
+            assert path.read_bytes() == _FILE
+    finally:
+        shutil.rmtree(directory)
 
 
 def ask_for(answer: bytes, refusing: Callable[[], AbstractContextManager[None]]) -> None:

@@ -247,8 +247,20 @@ def _answers() -> Iterator[bytes]:
     yield b"HTTP/1.1 302 Found\r\nLocation: http://[\r\n\r\n"
 
 
+def _rests() -> Iterator[bytes]:
+    """A part of a file, right and wrong ones of some lengths, and an answer to it."""
+    for answer in _answers():
+        for first in (0, 3, 3 + 16, 7, 8 + 16):
+            yield bytes([first]) + answer
+    for said in ("bytes 3-6/7", "bytes 0-6/7", "bytes */7", "bytes 3-6/99", ""):
+        head = f"HTTP/1.1 206 Part\r\nContent-Length: 4\r\nContent-Range: {said}\r\n\r\n"
+        yield b"\x13" + head.encode() + b"abcd"
+    yield b"\x00HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nxyzabcd"
+
+
 _SEEDS = {
     "http": _answers,
+    "resume": _rests,
     "initramfs": _initramfs,
     "menus": _menus,
     "plist": _plists,

@@ -15,7 +15,7 @@ import json
 import lzma
 from collections.abc import Callable, Iterator
 
-from tests.fuzz.answering import ask_for
+from tests.fuzz.answering import ask_for, go_on_with
 from tests.fuzz.installing import unpack_package
 from tests.fuzz.scratch import file_with, with_gpt_checksums, with_tar_checksums
 from voidimg.errors import VoidimgError
@@ -258,6 +258,11 @@ def fuzz_release(data: bytes) -> None:
 def fuzz_http(data: bytes) -> None:
     """All that a server sends: status, head, redirections, framing and content."""
     ask_for(data, refusing)
+
+
+def fuzz_resume(data: bytes) -> None:
+    """Answers to who asks for the rest of a file: the right file comes of it, or none."""
+    go_on_with(data, refusing)
 
 
 def fuzz_unpack(data: bytes) -> None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         VerifyError,
         VoidimgError,
         exit_status_of,
+        without_passwords,
     )
     from voidimg.events import (
         Event,
@@ -229,6 +230,7 @@ _HOME = {
     "verify_cache": "voidimg.fetch.upkeep",
     "verify_files": "voidimg.signing.verify",
     "verify_set": "voidimg.signing.verify",
+    "without_passwords": "voidimg.errors",
     "write_key_file": "voidimg.xbps.repository.local",
     "write_lock": "voidimg.supply.supply",
     "write_package": "voidimg.xbps.package.writer",
@@ -351,6 +353,7 @@ __all__ = [
     "verify_cache",
     "verify_files",
     "verify_set",
+    "without_passwords",
     "write_key_file",
     "write_lock",
     "write_package",

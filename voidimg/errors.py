@@ -20,13 +20,13 @@ _FULL_BYTES = 2**20
 """A disk with less room than this is full: nothing that programs write for us is smaller."""
 
 
-_LOGIN = re.compile(r"(?<=://)[^/\s]*@")
-"""User name and password in a URL (RFC 3986, 3.2.1)."""
+_LOGIN = re.compile(r"(?i)(?:(?<=://)|(?<=\bhttps:/)|(?<=\bhttp:/)|(?<=\bftp:/))[^/\s]*@")
+"""User name and password in a URL (RFC 3986, 3.2.1), also in one that was taken for a path."""
 
 
 def without_passwords(text: str) -> str:
     """`text` with no user name and password in its URLs, as it may be shown and stored."""
-    return _LOGIN.sub("", text) if "://" in text else text
+    return _LOGIN.sub("", text) if ":/" in text else text
 
 
 class VoidimgError(Exception):

@@ -17,7 +17,7 @@ from typing import Any, TextIO
 import click
 
 import voidimg
-from voidimg import DiskFullError, StoreError, VoidimgError, exit_status_of
+from voidimg import DiskFullError, StoreError, VoidimgError, exit_status_of, without_passwords
 from voidimg.cli.render import listener_for, show_error
 from voidimg.cli.session import Session
 
@@ -289,7 +289,9 @@ def entry_point(argv: list[str] | None = None) -> None:
     except click.ClickException as error:
         status = error.exit_code
         with suppress(OSError):
-            _explained(error).show()
+            said = io.StringIO()
+            _explained(error).show(said)
+            sys.stderr.write(without_passwords(said.getvalue()))
     except _OutputError as error:
         status = _leave_output(error.cause)
     finally:

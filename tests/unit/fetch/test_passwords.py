@@ -46,6 +46,19 @@ def test_the_command_keeps_it_too(tmp_path: Path, text: str) -> None:
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["repo list URL", "verify URL", "inspect URL", "check URL", "smoke URL", "sign URL",
+     "build rpi-aarch64 --lock URL", "--events URL list"],
+)  # fmt: skip
+def test_a_url_in_the_place_of_a_file_is_told_without_it(tmp_path: Path, words: str) -> None:
+    """By the verb, and by what reads the command line."""
+    ended = voidimg(*words.replace("URL", "http://me:secret@host/x").split(), cwd=tmp_path)
+    assert ended.returncode != 0
+    assert "host/x" in ended.stderr + ended.stdout
+    assert "secret" not in ended.stderr + ended.stdout
+
+
 @pytest.mark.parametrize("field", ["what", "where", "hint"])
 def test_no_error_shows_a_password(field: str) -> None:
     """Whoever put its text together; not after it crossed to another process either."""

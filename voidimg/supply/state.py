@@ -14,9 +14,9 @@ from voidimg.errors import FetchError, PackageError, VerifyError, VoidimgError
 from voidimg.events import Listener, Message
 from voidimg.fetch import Cache, Fetcher, Location, RepodataFile
 from voidimg.fetch.repodata import Check
-from voidimg.pipeline.seen_versions import SeenVersions
 from voidimg.spec.model import Recipe
 from voidimg.supply.opened import OpenRepository, fetch_repodata, open_repository
+from voidimg.supply.seen_versions import SeenVersions
 from voidimg.supply.sources import Sources
 from voidimg.supply.trust import Trust
 from voidimg.xbps.keys import PublicKey

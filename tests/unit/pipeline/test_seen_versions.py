@@ -19,9 +19,9 @@ from voidimg.errors import VerifyError
 from voidimg.events import Event, Message
 from voidimg.fetch import Cache, Location
 from voidimg.fetch.upkeep import clear_cache
-from voidimg.pipeline.seen_versions import SeenVersions
+from voidimg.pipeline.locks import lock_platforms
 from voidimg.supply.lock import Lock
-from voidimg.supply.pin import lock_platforms
+from voidimg.supply.seen_versions import SeenVersions
 from voidimg.supply.sources import Sources
 from voidimg.supply.state import RepositoryState
 from voidimg.supply.supply import plan_supply

@@ -278,7 +278,7 @@ def test_deep_directories_of_a_payload_are_not_all_remembered() -> None:
 def test_deep_directories_of_file_lists_are_not_all_remembered(tmp_path: Path) -> None:
     """Nor may the plan of a transaction remember them."""
     listed = tuple(Listed(name, Kind.FILE, "0" * 64) for name in deep_names(1300))
-    change = Change("a", "a-1_1", listed, None, update=False, preserve=False)
+    change = Change("a", "a-1_1", listed, None, preserve=False)
     with Tree(tmp_path) as tree, pytest.raises(PackageError, match="too many"):
         plan_files(tree, [change])
 

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from voidimg.events import Listener, ignore
 from voidimg.xbps.install.install import VerifiedPackage, install
-from voidimg.xbps.names import split_pkgver
-from voidimg.xbps.pattern import name_of
 from voidimg.xbps.plist import PlistDict
+from voidimg.xbps.query import parse_query
 
 _SHELLS = ("dash", "bash", "busybox")
 _COMMANDS = ("base-files", "coreutils", "sed", "grep")
@@ -68,9 +67,8 @@ def _closure(names: Sequence[str], entries: Mapping[str, PlistDict]) -> frozense
 
 
 def _name(text: str) -> str:
-    """The package name of a pkgver or pattern."""
-    split = split_pkgver(text)
-    return split.name if split is not None else name_of(text) or text
+    """The package name of a dependency or provided pkgver; the text itself if it has none."""
+    return parse_query(text).name or text
 
 
 def _texts(entry: PlistDict, key: str) -> list[str]:

@@ -12,7 +12,7 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from voidimg.errors import PackageError, StoreError
+from voidimg.errors import PackageError
 from voidimg.tree.tree import Tree
 from voidimg.xbps.plist import PlistDict, PlistValue
 
@@ -210,13 +210,11 @@ class Alternatives:
             self.tree.symlink(link.path, link.text)
 
     def _delete(self, links: Iterable[Link]) -> None:
+        """Remove `links`; a file or directory that somebody put in the place of one stays."""
         for link in links:
-            try:
-                self.tree.remove(link.path, missing_ok=True)
-            except StoreError as error:
-                # As unlink(2), whose failure xbps ignores: a directory in the link's place stays.
-                if not error.code.endswith(("TREE-NOT-EMPTY", "TREE-TYPE")):
-                    raise
+            status = self.tree.lstat(link.path)
+            if status is not None and stat.S_ISLNK(status.st_mode):
+                self.tree.remove(link.path)
 
 
 def _bytes(text: str) -> bytes:

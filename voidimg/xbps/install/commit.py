@@ -16,11 +16,11 @@ from voidimg.errors import UsageError
 from voidimg.events import Listener, Message, Progress, step
 from voidimg.tree.tree import Tree
 from voidimg.xbps.install.alternatives import Alternatives
-from voidimg.xbps.install.file_plan import Change, plan_files
+from voidimg.xbps.install.file_plan import Change, FilePlan, plan_files
 from voidimg.xbps.install.incoming import Incoming, read_incoming
 from voidimg.xbps.install.payload import Rules
 from voidimg.xbps.install.pkgdb import Pkgdb, metafile, read_metafile
-from voidimg.xbps.install.removal import remove_files
+from voidimg.xbps.install.removal import remove_path
 from voidimg.xbps.install.scripts import Action, Call, ScriptName, ScriptRunner, run_script
 from voidimg.xbps.install.workers import (
     STEP,
@@ -126,7 +126,7 @@ class Transaction:
         steps = [one.step for one in packages]
         self._repositories = {one.step.pkgname: one.repository for one in packages}
         incoming = {one.step.pkgname: self._incoming(one) for one in packages if _unpacks(one.step)}
-        tasks = self._plan(steps, incoming)
+        plan, tasks = self._plan(steps, incoming)
         self._pre_scripts(steps, incoming)
         if not self.tree.sets_owners:
             self._say("without root, owners and suid bits of packages are not kept", "warning")
@@ -136,7 +136,7 @@ class Transaction:
             unpacked = self._unpack_ahead(steps, tasks)
             for one in steps:
                 if one.action == "remove" and one.pkgname in self.old:
-                    removed.append(self._remove_package(one.pkgname))
+                    removed.append(self._remove_package(one.pkgname, plan))
                 elif _unpacks(one):
                     task = tasks[one.pkgname]
                     beside += self._unpack(one, task, unpacked.get(one.pkgname)).beside
@@ -187,15 +187,16 @@ class Transaction:
         return InstallReport(configured=tuple(configured), unconfigured=tuple(left))
 
     def remove(self, names: Sequence[str]) -> InstallReport:
-        """Remove `names` one after the other, each with all its scripts."""
-        removed = []
+        """Remove `names`: ``pre`` of all, then their files, then ``post`` and ``purge`` of all."""
+        plan = plan_files(self.tree, [self._leaving(name) for name in names])
         for name in names:
             self._remove_script(name, "pre", update=False)
-            removed.append(self._remove_package(name))
+        removed = tuple(self._remove_package(name, plan) for name in names)
+        self.db.write(self.tree)
+        for name in names:
             self._remove_script(name, "post", update=False)
             self._remove_script(name, "purge", update=False)
-        self.db.write(self.tree)
-        return InstallReport(removed=tuple(removed))
+        return InstallReport(removed=removed)
 
     # Planning
 
@@ -209,8 +210,8 @@ class Transaction:
 
     def _plan(
         self, steps: Sequence[PlannedStep], incoming: Mapping[str, Incoming]
-    ) -> dict[str, Unpacking]:
-        """What each package's unpacking does, having made sure that their files agree."""
+    ) -> tuple[FilePlan, dict[str, Unpacking]]:
+        """What each step does to files, having made sure that the packages agree on them."""
         installed: dict[str, tuple[Listed, ...]] = {}
         changes = []
         for one in steps:
@@ -218,18 +219,12 @@ class Transaction:
             if name in self.db.packages and one.action not in ("hold", "configure"):
                 path = metafile(name)
                 installed[name] = decode_list(read_metafile(self.tree, name), where=path)
-            if name in incoming or one.action == "remove":
-                new = incoming.get(name)
+            if (new := incoming.get(name)) is not None:
                 changes.append(
-                    Change(
-                        name,
-                        one.pkgver,
-                        None if new is None else new.listed,
-                        installed.get(name),
-                        update=one.action == "update",
-                        preserve=new is not None and new.preserve,
-                    )
+                    Change(name, one.pkgver, new.listed, installed.get(name), new.preserve)
                 )
+            elif name in installed:
+                changes.append(self._leaving(name))
         plan = plan_files(
             self.tree,
             changes,
@@ -237,7 +232,7 @@ class Transaction:
             ignore_conflicts=self.ignore_conflicts,
         )
         self._shared = bool(plan.shared)
-        return {
+        return plan, {
             name: Unpacking(
                 new,
                 {entry.path: entry for entry in installed[name]} if name in installed else None,
@@ -245,6 +240,12 @@ class Transaction:
             )
             for name, new in incoming.items()
         }
+
+    def _leaving(self, name: str) -> Change:
+        """The files of the installed package `name`, which goes."""
+        entry = self.old[name]
+        listed = decode_list(read_metafile(self.tree, name), where=metafile(name))
+        return Change(name, str(entry.get("pkgver")), None, listed, entry.get("preserve") is True)
 
     # Scripts
 
@@ -316,11 +317,11 @@ class Transaction:
         )
         return registered
 
-    def _remove_package(self, name: str) -> str:
+    def _remove_package(self, name: str, plan: FilePlan) -> str:
         entry = self.old[name]
-        listed = decode_list(read_metafile(self.tree, name), where=metafile(name))
         self._alternatives().unregister(name, entry)
-        remove_files(self.tree, listed)
+        for path in plan.obsolete.get(name, ()):
+            remove_path(self.tree, path)
         self.tree.remove(metafile(name), missing_ok=True)
         self.db.remove(name)
         return str(entry.get("pkgver"))

@@ -8,12 +8,14 @@ package's link or file is a conflict also when the list names no directory in be
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
+import posixpath
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from voidimg.errors import PackageError, StoreError
 from voidimg.tree.tree import NotInTreeError, Tree
 from voidimg.xbps.package.file_list import Kind, Listed
+from voidimg.xbps.package.link_target import Links
 
 KEPT_LINKS = frozenset(
     (
@@ -44,21 +46,25 @@ class Change:
         pkgver: of the new version, or of the one removed.
         new: what is unpacked; None when the step only removes.
         old: what is installed; None when nothing is.
-        update: whether one version takes the place of another.
-        preserve: whether the new package keeps the files of older ones.
+        preserve: whether files stay that the step would take away: the new package says so, or
+            the one removed does.
     """
 
     name: str
     pkgver: str
     new: tuple[Listed, ...] | None
     old: tuple[Listed, ...] | None
-    update: bool
     preserve: bool
+
+    @property
+    def removes(self) -> bool:
+        """Whether the package goes and nothing of its name comes in its place."""
+        return self.new is None
 
 
 @dataclass(slots=True)
 class FilePlan:
-    """The result: `obsolete` paths by the package whose unpacking removes them, longest first.
+    """The result: `obsolete` paths by the package whose step removes them, longest first.
 
     `shared` are paths that several packages bring, met only when conflicts are ignored.
     """
@@ -113,13 +119,23 @@ def plan_files(
         for listed in change.new or ():
             _add_new(items, _Side(change, index, listed), plan, ignore_conflicts=ignore_conflicts)
         for listed in change.old or ():
-            item = items.setdefault(listed.path, _Item())
-            if item.old is None:
-                item.old = _Side(change, index, listed)
+            _add_old(items, _Side(change, index, listed))
     _refuse_paths_below_files(items, ignore_conflicts=ignore_conflicts)
     if any(change.old for change in changes):
         _plan_obsolete(tree, items, preserved, plan)
     return plan
+
+
+def _add_old(items: dict[str, _Item], side: _Side) -> None:
+    """Of several that leave one directory the last takes it away; what one preserves stays."""
+    item = items.setdefault(side.listed.path, _Item())
+    other = item.old
+    if (
+        other is None
+        or (not other.change.preserve and side.change.preserve)
+        or (other.kind is side.kind is Kind.DIRECTORY and not other.change.preserve)
+    ):
+        item.old = side
 
 
 def _add_new(
@@ -189,12 +205,13 @@ def _plan_obsolete(
 ) -> None:
     by_length = sorted(items.items(), key=lambda pair: -len(pair[0].encode("utf-8", "replace")))
     deleted: set[str] = set()
+    changed = _changed_links(tree, items)
     for path, item in by_length:
         if item.old is None or path in preserved or not _goes_away(item):
             continue
         if item.old.kind is Kind.DIRECTORY and item.new is not None:
             _require_removable(tree, path, deleted)
-        if path in KEPT_LINKS:
+        if path in KEPT_LINKS or path in changed:
             continue
         if item.old.listed.sha256:
             same = holds(tree, path, item.old.listed.sha256)
@@ -215,8 +232,58 @@ def _goes_away(item: _Item) -> bool:
     if old is None:
         return False
     if new is None:
-        return not (old.change.preserve and old.change.update)
+        return not old.change.preserve
     return new.listed.kind is not Kind.CONF_FILE and new.kind is not old.kind
+
+
+def _changed_links(tree: Tree, items: Mapping[str, _Item]) -> set[str]:
+    """Links of packages that are removed which do not lead where they led; an update asks not."""
+    changes: dict[str, Change] = {
+        item.old.change.name: item.old.change
+        for item in items.values()
+        if item.old is not None and item.new is None and item.old.change.removes
+    }
+    return {path for one in changes.values() for path in changed_links(tree, one.old or ())}
+
+
+def changed_links(tree: Tree, listed: Iterable[Listed]) -> set[str]:
+    """Which symlinks of the package with the files `listed` are gone or lead elsewhere in `tree`.
+
+    A list holds the form that `Links.recorded_target` gives, where a link to a link of the same
+    package is recorded by what it leads to in the end. So this is told before any file goes.
+    """
+    owned = tuple(listed)
+    texts = {one.path: _text_of(tree, one.path) for one in owned if one.kind is Kind.LINK}
+    links = Links(
+        directories={one.path for one in owned if one.kind is Kind.DIRECTORY}
+        | {parent for one in owned for parent in _parents(one.path)},
+        files={one.path for one in owned if one.is_regular},
+        symlinks={path: text for path, text in texts.items() if text is not None},
+    )
+    return {
+        one.path
+        for one in owned
+        if one.kind is Kind.LINK and not _leads_there(links, one, texts[one.path])
+    }
+
+
+def _leads_there(links: Links, one: Listed, text: str | None) -> bool:
+    if text is None:
+        return False
+    plain = posixpath.normpath(f"{posixpath.dirname(one.path)}/{text}")
+    return one.target in (text, plain, links.recorded_target(one.path, text))
+
+
+def _text_of(tree: Tree, path: str) -> str | None:
+    try:
+        return tree.readlink(path)
+    except StoreError:
+        return None
+
+
+def _parents(path: str) -> Iterator[str]:
+    while path := path.rpartition("/")[0]:
+        yield path
 
 
 def _require_removable(tree: Tree, path: str, deleted: Collection[str]) -> None:

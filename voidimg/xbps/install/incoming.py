@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from voidimg.errors import PackageError
-from voidimg.xbps.install.pkgdb import DIRECTORY
 from voidimg.xbps.names import Pkgver
 from voidimg.xbps.package.agreement import require_agreement, require_identity
-from voidimg.xbps.package.file_list import Kind, Listed, decode_list
+from voidimg.xbps.package.file_list import Listed, decode_list
 from voidimg.xbps.package.reader import BinaryPackage
 from voidimg.xbps.plist import PlistDict
+from voidimg.xbps.reserved import require_own_alternatives, require_own_paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,8 @@ def read_incoming(path: Path, pkgver: str, entry: PlistDict, arch: str) -> Incom
         require_agreement(entry, package.props, where=pkgver)
         split = require_identity(package.props, arch, where=pkgver)
         listed = decode_list(package.files, where=pkgver)
-        _require_no_database(listed, where=pkgver)
+        require_own_paths(split.name, listed, where=pkgver)
+        require_own_alternatives(package.props, where=pkgver)
         return Incoming(
             path=path,
             split=split,
@@ -73,17 +73,3 @@ def read_incoming(path: Path, pkgver: str, entry: PlistDict, arch: str) -> Incom
             install_script=package.install_script or b"",
             remove_script=package.remove_script or b"",
         )
-
-
-def _require_no_database(listed: tuple[Listed, ...], *, where: str) -> None:
-    """No package may bring the package database; trusted keys come with packages (Void's xbps)."""
-    for one in listed:
-        if one.kind is Kind.DIRECTORY or one.path.startswith(f"{DIRECTORY}/keys/"):
-            continue
-        if one.path == DIRECTORY or one.path.startswith(f"{DIRECTORY}/"):
-            raise PackageError(
-                f"the package brings {one.path}, which belongs to the package database",
-                code="DATABASE",
-                where=where,
-                hint="the package is malformed or hostile; do not use it",
-            )

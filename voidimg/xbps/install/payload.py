@@ -26,6 +26,7 @@ from voidimg.xbps.install.conffile import Situation, Verdict, decide
 from voidimg.xbps.install.file_plan import digest_of
 from voidimg.xbps.package.file_list import Kind, Listed
 from voidimg.xbps.package.reader import BinaryPackage
+from voidimg.xbps.reserved import require_link_text
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _PIN = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -301,6 +302,7 @@ class _Payload:
     # Links
 
     def _symlink(self, member: Member, path: str, directory: Directory, base: bytes) -> None:
+        require_link_text(path, member.target, where=self.where)
         target = member.target.encode("utf-8", "surrogateescape")
         try:
             os.symlink(target, base, dir_fd=directory.fd)

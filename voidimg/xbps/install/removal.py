@@ -1,14 +1,11 @@
-"""Removing packages: which may go, and which of their files."""
+"""Removing packages: which may go. Which of their files, `voidimg.xbps.install.file_plan` says."""
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from voidimg.errors import ResolveError, StoreError
 from voidimg.tree.tree import NotInTreeError, Tree
-from voidimg.xbps.install.file_plan import KEPT_LINKS, holds
-from voidimg.xbps.package.file_list import Kind, Listed
 from voidimg.xbps.pattern import is_pattern, matches
 from voidimg.xbps.plist import PlistDict
 
@@ -111,24 +108,6 @@ def _closure(packages: Mapping[str, PlistDict], names: Sequence[str]) -> set[str
     return found - set(names)
 
 
-def remove_files(tree: Tree, listed: Sequence[Listed]) -> tuple[str, ...]:
-    """Remove the files of a package, longest path first.
-
-    Files whose content changed stay, links whose target changed stay, directories stay unless
-    empty, and so do the links of the merged /usr.
-
-    Returns:
-        The paths that are gone.
-    """
-    gone = []
-    for one in sorted(listed, key=lambda one: -len(one.path)):
-        if one.path in KEPT_LINKS or not _is_ours(tree, one):
-            continue
-        if remove_path(tree, one.path):
-            gone.append(one.path)
-    return tuple(gone)
-
-
 def remove_path(tree: Tree, path: str) -> bool:
     """Remove the file, link or empty directory `path`. Returns whether it was there and went."""
     try:
@@ -140,26 +119,3 @@ def remove_path(tree: Tree, path: str) -> bool:
             return False
         raise
     return True
-
-
-def _is_ours(tree: Tree, one: Listed) -> bool:
-    if one.is_regular:
-        return holds(tree, one.path, one.sha256) is True
-    if one.kind is not Kind.LINK:
-        return True
-    try:
-        text = tree.readlink(one.path)
-    except StoreError:
-        return False
-    return one.target in (link_target(one.path, text), text)
-
-
-def link_target(path: str, text: str) -> str:
-    """The form in which a file list records the link at `path` with `text`.
-
-    Text with ``./`` in it is resolved; other relative text is put behind the link's directory.
-    """
-    if text.startswith("/"):
-        return text
-    behind = f"{posixpath.dirname(path)}/{text}"
-    return posixpath.normpath(behind) if "./" in text else behind

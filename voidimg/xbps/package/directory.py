@@ -17,19 +17,29 @@ import os
 import re
 import stat
 import tomllib
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from voidimg.errors import PackageError, StoreError
 from voidimg.units import parse_mode
+from voidimg.xbps.package.file_list import Kind, Listed
 from voidimg.xbps.package.writer import PackageMember, PackageMeta
+from voidimg.xbps.reserved import require_link_text, require_own_alternatives, require_own_paths
 
+_Said = TypeVar("_Said")
 _SCRIPTS = {"INSTALL": "install_script", "REMOVE": "remove_script"}
 _OWNER = re.compile(r"([0-9]{1,9}):([0-9]{1,9})")
 _NOT_IN_TOML = frozenset(_SCRIPTS.values())
 _BYTES = frozenset({"install_msg", "remove_msg"})
 _MAX_SCRIPT_BYTES = 4 * 2**20
+_KINDS = {
+    "file": Kind.FILE,
+    "hardlink": Kind.FILE,
+    "symlink": Kind.LINK,
+    "directory": Kind.DIRECTORY,
+}
 
 
 def read_package_directory(directory: Path) -> tuple[PackageMeta, list[PackageMember]]:
@@ -39,7 +49,8 @@ def read_package_directory(directory: Path) -> tuple[PackageMeta, list[PackageMe
 
     * ``mtime``: of every member, seconds since 1970; 0 by default
     * ``mutable``: paths of files that will change on the target
-    * ``modes``: path to mode, like ``"/usr/bin/foo" = "04755"``
+    * ``modes``: path to mode, like ``"/usr/bin/foo" = "04755"``; of a hard link it is that of
+      the file, under whichever of its names it is given
     * ``owners``: path to ``"uid:gid"``; 0:0 by default
 
     Raises:
@@ -60,8 +71,12 @@ def read_package_directory(directory: Path) -> tuple[PackageMeta, list[PackageMe
         for path, owner in _take(values, "owners", dict, {}, where).items()
     }
     meta = _meta(values, _scripts(directory), where)
+    walked = _walk(directory / "files")
+    _require_carried(walked, {"mode": modes, "owner": owners, "mutable mark": mutable}, where)
+    modes = _by_file(walked, modes, "modes", where)
+    owners = _by_file(walked, owners, "owners", where)
     members = []
-    for found in _walk(directory / "files"):
+    for found in walked:
         uid, gid = owners.pop(found.path, (0, 0))
         members.append(
             PackageMember(
@@ -78,7 +93,59 @@ def read_package_directory(directory: Path) -> tuple[PackageMeta, list[PackageMe
         )
     for path in (*modes, *owners, *sorted(mutable - {member.path for member in members})):
         raise _wrong(f"{path} is named, but is not below files/", where)
+    _require_installable(meta, members, where)
     return meta, members
+
+
+_CARRIED = {"symlink": ("owner",), "directory": ()}
+"""What an archive says of members that are no files; mode and owner of a directory it never has."""
+
+
+def _require_carried(
+    walked: Sequence[PackageMember], said: Mapping[str, Collection[str]], where: str
+) -> None:
+    """Refuse what is said of a path (``said[what]`` are paths) and no package can say of it."""
+    kinds = {member.path: member.kind for member in walked}
+    for what, paths in said.items():
+        for path in paths:
+            kind = kinds.get(path, "file")
+            if what not in _CARRIED.get(kind, (what,)):
+                raise _wrong(
+                    f"{path} is a {kind}, of which a package keeps no {what}"
+                    + ("; let INSTALL set it" if kind == "directory" else ""),
+                    where,
+                )
+
+
+def _by_file(
+    walked: Sequence[PackageMember], said: Mapping[str, _Said], key: str, where: str
+) -> dict[str, _Said]:
+    """`said` of paths as said of files: all names of a set of hard links are one file.
+
+    Raises:
+        PackageError: two names of one file are said to differ.
+    """
+    files = {one.path: one.target or "" for one in walked if one.kind == "hardlink"}
+    found: dict[str, _Said] = {}
+    names: dict[str, str] = {}
+    for path, value in said.items():
+        file = files.get(path, path)
+        if found.setdefault(file, value) != value:
+            raise _wrong(
+                f"{names[file]} and {path} are one file with two names, but {key} differ", where
+            )
+        names.setdefault(file, path)
+    return found
+
+
+def _require_installable(meta: PackageMeta, members: list[PackageMember], where: str) -> None:
+    """Refuse now what every installation of the package would refuse."""
+    listed = [Listed(member.path, _KINDS[member.kind]) for member in members]
+    require_own_paths(meta.pkgname, listed, where=where)
+    for member in members:
+        if member.kind == "symlink":
+            require_link_text(member.path, member.target or "", where=where)
+    require_own_alternatives(meta.props(0), where=where)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from voidimg.supply.sources import Sources
 from voidimg.supply.state import RepositoryState
 from voidimg.supply.supply import LockedSupply, PlannedSupply, lock_for, plan_supply
 from voidimg.xbps.query import parse_query
-from voidimg.xbps.resolve.errors import Link
+from voidimg.xbps.resolve.errors import Link, Problems
 from voidimg.xbps.resolve.transaction import Step, Suppliers, Transaction, why
 
 Wanted = tuple[ResolvedRecipe, tuple[PackageStage, ...]]
@@ -48,7 +48,8 @@ def lock_stages(
 
     Raises:
         FetchError, VerifyError, PackageError: a repository or package cannot be used.
-        ResolveError: no consistent set of packages exists.
+        ResolveError: no consistent set of packages exists; all problems of all stages and
+            platforms come together in a `CollectedError`.
         UsageError: the bundle would replace something else.
     """
     if bundle is not None:
@@ -97,7 +98,12 @@ def _planned(
         for one, _ in wanted:
             state.files(one.recipe)
     with step(listener, "resolve"):
-        return [plan_supply(one.recipe, state, stages) for one, stages in wanted]
+        problems, supplies = Problems(), []
+        for one, stages in wanted:
+            with problems.noted():
+                supplies.append(plan_supply(one.recipe, state, stages))
+        problems.raise_all()
+        return supplies
 
 
 def _keep(

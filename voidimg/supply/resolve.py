@@ -16,11 +16,14 @@ from voidimg.supply.opened import OpenRepository
 from voidimg.supply.pinned import pinned_files
 from voidimg.supply.trust import SignedPackage
 from voidimg.xbps.plist import PlistDict
+from voidimg.xbps.resolve.errors import Problems
 from voidimg.xbps.resolve.resolver import Options, Transaction, resolve
 
 _DEFAULT_KERNEL = "linux"
 _LIVE = ("live", "live-build", "netboot-build")
 _BASE_OF_KERNELS = "linux-base"
+_IN_ANY_CASE = ("E-RESOLVE-MISSING", "E-RESOLVE-BAD-DEPENDENCY")
+"""Problems that do not depend on what is installed before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +47,42 @@ def plan_stages(
 
     Raises:
         ResolveError: no consistent set exists; says what was asked for, by whom, and why not.
+            Of several, of any stages, come all in a `CollectedError`.
         SpecError: a service of a live system comes without its package.
     """
-    plans = []
+    plans: list[StagePlan] = []
+    problems = Problems()
     for tree in TREES:
-        installed: dict[str, PlistDict] = {}
-        for stage in tree:
-            if stage not in stages:
-                continue
-            requests, options = stage_requests(recipe, stage), stage_options(recipe, stage)
+        wanted = [stage for stage in tree if stage in stages]
+        plans += _plan_tree(recipe, repositories, wanted, problems)
+    problems.raise_all()
+    for plan in plans:
+        if plan.stage == "live" and recipe.live is not None:
+            _require_services(recipe.live, {one.pkgname for one in plan.transaction.steps})
+    return tuple(plans)
+
+
+def _plan_tree(
+    recipe: Recipe,
+    repositories: Sequence[OpenRepository],
+    stages: Sequence[PackageStage],
+    problems: Problems,
+) -> list[StagePlan]:
+    """The plans of `stages`, which install into one tree, as far as there are any.
+
+    After a stage without a plan nobody knows what is installed: of a later one then only is told
+    what it lacks in any case.
+    """
+    plans: list[StagePlan] = []
+    installed: dict[str, PlistDict] = {}
+    for tried, stage in enumerate(stages):
+        requests, options = stage_requests(recipe, stage), stage_options(recipe, stage)
+        with problems.noted(_IN_ANY_CASE if len(plans) < tried else ()):
             found = resolve(requests, [one.repository for one in repositories], installed, options)
             plans.append(StagePlan(stage, found))
             for step in found.steps:
                 installed[step.pkgname] = {**step.entry, "state": "installed"}
-            if stage == "live" and recipe.live is not None:
-                _require_services(recipe.live, installed)
-    return tuple(plans)
+    return plans
 
 
 def stage_requests(recipe: Recipe, stage: PackageStage) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from voidimg.errors import PackageError
 from voidimg.tree.tree import NotInTreeError, Tree
 from voidimg.xbps import plist
 from voidimg.xbps.install.alternatives import Providers
+from voidimg.xbps.package.agreement import OLD_INDEX_KEYS
 from voidimg.xbps.plist import PlistDict, PlistValue
 
 DIRECTORY = "/var/db/xbps"
@@ -34,8 +35,11 @@ _RESERVED = "_XBPS_"
 State = Literal["unpacked", "installed"]
 """What a run stores; xbps also knows ``half-removed`` and ``broken`` but never writes them."""
 
-_NOT_FROM_INDEX = frozenset(
-    ("pkgname", "version", "transaction", "download", "skip-obsoletes", "remove-and-update")
+_NOT_FROM_INDEX = (
+    frozenset(
+        ("pkgname", "version", "transaction", "download", "skip-obsoletes", "remove-and-update")
+    )
+    | OLD_INDEX_KEYS
 )
 
 

@@ -13,6 +13,11 @@ from voidimg.xbps.plist import PlistDict
 
 _ONLY_IN_PROPS = frozenset(("pkgname", "version", "packaged-with"))
 _ONLY_IN_INDEX = frozenset(("filename-sha256", "filename-size"))
+OLD_INDEX_KEYS = frozenset(("build-date",))
+"""What xbps-rindex 0.48 to 0.57.1 (2017 to January 2020) put into entries, and never a package.
+
+An entry stays as long as its package does, so today's indexes have it still. Nothing reads it.
+"""
 _SCRIPTS = frozenset(("install-script", "remove-script"))
 
 
@@ -34,7 +39,8 @@ def require_agreement(entry: PlistDict, props: PlistDict, *, where: str) -> None
             "PKGVER",
             where,
         )
-    for key in sorted((entry.keys() - _ONLY_IN_INDEX) | (props.keys() - _ONLY_IN_PROPS)):
+    ours_alone = _ONLY_IN_INDEX | OLD_INDEX_KEYS
+    for key in sorted((entry.keys() - ours_alone) | (props.keys() - _ONLY_IN_PROPS)):
         ours, theirs = entry.get(key), props.get(key)
         if ours != theirs or type(ours) is not type(theirs):
             raise _refused(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
-from voidimg.errors import ResolveError
+from voidimg.errors import CollectedError, ResolveError, VoidimgError
 
 _CODES = {
     2: "NOT-FOUND",
@@ -123,6 +124,39 @@ class UnresolvedError(ResolveError):
             "candidates": [asdict(candidate) for candidate in self.candidates],
             "omitted": self.omitted,
         }
+
+
+class Problems:
+    """What several resolutions lack, each problem once, so that all can be mended together."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str], VoidimgError] = {}
+
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self._found)
+
+    @contextmanager
+    def noted(self, codes: Collection[str] = ()) -> Iterator[None]:
+        """Note the problems with packages that end the block, instead of raising them.
+
+        Args:
+            codes: only those of these codes are worth noting; empty means all.
+        """
+        try:
+            yield
+        except (ResolveError, CollectedError) as error:
+            for one in error.errors if isinstance(error, CollectedError) else (error,):
+                if not codes or one.code in codes:
+                    self._found.setdefault((one.code, getattr(one, "problem", one.what)), one)
+
+    def raise_all(self) -> None:
+        """Raise the one problem, or all of them in a `CollectedError`; nothing if there is none."""
+        found = list(self._found.values())
+        if len(found) == 1:
+            raise found[0]
+        if found:
+            raise CollectedError(f"{len(found)} problems with the packages", found)
 
 
 def _with_reasons(

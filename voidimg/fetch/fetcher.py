@@ -188,6 +188,8 @@ class Fetcher:
         except FetchError as error:
             if refused is not None and error.code == "E-FETCH-OFFLINE":
                 raise refused from error
+            if error.code == "E-FETCH-NOT-FOUND":
+                raise _unsigned(package, error) from error
             raise
         bound.progressed()
         self._cache.write_small(content, "signatures", package.sha256)
@@ -405,7 +407,18 @@ def _wrong_content(item: Wanted, url: str, sha256: str, size: int) -> VerifyErro
         f"expected SHA-256 {item.sha256} and {item.size} bytes",
         code="SHA256",
         where=without_credentials(url),
-        hint="the package was changed or damaged, or the repository is being updated",
+        hint="the index is older or newer than the package: wait for the mirror, or index the"
+        " repository again; else the file was damaged or changed",
+    )
+
+
+def _unsigned(package: Wanted, error: FetchError) -> FetchError:
+    return FetchError(
+        f"{package.name} is in the index, but nobody signed it: there is no {package.name}.sig2",
+        code="NOT-FOUND",
+        where=error.where,
+        hint="a package that was indexed before it was signed, or lost its signature: whoever runs"
+        " the repository signs it with xbps-rindex --sign-pkg, or voidimg repo sign",
     )
 
 

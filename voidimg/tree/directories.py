@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 from voidimg.errors import PackageError
 from voidimg.tree.openat2 import Links, open_inside
+from voidimg.xbps.install.pkgdb import DIRECTORY
 
+_DATABASE = DIRECTORY[1:].encode()
 _MOST_OPEN = 256
 """Descriptors held at most; a process may usually have 1024."""
 
@@ -37,6 +39,7 @@ class Directories:
         self.where = where
         self._root_fd = root_fd
         self._open: dict[bytes, Directory] = {}
+        self._database = self._identity_of_database()
 
     def close(self) -> None:
         """Give all descriptors back."""
@@ -49,7 +52,8 @@ class Directories:
 
         Raises:
             PackageError: ``PARENT-LINK``, it or a parent is a link that is not followed;
-                ``PARENT-FILE``, it or a parent is something else.
+                ``PARENT-FILE``, it or a parent is something else; ``DATABASE``, links lead it
+                into the package database, which no file list may name.
         """
         found = self._open.get(path)
         if found is None:
@@ -57,8 +61,31 @@ class Directories:
                 self.close()
             fd = self._enter(path)
             status = os.fstat(fd)
+            if (status.st_dev, status.st_ino) == self._database and path != _DATABASE:
+                os.close(fd)
+                raise self._into_database(path)
             found = self._open[path] = Directory(fd, bool(status.st_mode & stat.S_ISGID))
         return found
+
+    def _identity_of_database(self) -> tuple[int, int] | None:
+        try:
+            fd = open_inside(self._root_fd, _DATABASE, Links.BENEATH)
+        except OSError:
+            return None
+        try:
+            status = os.fstat(fd)
+        finally:
+            os.close(fd)
+        return status.st_dev, status.st_ino
+
+    def _into_database(self, path: bytes) -> PackageError:
+        name = "/" + path.decode("utf-8", "surrogateescape")
+        return PackageError(
+            f"the package has files in {name}, which links lead into the package database",
+            code="DATABASE",
+            where=self.where,
+            hint="the package is malformed or hostile; do not use it",
+        )
 
     def _enter(self, path: bytes) -> int:
         try:

@@ -42,6 +42,7 @@ _METADATA = {
 _REQUIRED = ("pkgname", "version", "pkgver", "architecture")
 # Control characters would forge lines of logs and lists; no package has them.
 _NAME = re.compile(r"\.(?:/(?!\.\.?(?:/|\Z))[^/\x00-\x1f\x7f]{1,255})+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class BinaryPackage:
@@ -119,8 +120,9 @@ class BinaryPackage:
         """The payload in archive order: members of kind file, hardlink and symlink.
 
         Names begin with ``./`` and stay below it; each occurs once; no member lies below
-        another; a hard link names a file that came before. Directory entries are left out, as
-        XBPS leaves them out. The content of the member last yielded is read with `read` or
+        another; a hard link names a file that came before. A hard link to a symlink comes as the
+        symlink that it is: xbps-create makes one of symlinks that share an inode. Directory
+        entries are left out, as XBPS leaves them out. The content of the member last yielded is read with `read` or
         `chunks`. Can be called once.
 
         Raises:
@@ -129,8 +131,8 @@ class BinaryPackage:
         """
         shapes = _Shapes(self.where)
         left = self._payload_limit()
-        for member in self._reader:
-            shapes.check(member)
+        for found in self._reader:
+            member = shapes.checked(found)
             if member.kind == "directory":
                 continue
             left -= member.size
@@ -197,8 +199,18 @@ class _Shapes:
         self._parents_left = MAX_PARENTS
         self._leaves: set[str] = set()
         self._files: set[str] = set()
+        self._symlinks: dict[str, str] = {}
 
-    def check(self, member: Member) -> None:
+    def checked(self, member: Member) -> Member:
+        """`member` if it is what a package may contain; a hard link to a symlink as a symlink."""
+        if member.kind == "hardlink" and member.target in self._symlinks:
+            member = member._replace(kind="symlink", target=self._symlinks[member.target])
+        self._check(member)
+        if member.kind == "symlink":
+            self._symlinks[member.name] = member.target
+        return member
+
+    def _check(self, member: Member) -> None:
         """Refuse `member` if it is not what a package may contain."""
         name = member.name.removesuffix("/") if member.kind == "directory" else member.name
         if name == "." and member.kind == "directory":
@@ -221,12 +233,18 @@ class _Shapes:
             self._files.add(name)
         elif member.kind == "hardlink" and member.target not in self._files:
             raise self._hostile(
-                f"{name!r} is a hard link to {member.target!r}, which is no file before it", "LINK"
+                f"{name!r} is a hard link to {member.target!r}, which is no file or symlink before"
+                " it in the archive",
+                "LINK",
             )
         elif not 0 < _byte_length(member.target) <= MAX_NAME_BYTES:
             raise self._hostile(f"{name!r} is a symlink to nothing, or to no path", "LINK")
 
     def _check_name(self, name: str) -> None:
+        if _CONTROL.search(name) is not None:
+            raise self._hostile(
+                f"{name[:200]!r} has a control character, which would forge lines of lists", "NAME"
+            )
         if (
             _NAME.fullmatch(name) is None
             or name.count("/") > MAX_DEPTH

@@ -459,6 +459,58 @@ def test_a_missing_dependency_says_who_needs_it(
     ]
 
 
+def problems_of(caught: pytest.ExceptionInfo[VoidimgError]) -> list[str]:
+    """What is wrong, in short, in the order told."""
+    errors = getattr(caught.value, "errors", (caught.value,))
+    return [getattr(one, "problem", one.what) for one in errors]
+
+
+def test_the_missing_packages_of_all_stages_come_at_once(shop: Shop, sources: Sources) -> None:
+    """Who mends a list of packages mends all of it; each name once, nothing that only follows."""
+    shop.put("app", needs=["gone>=1"])
+    board = shop.board(rootfs=["base", "nope", "app"], platformfs=["kernel", "never", "nope"])
+    with pytest.raises(CollectedError) as caught:
+        lock_platforms([board], sources)
+    assert problems_of(caught) == [
+        "nope is asked for, but no repository has it",
+        "app-1.0_1 needs gone>=1, but no repository has it",
+        "never is asked for, but no repository has it",
+    ]
+    ended = voidimg(
+        "lock", "board", "--profile", "little", "--platforms-and-profiles", shop.root / "spec",
+        "-r", sources.repositories[0].name, "--repo-key", shop.key_plist,
+        env={"VOIDIMG_CACHE": str(sources.cache)},
+    )  # fmt: skip
+    assert ended.returncode == 4
+    for name in ("nope", "gone", "never"):
+        assert ended.stderr.count(f"{name}") >= 1, ended.stderr
+    assert ended.stderr.count("voidimg: ") == 3
+
+
+def test_the_missing_packages_of_all_platforms_come_at_once(shop: Shop, sources: Sources) -> None:
+    """What both lack is told once."""
+    first = shop.board(rootfs=["base", "nope"])
+    second = shop.board("board-musl", rootfs=["base", "nope"], platformfs=["other"])
+    with pytest.raises(CollectedError) as caught:
+        lock_platforms([first, second], sources)
+    assert problems_of(caught) == [
+        "nope is asked for, but no repository has it",
+        "other is asked for, but no repository has it",
+    ]
+
+
+def test_only_what_is_missing_is_told_after_a_failed_stage(shop: Shop, sources: Sources) -> None:
+    """A conflict that the unplanned stage would have settled is no problem of its own."""
+    shop.put("kernel2", conflicts=["kernel>=0"])
+    board = shop.board(rootfs=["nope"], platformfs=["kernel", "kernel2", "never"])
+    with pytest.raises(CollectedError) as caught:
+        lock_platforms([board], sources)
+    assert problems_of(caught) == [
+        "nope is asked for, but no repository has it",
+        "never is asked for, but no repository has it",
+    ]
+
+
 def test_a_lock_that_is_not_there(tmp_path: Path) -> None:
     """An error in words."""
     with pytest.raises(StoreError) as caught:

@@ -270,3 +270,14 @@ def read_bytes(data: bytes) -> None:
 
     for _ in BinaryPackage(TarReader(Stream(io.BytesIO(data), where="x"))).members():
         pass
+
+
+def test_a_hard_link_to_a_symlink_is_a_symlink(tmp_path: Path) -> None:
+    """So xbps-create packs symlinks that share an inode; of a hard link to that link too."""
+    payload = [
+        file("./b", type=tarfile.SYMTYPE, linkname="../x"),
+        file("./a", type=tarfile.LNKTYPE, linkname="./b"),
+        file("./c/a", type=tarfile.LNKTYPE, linkname="./a"),
+    ]
+    found = [(one.name, one.kind, one.target) for one, _ in read_all(package(tmp_path, payload))]
+    assert found == [(name, "symlink", "../x") for name in ("./b", "./a", "./c/a")]

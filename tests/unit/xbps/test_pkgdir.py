@@ -13,6 +13,7 @@ from voidimg.cli.main import cli
 from voidimg.errors import PackageError, StoreError, VoidimgError
 from voidimg.xbps.keys import PublicKey
 from voidimg.xbps.package.directory import read_package_directory
+from voidimg.xbps.package.reader import BinaryPackage
 from voidimg.xbps.repository.local import read_repodata, write_package
 
 MINIMAL = """
@@ -113,6 +114,68 @@ def test_mistakes_are_named(toml: str, words: str, tmp_path: Path) -> None:
         read_package_directory(directory(tmp_path, toml))
     assert caught.value.code == "E-PACKAGE-DESCRIPTION"
     assert str(caught.value.where).endswith("hello/package.toml")
+
+
+@pytest.mark.parametrize("name", ["hello", "zhello"])
+def test_the_mode_of_a_hard_link_is_that_of_the_file(tmp_path: Path, name: str) -> None:
+    """Whichever of its names the description gives, the package has the mode and owner."""
+    text = MINIMAL + f'[modes]\n"/usr/bin/{name}" = "04755"\n[owners]\n"/usr/bin/{name}" = "0:5"'
+    made = write_package(tmp_path / "out", *read_package_directory(directory(tmp_path, text)))
+    with BinaryPackage.open(made) as package:
+        found = {one.name: (one.mode, one.gid) for one in package.members()}
+    assert found["./usr/bin/hello"] == found["./usr/bin/zhello"] == (0o4755, 5)
+
+
+@pytest.mark.parametrize(
+    ("toml", "words"),
+    [
+        ('[modes]\n"/usr/bin/hello" = "0755"\n"/usr/bin/zhello" = "0700"', "modes differ"),
+        ('[owners]\n"/usr/bin/hello" = "0:0"\n"/usr/bin/zhello" = "0:4"', "owners differ"),
+        ('[modes]\n"/usr/bin/hi" = "0755"', "is a symlink, of which a package keeps no mode"),
+        ('[modes]\n"/var/empty" = "0700"', "is a directory.*no mode; let INSTALL set it"),
+        ('[owners]\n"/var/empty" = "0:4"', "is a directory.*no owner; let INSTALL set it"),
+        ('mutable = ["/var/empty"]', "is a directory.*no mutable mark"),
+        ('mutable = ["/usr/bin/hi"]', "is a symlink.*no mutable mark"),
+    ],
+)
+def test_what_no_package_can_say_is_refused(toml: str, words: str, tmp_path: Path) -> None:
+    """Two modes of one file, and modes of what has none in an archive, are not dropped."""
+    with pytest.raises(PackageError, match=words) as caught:
+        read_package_directory(directory(tmp_path, MINIMAL + toml))
+    assert caught.value.code == "E-PACKAGE-DESCRIPTION"
+
+
+def test_the_same_mode_twice_and_the_owner_of_a_link(tmp_path: Path) -> None:
+    """The neighbours of what is refused."""
+    text = (
+        MINIMAL
+        + '[modes]\n"/usr/bin/hello" = "0700"\n"/usr/bin/zhello" = "0700"\n'
+        + '[owners]\n"/usr/bin/hi" = "0:4"'
+    )
+    _, members = read_package_directory(directory(tmp_path, text))
+    found = {one.path: one for one in members}
+    assert (found["/usr/bin/hello"].mode, found["/usr/bin/hi"].gid) == (0o700, 4)
+
+
+def put_link(made: Path, path: str, target: str) -> None:
+    (made / f"files{path}").parent.mkdir(parents=True, exist_ok=True)
+    (made / f"files{path}").symlink_to(target)
+
+
+def test_what_no_tree_would_take_is_not_packed(tmp_path: Path) -> None:
+    """`repo create` refuses at once what every installation would; xbps-triggers has its link."""
+    path, text = "/var/db/xbps/triggers", "../../../usr/libexec/xbps-triggers"
+    made = directory(tmp_path)
+    put_link(made, path, text)
+    refused = voidimg("create", made, "-o", tmp_path / "repo")
+    assert refused.exit_code != 0
+    assert isinstance(refused.exception, PackageError)
+    assert refused.exception.code == "E-PACKAGE-DATABASE"
+    (made / "package.toml").write_text(MINIMAL.replace("hello", "xbps-triggers"))
+    good("create", made, "-o", tmp_path / "repo")
+    (made / f"files{path}").unlink()
+    put_link(made, path, "/usr/libexec/xbps-triggers")
+    assert voidimg("create", made, "-o", tmp_path / "repo").exit_code != 0
 
 
 def test_a_fifo_is_refused_unread(tmp_path: Path) -> None:

@@ -122,8 +122,8 @@ class BinaryPackage:
         Names begin with ``./`` and stay below it; each occurs once; no member lies below
         another; a hard link names a file that came before. A hard link to a symlink comes as the
         symlink that it is: xbps-create makes one of symlinks that share an inode. Directory
-        entries are left out, as XBPS leaves them out. The content of the member last yielded is read with `read` or
-        `chunks`. Can be called once.
+        entries are left out, as XBPS leaves them out. The content of the member last yielded is
+        read with `read` or `chunks`. Can be called once.
 
         Raises:
             PackageError: a member breaks one of these rules, the payload is much larger than

@@ -9,60 +9,19 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.xbps.shop import EPOCH, Shop, file, link
 from voidimg.errors import PackageError
 from voidimg.rootfs.clean import clean
 from voidimg.rootfs.normalise import normalise_times
 from voidimg.rootfs.ownership import owned_paths
 from voidimg.tree.tree import Tree
-from voidimg.xbps.install import install
-from voidimg.xbps.install.install import InstallReport, VerifiedPackage
+from voidimg.xbps.install.install import VerifiedPackage
 from voidimg.xbps.install.pkgdb import Pkgdb
 from voidimg.xbps.install.scripts import ScriptOutcome
-from voidimg.xbps.package.writer import PackageMember, PackageMeta, write_package
-from voidimg.xbps.plist import PlistDict
-from voidimg.xbps.repository.local import entry_of
-from voidimg.xbps.resolve.resolver import Step
+from voidimg.xbps.package.writer import PackageMember
 
-ARCH = "x86_64"
-EPOCH = 1_600_000_000
 TRIGGERS = "/var/db/xbps/triggers"
 TEXT = "../../../usr/libexec/xbps-triggers"
-
-
-class Shop:
-    """Makes packages, installs them into a tree and takes them out again."""
-
-    def __init__(self, directory: Path):
-        self.directory = directory
-        self.root = directory / "root"
-
-    def package(
-        self, name: str, *members: PackageMember, version: str = "1_1", **meta: object
-    ) -> VerifiedPackage:
-        described = PackageMeta(name, version, ARCH, "test package", **meta)  # type: ignore[arg-type]
-        path = write_package(self.directory / "packages", described, members)
-        return VerifiedPackage(path, self.step(name, version, entry_of(path)[2]))
-
-    def step(self, name: str, version: str, entry: PlistDict, action: str = "install") -> Step:
-        return Step(f"{name}-{version}", name, action, None, entry, automatic=False)  # type: ignore[arg-type]
-
-    def as_update(self, package: VerifiedPackage) -> VerifiedPackage:
-        one = package.step
-        version = one.pkgver.rpartition("-")[2]
-        return VerifiedPackage(
-            package.path, self.step(one.pkgname, version, one.entry, action="update")
-        )
-
-    def install(self, *packages: VerifiedPackage, **options: object) -> InstallReport:
-        return install.install(
-            self.root, packages, arch=ARCH, **({"runner": None} | options)  # type: ignore[arg-type]
-        )  # fmt: skip
-
-    def remove(self, *names: str, runner: Scripts | None = None) -> InstallReport:
-        return install.remove(self.root, names, arch=ARCH, runner=runner)
-
-    def there(self, path: str) -> bool:
-        return os.path.lexists(self.root / path[1:])
 
 
 class Scripts:
@@ -82,14 +41,6 @@ class Scripts:
 @pytest.fixture
 def shop(tmp_path: Path) -> Shop:
     return Shop(tmp_path)
-
-
-def file(path: str, content: bytes = b"x", mode: int = 0o644) -> PackageMember:
-    return PackageMember(path, "file", mode, 0, 0, EPOCH, content)
-
-
-def link(path: str, target: str) -> PackageMember:
-    return PackageMember(path, "symlink", mtime=EPOCH, target=target)
 
 
 def triggers(*more: PackageMember) -> tuple[PackageMember, ...]:

@@ -231,7 +231,8 @@ INSTALLER = (
     Difference(
         "database",
         "lets a package overwrite the package database",
-        "refuses a package with a path in var/db/xbps other than keys/",
+        "refuses a package with a path, or a link of alternatives, in var/db/xbps other than keys/"
+        " and the link of xbps-triggers",
         "the database says what is installed; only the installer writes it",
         ("evil/db-overwrite",),
     ),
@@ -276,6 +277,39 @@ INSTALLER = (
         "brings the same files into the cache of the build; the tree is not touched",
         "a download installs nothing, so it has nothing to write into a tree",
         ("remote-download-only",),
+    ),
+    Difference(
+        "alternatives-winner",
+        "of a removed package with several groups, looks for the links of the second and later"
+        " ones in the package that won the first, and leaves what it does not find there",
+        "takes away the links of every group of the removed package, then lets the next provider"
+        " of each group win it",
+        "links would stay that lead nowhere",
+    ),
+    Difference(
+        "pkgname",
+        "adds pkgname to the entries that it read when a run changes the database",
+        "the same, and also in a run that finds nothing to do",
+        "a database that was read and written has one form; the key says nothing new",
+    ),
+    Difference(
+        "transaction",
+        "leaves the number of the step, transaction, in the entries of packages that it only"
+        " configures",
+        "writes no such key",
+        "it is a note of a run, not a property of a package; xbps-pkgdb takes it out again",
+    ),
+    Difference(
+        "build-date",
+        "copies build-date, which indexes made before 2020 have, into the package database",
+        "leaves it out",
+        "no package has it: a tree made from a lock, without an index, must have equal bytes",
+    ),
+    Difference(
+        "linked-links",
+        "makes one inode of symlinks that were hard links of one another",
+        "makes a symlink of each",
+        "the text is all there is to a symlink",
     ),
     Difference(
         "alternatives-outside",

@@ -269,6 +269,8 @@ def test_signatures_come_from_beside_the_package(server: Server, fetcher: Fetche
     with pytest.raises(FetchError) as caught:
         fetcher.signature(other)
     assert caught.value.code == "E-FETCH-NOT-FOUND"
+    assert "is in the index, but nobody signed it" in str(caught.value)
+    assert str(caught.value.where).endswith("/a.xbps.sig2")
 
 
 def refuse_damaged(content: bytes, where: str) -> None:

@@ -69,7 +69,8 @@ def main() -> None:
         key.unlink()
     OUT.mkdir(exist_ok=True)
 
-    print("Making the XBPS repository from Debian packages ...", flush=True)
+    typed(stages, "doctor", ["doctor", PLATFORM])
+    print("\nMaking the XBPS repository from Debian packages ...", flush=True)
     started = time.monotonic()
     repository = provide()
     stages.append(Stage("repository", time.monotonic() - started))

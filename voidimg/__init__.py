@@ -14,10 +14,13 @@ if TYPE_CHECKING:
     from voidimg.artifacts.kind import PlannedStep
     from voidimg.artifacts.plan import planned_steps
     from voidimg.artifacts.registry import artifact_kinds
+    from voidimg.diagnosis.machine import Condition, Diagnosis, diagnose
+    from voidimg.diagnosis.repositories import diagnose_repositories
     from voidimg.disk.compress import Compression, parse_compression
     from voidimg.errors import (
         BootTestError,
         CollectedError,
+        DiagnosisError,
         DiskFullError,
         FetchError,
         LayoutError,
@@ -87,6 +90,7 @@ if TYPE_CHECKING:
         Explanation,
         bundle_lock,
         repositories_to_update,
+        sources_to_update,
     )
     from voidimg.supply.sources import Sources
     from voidimg.supply.status import (
@@ -96,6 +100,7 @@ if TYPE_CHECKING:
         write_prometheus_file,
     )
     from voidimg.supply.supply import read_lock, write_lock
+    from voidimg.supply.trust import RepositoryKey, repository_keys
     from voidimg.units import format_size, parse_size
     from voidimg.xbps.keys import PrivateKey, PublicKey, create_repository_key
     from voidimg.xbps.package.directory import read_package_directory
@@ -129,8 +134,11 @@ _HOME = {
     "Check": "voidimg.smoke.verdict",
     "CollectedError": "voidimg.errors",
     "Compression": "voidimg.disk.compress",
+    "Condition": "voidimg.diagnosis.machine",
     "DamagedEntry": "voidimg.fetch.upkeep",
     "Defect": "voidimg.lint.model",
+    "Diagnosis": "voidimg.diagnosis.machine",
+    "DiagnosisError": "voidimg.errors",
     "DiskFullError": "voidimg.errors",
     "Event": "voidimg.events",
     "Explanation": "voidimg.supply.pin",
@@ -161,6 +169,7 @@ _HOME = {
     "ReleaseError": "voidimg.errors",
     "ReleaseKey": "voidimg.signing.keys",
     "Repodata": "voidimg.xbps.repository.repodata",
+    "RepositoryKey": "voidimg.supply.trust",
     "RepositoryStatus": "voidimg.supply.status",
     "ResolveError": "voidimg.errors",
     "ResolvedRecipe": "voidimg.spec.compose",
@@ -192,6 +201,8 @@ _HOME = {
     "create_repository_key": "voidimg.xbps.keys",
     "date_of_name": "voidimg.artifact_names",
     "date_of_set": "voidimg.signing.signing",
+    "diagnose": "voidimg.diagnosis.machine",
+    "diagnose_repositories": "voidimg.diagnosis.repositories",
     "event_as_json": "voidimg.events",
     "exit_status_of": "voidimg.errors",
     "explain_package": "voidimg.pipeline.locks",
@@ -220,12 +231,14 @@ _HOME = {
     "read_repodata": "voidimg.xbps.repository.local",
     "report_findings": "voidimg.supply.consistency",
     "repositories_to_update": "voidimg.supply.pin",
+    "repository_keys": "voidimg.supply.trust",
     "repository_status": "voidimg.supply.status",
     "require_clean": "voidimg.lint.lint",
     "sign_packages": "voidimg.xbps.repository.local",
     "sign_repository": "voidimg.xbps.repository.local",
     "sign_set": "voidimg.signing.signing",
     "smoke_image": "voidimg.smoke.boot",
+    "sources_to_update": "voidimg.supply.pin",
     "spoken_age": "voidimg.supply.consistency",
     "verify_cache": "voidimg.fetch.upkeep",
     "verify_files": "voidimg.signing.verify",
@@ -252,8 +265,11 @@ __all__ = [
     "Check",
     "CollectedError",
     "Compression",
+    "Condition",
     "DamagedEntry",
     "Defect",
+    "Diagnosis",
+    "DiagnosisError",
     "DiskFullError",
     "Event",
     "Explanation",
@@ -284,6 +300,7 @@ __all__ = [
     "ReleaseError",
     "ReleaseKey",
     "Repodata",
+    "RepositoryKey",
     "RepositoryStatus",
     "ResolveError",
     "ResolvedRecipe",
@@ -315,6 +332,8 @@ __all__ = [
     "create_repository_key",
     "date_of_name",
     "date_of_set",
+    "diagnose",
+    "diagnose_repositories",
     "event_as_json",
     "exit_status_of",
     "explain_package",
@@ -343,12 +362,14 @@ __all__ = [
     "read_repodata",
     "report_findings",
     "repositories_to_update",
+    "repository_keys",
     "repository_status",
     "require_clean",
     "sign_packages",
     "sign_repository",
     "sign_set",
     "smoke_image",
+    "sources_to_update",
     "spoken_age",
     "verify_cache",
     "verify_files",

@@ -203,6 +203,13 @@ class LintError(VoidimgError):
     family = "E-LINT"
 
 
+class DiagnosisError(VoidimgError):
+    """What a build needs of this machine or of the repositories is missing; a report says what."""
+
+    exit_status = 17
+    family = "E-DOCTOR"
+
+
 class CollectedError(VoidimgError):
     """Several problems of one class, so that all of them can be mended at once.
 

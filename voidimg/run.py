@@ -18,40 +18,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from voidimg.errors import ToolError
-
-DEBIAN_PACKAGE_OF = {
-    "apt-config": "apt",
-    "apt-get": "apt",
-    "bsdtar": "libarchive-tools",
-    "debugfs": "e2fsprogs",
-    "depmod": "kmod",
-    "dtc": "device-tree-compiler",
-    "dumpe2fs": "e2fsprogs",
-    "e2fsck": "e2fsprogs",
-    "fdtput": "device-tree-compiler",
-    "fsck.vfat": "dosfstools",
-    "grub-mkimage": "grub-common",
-    "mcopy": "mtools",
-    "mdir": "mtools",
-    "mke2fs": "e2fsprogs",
-    "mkfs.vfat": "dosfstools",
-    "mksquashfs": "squashfs-tools",
-    "mount": "util-linux",
-    "mmd": "mtools",
-    "mtype": "mtools",
-    "newgidmap": "uidmap",
-    "newuidmap": "uidmap",
-    "openssl": "openssl",
-    "qemu-aarch64-static": "qemu-user-static",
-    "qemu-img": "qemu-utils",
-    "qemu-system-aarch64": "qemu-system-arm",
-    "qemu-system-x86_64": "qemu-system-x86",
-    "resize2fs": "e2fsprogs",
-    "unsquashfs": "squashfs-tools",
-    "unshare": "util-linux",
-    "zstd": "zstd",
-}
-"""Which Debian package holds a program we call, for the hint of a missing one."""
+from voidimg.host_packages import this_host
 
 _SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -70,16 +37,15 @@ def find_program(name: str) -> str:
     """The absolute path of `name`, looking into the sbin directories too.
 
     Raises:
-        ToolError: it is not installed; the hint names the Debian package.
+        ToolError: it is not installed; the hint is the command of this host that installs it.
     """
     path = shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", ""), _SEARCH_PATH)))
     if path is None:
-        package = DEBIAN_PACKAGE_OF.get(name, name)
         raise ToolError(
             f"the program {name} is not installed",
             code="MISSING",
             where=name,
-            hint=f"install it, on Debian: apt-get install {package}",
+            hint=f"install it: {this_host().installing([name])}",
         )
     return path
 

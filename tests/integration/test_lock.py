@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import CompletedProcess
+from typing import IO, cast
 
 import pytest
 
@@ -13,7 +16,7 @@ from tests.command import voidimg, voidimg_json
 from tests.http_server import Server, serving
 from tests.integration.building import LOCK, SPEC, build_words, published
 from tests.testrepo import RepositoryFixture
-from voidimg.xbps.keys import PrivateKey
+from voidimg.xbps.keys import PrivateKey, PublicKey
 from voidimg.xbps.repository.local import (
     PackageMember,
     PackageMeta,
@@ -22,6 +25,7 @@ from voidimg.xbps.repository.local import (
     sign_repository,
     write_package,
 )
+from voidimg.xbps.shipped_keys import shipped_keys
 
 KEY = Path(__file__).parents[1] / "vectors/xbps/keys/second.private.pem"
 OWN = ("--platforms-and-profiles", SPEC, "--profile", "tiny")
@@ -180,3 +184,69 @@ def test_a_damaged_package_in_the_cache_is_found(
     assert ended.returncode == 11
     assert str(victim) in ended.stdout
     assert not victim.exists()
+
+
+def built_from(place: Path, lock: Path, *more: str | Path) -> CompletedProcess[str]:
+    """A build of the tiny ROOTFS from `lock` that names no key."""
+    words = ("--cache", place / "cache", "--out", place / "out", "build", "tiny", *OWN)
+    own = ("--date", "20240314", "--compression", "none", "--artifact", "rootfs")
+    return voidimg(*words, *own, "--lock", lock, *more)
+
+
+def test_a_lock_brings_its_keys_into_the_build_and_the_tree(
+    tiny: RepositoryFixture, server: Server, tmp_path: Path
+) -> None:
+    """Without naming them again, the tree trusts them and Void's two; what it merely names is not.
+
+    An edited lock is refused with the same status whether or not its artifact is in the cache.
+    """
+    lock = tmp_path / "tiny.lock.json"
+    made = voidimg(*lock_words(tiny, server, tmp_path, "tiny", "-o", lock))
+    assert made.returncode == 0, made.stderr
+    document = json.loads(lock.read_text())
+    document["keys"] = [one for one in document["keys"] if one["signed_by"] == "Void Linux"]
+    names = [one["fingerprint"] for one in document["keys"]]
+    for platform in document["platforms"]:
+        platform["keys"] = names
+    untrusted = tmp_path / "untrusted.lock.json"
+    untrusted.write_text(json.dumps(document))
+    cold = built_from(tmp_path, untrusted)
+    assert (cold.returncode, "E-VERIFY-UNTRUSTED-KEY" in cold.stderr) == (6, True)
+
+    ended = built_from(tmp_path, lock)
+    assert ended.returncode == 0, ended.stderr
+    assert f"brings the key {tiny.key_plist.stem}" in ended.stderr
+    with tarfile.open(tmp_path / "out/20240314" / "void-aarch64-ROOTFS-20240314.tar") as tar:
+        found = [one for one in tar.getnames() if "/var/db/xbps/keys/" in one]
+        files = {Path(one).stem: cast("IO[bytes]", tar.extractfile(one)).read() for one in found}
+    assert sorted(files) == sorted([*shipped_keys(), tiny.key_plist.stem])
+    for name, content in files.items():
+        assert PublicKey.from_plist(content, where=name).fingerprint == name
+
+    warm = built_from(tmp_path, untrusted)
+    assert (warm.returncode, "E-VERIFY-UNTRUSTED-KEY" in warm.stderr) == (6, True)
+    again = built_from(tmp_path, lock, "--repo-key", tiny.key_plist)
+    assert "(unchanged)" in again.stdout
+
+
+def test_an_edited_lock_is_refused_also_when_its_artifact_is_there(
+    tiny: RepositoryFixture, server: Server, tmp_path: Path
+) -> None:
+    """Whatever it says of a package is asked of the package, not hidden by an earlier build."""
+    lock = tmp_path / "tiny.lock.json"
+    made = voidimg(*lock_words(tiny, server, tmp_path, "tiny", "-o", lock))
+    assert made.returncode == 0, made.stderr
+    assert built_from(tmp_path, lock).returncode == 0
+    for name, change in (
+        ("arch", lambda row: "aarch64" if row["arch"] == "noarch" else "noarch"),
+        ("size", lambda row: row["size"] + 1),
+        ("sha256", lambda row: row["sha256"][::-1]),
+        ("pkgver", lambda row: row["pkgver"] + "1"),
+    ):
+        document = json.loads(lock.read_text())
+        row = next(one for one in document["packages"] if one["stage"] == "rootfs")
+        row[name] = change(row)
+        edited = tmp_path / f"{name}.lock.json"
+        edited.write_text(json.dumps(document))
+        ended = built_from(tmp_path, edited)
+        assert ended.returncode in (5, 6), (name, ended.stderr, ended.stdout)

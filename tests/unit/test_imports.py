@@ -9,7 +9,20 @@ import voidimg
 
 PACKAGE = Path(voidimg.__file__).parent
 
-FOUNDATION = {"arch", "artifact_names", "atomic", "errors", "events", "identity", "run", "units"}
+FOUNDATION = {
+    "arch",
+    "artifact_names",
+    "atomic",
+    "errors",
+    "events",
+    "foreign",
+    "host_packages",
+    "identity",
+    "run",
+    "terminal_text",
+    "units",
+    "work_filesystem",
+}
 _ORDER = (
     "formats",
     "tree",
@@ -27,6 +40,7 @@ _ORDER = (
     "inspection",
     "lint",
     "smoke",
+    "diagnosis",
     "release",
 )
 """The house from the ground up; a part may import those before it."""
@@ -35,6 +49,7 @@ _BESIDE = {
     frozenset(pair)
     for pair in (
         ("formats", "tree"),
+        ("diagnosis", "lint"),
         ("spec", "fetch"),
         ("xbps", "sandbox"),
         ("disk", "signing"),

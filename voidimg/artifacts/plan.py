@@ -72,18 +72,25 @@ def _on_a_copy(tree: str, steps: Sequence[Step]) -> tuple[Step, ...]:
 
 
 def planned_steps(
-    recipe: Recipe, *, repositories: Sequence[str] = (), keys: Sequence[str] = ()
+    recipe: Recipe,
+    *,
+    repositories: Sequence[str] = (),
+    added: Sequence[str] = (),
+    keys: Sequence[str] = (),
 ) -> tuple[PlannedStep, ...]:
     """What a build of all artifacts of `recipe` does, in the order in which it is done.
 
-    Nothing is fetched to say it, so a size is given where the recipe fixes it. `repositories` and
-    `keys`, where there are any, are named in place of the platform's own.
+    Nothing is fetched to say it, so a size is given where the recipe fixes it. `repositories`, where
+    there are any, are named in place of the platform's own; `added` before them; `keys` beside the
+    platform's.
     """
     wanted = [name for name, kind in KINDS.items() if kind.why_not(recipe) is None]
-    sources = tuple(map(without_passwords, repositories or recipe.repositories))
+    sources = tuple(map(without_passwords, (*added, *(repositories or recipe.repositories))))
+    trusted = tuple(dict.fromkeys((*recipe.keys, *keys)))
     lines = [
         PlannedStep("lock", "resolve packages of all stages from", sources),
-        PlannedStep("lock", "fetch and verify packages signed by", tuple(keys) or recipe.keys),
+        PlannedStep("lock", "fetch and verify packages signed by", trusted),
+        PlannedStep("lock", "make every system trust the keys", trusted),
     ]
     for planned in plan_parts(recipe, wanted):
         for step in (*planned.making, *planned.kinds):

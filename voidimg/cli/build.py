@@ -76,6 +76,7 @@ def command(
       voidimg build x86_64 --profile xfce --artifact iso
       voidimg build x86_64 x86_64-musl --artifact netboot --artifact wsl
       voidimg build rpi-aarch64 -r ./repo --repo-key ./repo.plist
+      voidimg build rpi-aarch64 --add-repository ./repo --repo-key ./repo.plist
       voidimg build rpi-aarch64 --lock kept/lock.json --offline
     """  # noqa: D301
     release_date = ReleaseDate.parse(date) if date is not None else ReleaseDate.today()

@@ -20,7 +20,7 @@ from voidimg import (
     lock_difference,
     lock_platforms,
     read_lock,
-    repositories_to_update,
+    sources_to_update,
     write_lock,
 )
 from voidimg.cli.counting import counted
@@ -88,13 +88,14 @@ def command(
 
     FILE has one package a line and is made to be kept in git. `voidimg build --lock FILE` uses
     exactly those packages. With --update neither the platforms of FILE nor the repositories that
-    it was made from need to be named again.
+    it was made from need to be named again, nor their keys: those are in FILE.
 
     \b
     Examples:
       voidimg lock rpi-aarch64 rpi-aarch64-musl -o set.lock.json
       voidimg lock x86_64 --artifact wsl --artifact iso
       voidimg lock --update -o set.lock.json
+      voidimg lock x86_64 --add-repository https://example.org/void --repo-key example.plist
       voidimg lock rpi-aarch64 --bundle kept
       voidimg lock --lock set.lock.json --bundle kept
       voidimg build rpi-aarch64 --lock kept --offline
@@ -116,9 +117,9 @@ def command(
     elif output.exists():
         raise click.UsageError(f"{output} exists; --update brings it up to date")
     recipes = _recipes(catalog, platforms, profile, old)
-    if old is not None and not sources["repositories"]:
-        sources["repositories"] = repositories_to_update(old, recipes)
     places = Sources.parse(cache=session.cache, jobs=session.jobs, **sources)
+    if old is not None:
+        places = sources_to_update(old, recipes, places)
     lock = lock_platforms(
         recipes, places, artifacts=artifacts, bundle=bundle, listener=session.listener
     )

@@ -25,6 +25,7 @@ VERBS = {
     "build": "Make the artifacts of a platform.",
     "cache": "Measure, check and clear the cache.",
     "check": "Validate platform and profile files.",
+    "doctor": "Say whether this machine can build.",
     "inspect": "Look into an artifact without mounting it.",
     "keygen": "Make the signing key of one image set.",
     "lint": "Check artifacts offline for what would keep them from working.",

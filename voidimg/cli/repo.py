@@ -247,6 +247,7 @@ def status(
     prometheus: Path | None,
     offline: bool,
     require_consistent: bool,
+    require_newer: bool,
     max_age: str | None,
     as_json: bool,
 ) -> None:
@@ -266,6 +267,7 @@ def status(
         jobs=session.jobs,
         offline=offline,
         require_consistent=require_consistent,
+        require_newer=require_newer,
         max_age=max_age,
     )
     found, findings = repository_status(locations, archs, sources, listener=session.listener)

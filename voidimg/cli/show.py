@@ -12,10 +12,12 @@ from voidimg import (
     Catalog,
     Forecast,
     PlannedStep,
+    RepositoryKey,
     ResolvedRecipe,
     forecast_build,
     format_size,
     planned_steps,
+    repository_keys,
 )
 from voidimg.cli.counting import counted
 from voidimg.cli.search import catalog_option, complete_platforms, complete_profiles
@@ -45,6 +47,7 @@ def command(
     platform: str,
     *,
     repositories: tuple[str, ...],
+    added: tuple[str, ...],
     repo_keys: tuple[Path, ...],
     profile: str | None,
     origin: bool,
@@ -53,7 +56,8 @@ def command(
 ) -> None:
     """Show the resolved recipe of PLATFORM, a name or the path of a TOML file.
 
-    Each value is a line, `path = value`, with the value as JSON.
+    Each value is a line, `path = value`, with the value as JSON. The last lines say which
+    repository keys the systems made will trust; --repo-key adds one.
 
     \b
     Examples:
@@ -61,48 +65,53 @@ def command(
       voidimg show rpi-aarch64-musl --origin
       voidimg show ./my-board.toml --plan -r https://repo-default.voidlinux.org/current/aarch64
       voidimg show rpi-aarch64 --json | jq .disk
+      voidimg show rpi-aarch64 --repo-key ./repo.plist --json | jq .trusted_keys
     """  # noqa: D301
     if origin and plan:
         raise click.UsageError("--origin and --plan exclude each other")
     resolved = catalog.recipe(platform, profile)
-    if (repositories or repo_keys) and not plan:
-        raise click.UsageError("-r and --repo-key go with --plan, which then predicts sizes")
+    if (repositories or added) and not plan:
+        raise click.UsageError("-r and --add-repository go with --plan, which then predicts sizes")
+    keys = repository_keys(resolved.recipe.keys, repo_keys)
     if plan:
-        keys = [str(path) for path in repo_keys]
-        steps = planned_steps(resolved.recipe, repositories=repositories, keys=keys)
-        forecasts = _forecasts(session, resolved, repositories, repo_keys) if repositories else ()
+        steps = planned_steps(
+            resolved.recipe,
+            repositories=repositories,
+            added=added,
+            keys=[key.fingerprint for key in keys],
+        )
+        forecasts: tuple[Forecast, ...] = ()
+        if repositories or added:
+            options = BuildOptions.parse(
+                cache=session.cache,
+                out=session.out,
+                repositories=repositories,
+                added=added,
+                repo_keys=repo_keys,
+                jobs=session.jobs,
+            )
+            forecasts = forecast_build(resolved, options, listener=session.listener)
         _show_plan(steps, forecasts, as_json=as_json)
     elif as_json:
-        _show_json(resolved, origin=origin)
+        _show_json(resolved, keys, origin=origin)
     else:
         for path, value in resolved.values():
             said = f"  # {resolved.origins[path]}" if origin else ""
             click.echo(f"{path} = {json.dumps(value, ensure_ascii=False)}{said}")
+        for number, key in enumerate(keys):
+            said = f"  # {key.origin}" if origin else ""
+            text = json.dumps(key.as_json(), ensure_ascii=False)
+            click.echo(f"trusted_keys[{number}] = {text}{said}")
 
 
-def _show_json(resolved: ResolvedRecipe, *, origin: bool) -> None:
-    recipe = resolved.as_json()
+def _show_json(resolved: ResolvedRecipe, keys: tuple[RepositoryKey, ...], *, origin: bool) -> None:
+    recipe = dict(resolved.as_json())
+    recipe["trusted_keys"] = [key.as_json() for key in keys]
     shown: object = recipe
     if origin:
         origins = {path: one.as_json() for path, one in resolved.origins.items()}
         shown = {"origins": origins, "recipe": recipe}
     click.echo(json.dumps(shown, indent=2, sort_keys=True, ensure_ascii=False))
-
-
-def _forecasts(
-    session: Session,
-    resolved: ResolvedRecipe,
-    repositories: tuple[str, ...],
-    repo_keys: tuple[Path, ...],
-) -> tuple[Forecast, ...]:
-    options = BuildOptions.parse(
-        cache=session.cache,
-        out=session.out,
-        repositories=repositories,
-        repo_keys=repo_keys,
-        jobs=session.jobs,
-    )
-    return forecast_build(resolved, options, listener=session.listener)
 
 
 def _show_plan(

@@ -16,9 +16,11 @@ class SourceWords(TypedDict):
     """What the options of `source_options` were given, as `Sources.parse` takes it."""
 
     repositories: tuple[str, ...]
+    added: tuple[str, ...]
     repo_keys: tuple[Path, ...]
     offline: bool
     require_consistent: bool
+    require_newer: bool
     max_age: str | None
     allow_older: bool
 
@@ -41,14 +43,21 @@ def source_options(function: F) -> F:
 
 
 def repository_options(function: F) -> F:
-    """Add `-r/--repository` and `--repo-key` to a verb."""
+    """Add `-r/--repository`, `--add-repository` and `--repo-key` to a verb."""
     function = click.option(
         "--repo-key",
         "repo_keys",
         multiple=True,
         metavar="PLIST",
         type=click.Path(path_type=Path, dir_okay=False, exists=True),
-        help="Trust this key plist instead of the platform's keys (Void's).",
+        help="Trust this key plist too, beside the platform's keys (Void's); systems made do so.",
+    )(function)
+    function = click.option(
+        "--add-repository",
+        "added",
+        multiple=True,
+        metavar="URL|DIR",
+        help="Take packages from here first, in this order, and what it has not from the others.",
     )(function)
     return click.option(
         "-r",
@@ -61,7 +70,7 @@ def repository_options(function: F) -> F:
 
 
 def consistency_options(function: F) -> F:
-    """Add `--offline`, `--require-consistent` and `--max-age` to a verb."""
+    """Add `--offline`, `--require-consistent`, `--require-newer` and `--max-age` to a verb."""
     function = click.option(
         "--offline", is_flag=True, help="Ask no server: use the cache, directories and bundles."
     )(function)
@@ -69,6 +78,11 @@ def consistency_options(function: F) -> F:
         "--max-age",
         metavar="AGE",
         help="Repodata older than this, like 36h or 7d, is worth a warning.",
+    )(function)
+    function = click.option(
+        "--require-newer",
+        is_flag=True,
+        help="Refuse a repository that is older than it was when it was last seen.",
     )(function)
     return click.option(
         "--require-consistent",

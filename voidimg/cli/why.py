@@ -39,6 +39,7 @@ def command(
     profile: str | None,
     offline: bool,
     repositories: tuple[str, ...],
+    added: tuple[str, ...],
     repo_keys: tuple[Path, ...],
     as_json: bool,
 ) -> None:
@@ -54,6 +55,7 @@ def command(
     sources = Sources.parse(
         cache=session.cache,
         repositories=repositories,
+        added=added,
         repo_keys=repo_keys,
         jobs=session.jobs,
         offline=offline,

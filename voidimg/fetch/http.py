@@ -203,7 +203,10 @@ def _redirected(url: str, place: str) -> str:
 
 def _wrong_redirection(what: str, url: str) -> FetchError:
     return FetchError(
-        what, code="REDIRECT", where=without_credentials(url), hint="check the repository URL"
+        what,
+        code="REDIRECT",
+        where=without_credentials(url),
+        hint="check the repository URL; or this network wants a login first: see it in a browser",
     )
 
 
@@ -238,7 +241,7 @@ def _refuse_page(response: BaseHTTPResponse, shown: str) -> None:
             "the server answered with a web page instead of the file",
             code="HTML",
             where=shown,
-            hint="a captive portal or an error page; check the URL in a browser",
+            hint="an error page, or this network wants a login first: see it in a browser",
         )
 
 
@@ -257,7 +260,7 @@ def _body(
                 "the server answered with a web page instead of the file",
                 code="HTML",
                 where=shown,
-                hint="a captive portal or an error page; check the URL in a browser",
+                hint="an error page, or this network wants a login first: see it in a browser",
             )
         size += len(chunk)
         patience.received += len(chunk)

@@ -34,6 +34,7 @@ _PARTS = {
     "incoming": "unfinished downloads",
     "keys": "keys",
     "versions": "versions seen",
+    "seen": "indexes",
     "work": "work under way",
 }
 """Directory of the cache -> what it holds."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from voidimg.atomic import require_writable, write_atomically
 from voidimg.events import (
     Event,
     Listener,
+    Message,
     Progress,
     StepFinished,
     StepStarted,
@@ -40,7 +42,7 @@ from voidimg.supply.consistency import (
     report_findings,
     state_findings,
 )
-from voidimg.supply.lock import Lock
+from voidimg.supply.lock import Lock, LockedPackage
 from voidimg.supply.remembered import known_lock, remember_lock
 from voidimg.supply.state import RepositoryState
 from voidimg.supply.supply import (
@@ -51,6 +53,7 @@ from voidimg.supply.supply import (
     plan_supply,
     read_lock,
 )
+from voidimg.work_filesystem import PRIVILEGED, require_properties
 from voidimg.xbps.resolve.transaction import Step
 
 _TREE_FACTOR = 1.15
@@ -81,6 +84,7 @@ def build(
         UsageError: an artifact is asked for that the platform has not.
         FetchError, VerifyError, PackageError, ResolveError: from the repositories to the packages.
         DiskFullError: there is not enough room, foreseen or met.
+        StoreError: the file system of the cache cannot hold a tree; nothing is fetched.
         SandboxError, ScriptError, LayoutError, StoreError, ToolError: from the packages on.
     """
     return build_platforms([resolved], date, options, listener=listener)[0]
@@ -98,6 +102,7 @@ def build_platforms(
     The packages of all are known before anything is made; see `build` for the rest.
     """
     require_writable(options.out / str(date))
+    require_properties(options.cache)
     with Cache(options.cache).in_use():
         state = RepositoryState(options, listener)
         listeners = _listeners(resolved, listener)
@@ -124,6 +129,8 @@ def _make_all(builds: Sequence[_Build], options: BuildOptions, listener: Listene
     if not unfinished:
         remove_abandoned(cache, listener)
         return
+    # also that there are namespaces at all: nothing is fetched for a build that cannot be
+    namespace.call(require_properties, options.cache, PRIVILEGED)
     for one in unfinished:
         one.fetch()
     needed = Counter(key for one in unfinished for key in one.tree_keys.values())
@@ -166,19 +173,34 @@ class _Build:
     def prepare(self) -> None:
         """Find out which packages there will be, and which artifacts are not there yet."""
         check_kinds(self._kinds, self._recipe, self._date, self._options.compression)
-        if self._options.lock is not None:
-            lock, file = read_lock(self._options.lock)
-            self.lock = lock_for(self._recipe, lock, file, self._stages)
-            self._supply = LockedSupply(self._recipe, self.lock, self._state, file)
-        else:
-            with step(self._listener, "repositories"):
-                self._state.files(self._recipe)
-            known = known_lock(self._resolved, self._state, self._stages)
-            self.lock = known or self._planned().lock
+        self._prepare_packages()
+        for name in sorted({*self._recipe.keys} - {key.fingerprint for key in self.lock.keys}):
+            text = f"systems made will not trust the platform's key {name}: there is only its"
+            self._listener(Message("warning", f"{text} fingerprint; give its file with --repo-key"))
         self._keys = {kind: self._key(kind) for kind in self._kinds}
         self.missing = tuple(
             kind for kind in self._kinds if self._store.find(self._keys[kind]) is None
         )
+
+    def _prepare_packages(self) -> None:
+        if self._options.lock is not None:
+            self._prepare_locked(self._options.lock)
+            return
+        with step(self._listener, "repositories"):
+            self._state.files(self._recipe)
+        known = known_lock(self._resolved, self._state, self._stages)
+        self.lock = known or self._planned().lock
+
+    def _prepare_locked(self, path: Path) -> None:
+        whole, file = read_lock(path)
+        own = lock_for(self._recipe, whole, file, self._stages)
+        supply = LockedSupply(self._recipe, own, self._state, file)
+        supply.require_trusted()  # also if all artifacts are there already
+        for key in supply.brought_keys:
+            text = f"{file} brings the key {key.fingerprint} of {key.signed_by!r}, which is trusted"
+            self._listener(Message("note", text))
+        self.lock = supply.lock
+        self._supply = supply
 
     @property
     def tree_keys(self) -> Mapping[str, str]:
@@ -186,7 +208,7 @@ class _Build:
         if not any(KINDS[kind].begins_with("rootfs") for kind in self.missing):
             return {}
         key = rootfs_tree_key(
-            self._resolved, self._date, packages=self._packages(), keys=self._key_names()
+            self._resolved, self._date, packages=self._packages(), keys=_key_words(self.lock)
         )
         return {"rootfs": key}
 
@@ -207,7 +229,7 @@ class _Build:
             date=self._date,
             templates=Templates.read(self._resolved.templates),
             own=own_files(self._recipe, self._resolved.sources, self._cache.keep_bytes),
-            keys={key.fingerprint: key.plist() for key in supply.keys},
+            keys={key.fingerprint: key.plist() for key in (*supply.keys, *supply.lock.keys)},
             packages={
                 stage: tuple(
                     JobPackage(one.sha256, planned)
@@ -257,19 +279,15 @@ class _Build:
             self._date,
             compression=str(self._options.compression),
             packages=self._packages(),
-            keys=self._key_names(),
+            keys=_key_words(self.lock),
         )
 
-    def _packages(self) -> dict[str, list[tuple[str, str]]]:
-        """Stage -> pkgver and SHA-256 of its packages, in the order of installation."""
+    def _packages(self) -> dict[str, list[tuple[str, ...]]]:
+        """Stage -> what the lock says of its packages, in the order of installation."""
         return {
-            stage: [(one.pkgver, one.sha256) for one in self.lock.of_stage(stage)]
+            stage: [_package_words(one) for one in self.lock.of_stage(stage)]
             for stage in self._stages
         }
-
-    def _key_names(self) -> list[str]:
-        """The fingerprints of the keys that the tree will trust."""
-        return sorted({one.key for one in self.lock.repositories if one.key is not None})
 
     def _require_room(self, steps: Mapping[PackageStage, Sequence[Step]]) -> None:
         """Refuse before work starts what cannot fit: the tree, and the artifacts beside it."""
@@ -305,3 +323,16 @@ def _named_after(platform: str, listener: Listener, mutex: Mutex) -> Listener:
             listener(named)
 
     return tell
+
+
+def _package_words(one: LockedPackage) -> tuple[str, ...]:
+    """All that a lock says of a package: what is wrong in it must not be hidden by the store."""
+    reason = "automatic" if one.automatic else "asked for"
+    return one.pkgver, one.arch, str(one.size), one.sha256, reason
+
+
+def _key_words(lock: Lock) -> list[str]:
+    """What the key files of a tree follow from: the keys, or the fingerprint of one not at hand."""
+    known = {key.fingerprint: hashlib.sha256(key.plist()).hexdigest() for key in lock.keys}
+    used = (one.key for one in lock.repositories if one.key is not None)
+    return [f"{name} {known.get(name, '')}" for name in sorted({*known, *used})]

@@ -37,7 +37,7 @@ def artifact_key(
     date: ReleaseDate,
     *,
     compression: str,
-    packages: Mapping[str, Sequence[tuple[str, str]]],
+    packages: Mapping[str, Sequence[Sequence[str]]],
     keys: Iterable[str],
 ) -> str:
     """The digest of everything that an artifact is made from.
@@ -49,8 +49,8 @@ def artifact_key(
         resolved: the recipe.
         date: of the image set.
         compression: kind and level.
-        packages: stage -> (pkgver, SHA-256) in the order of installation.
-        keys: fingerprints put into the tree.
+        packages: stage -> what the lock says of each package, in the order of installation.
+        keys: words that say which keys are put into the tree.
     """
     known = KINDS[kind]
     return digest(
@@ -68,7 +68,7 @@ def rootfs_tree_key(
     resolved: ResolvedRecipe,
     date: ReleaseDate,
     *,
-    packages: Mapping[str, Sequence[tuple[str, str]]],
+    packages: Mapping[str, Sequence[Sequence[str]]],
     keys: Iterable[str],
 ) -> str:
     """The digest of everything that the tree of a ROOTFS is made from; see `artifact_key`."""
@@ -81,7 +81,7 @@ def _made_from(
     stages: Sequence[str],
     resolved: ResolvedRecipe,
     date: ReleaseDate,
-    packages: Mapping[str, Sequence[tuple[str, str]]],
+    packages: Mapping[str, Sequence[Sequence[str]]],
     keys: Iterable[str],
 ) -> dict[str, object]:
     included = None if fields is None else set(fields)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voidimg.errors import ToolError
+from voidimg.host_packages import this_host
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,22 +35,22 @@ _PLACES: Mapping[str, tuple[tuple[str, str], ...]] = {
 }
 """Program -> where Debian, Arch, Fedora, and QEMU itself have firmware without Secure Boot."""
 
-_PACKAGES = {"qemu-system-x86_64": "ovmf", "qemu-system-aarch64": "qemu-efi-aarch64"}
+_NAMES = {"qemu-system-x86_64": "OVMF", "qemu-system-aarch64": "AAVMF"}
 
 
 def find_uefi(qemu: str) -> Uefi:
     """The firmware for machines of the program `qemu`.
 
     Raises:
-        ToolError: none is installed; the hint names the Debian package.
+        ToolError: none is installed; the hint is the command of this host that installs it.
     """
     for code, variables in _PLACES.get(qemu, ()):
         if Path(code).is_file() and Path(variables).is_file():
             return Uefi(Path(code), Path(variables))
-    package = _PACKAGES.get(qemu)
+    name = _NAMES.get(qemu)
     raise ToolError(
         f"no UEFI firmware for {qemu} is installed",
         code="MISSING",
         where=qemu,
-        hint=f"install it, on Debian: apt-get install {package}" if package else None,
+        hint=None if name is None else this_host().installing([name]),
     )

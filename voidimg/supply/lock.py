@@ -8,8 +8,11 @@ bytes::
      "repositories": [
       {"url": ..., "arch": ..., "repodata_sha256": ..., "key": fingerprint or null},
      ...
+     "keys": [
+      {"fingerprint": ..., "signed_by": ..., "public_key": PEM},
+     ...
      "platforms": [
-      {"platform": ..., "profile": ..., "arch": ...,
+      {"platform": ..., "profile": ..., "arch": ..., "keys": [fingerprint...],
        "rootfs": {"group": number, "requests": [...]}, "platformfs": the same, ...},
      ...
      "packages": [
@@ -19,6 +22,8 @@ bytes::
 
 One lock serves all platforms of a set. A platform has the stages of what is made of it: for a
 live ISO ``live`` and ``live-build``; and ``files`` (path: SHA-256) if some come from no package.
+Its ``keys`` are those of repositories that its trees trust. The keys are in the lock as a whole, so
+that whoever builds from it need not have them or name them: see `voidimg.supply.trust`.
 Packages of a group are in the order of their installation; platforms that install the same packages
 in the same order share the group, so that an upgrade is one changed line. Sizes are bytes of the
 package file.
@@ -31,9 +36,18 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 
-from voidimg.errors import PackageError, ResolveError, SpecError
+from voidimg.errors import PackageError, ResolveError, SpecError, VerifyError
 from voidimg.spec.stages import STAGES, TREES, PackageStage
-from voidimg.supply.lock_file import PACKAGE, SCHEMA, Row, raise_all, read_tables, wrong
+from voidimg.supply.lock_file import (
+    KEYS,
+    PACKAGE,
+    SCHEMA,
+    Row,
+    raise_all,
+    read_tables,
+    wrong,
+)
+from voidimg.xbps.keys import PublicKey
 from voidimg.xbps.names import Pkgver, file_name, split_pkgver
 from voidimg.xbps.resolve.transaction import Step
 
@@ -101,6 +115,8 @@ class LockedPlatform:
     wsl: LockedStage | None = None
     files: tuple[tuple[str, str], ...] = ()
     """Path in the live system and SHA-256 of files that come from no package."""
+    keys: tuple[str, ...] = ()
+    """Fingerprints of the repository keys that its trees trust."""
 
     @property
     def title(self) -> str:
@@ -117,21 +133,28 @@ class LockedPlatform:
         """The platform with these stages and no others."""
         values = {_attribute(name): stages.get(name) for name in STAGES}
         files = self.files if "live" in stages else ()
-        return LockedPlatform(self.platform, self.profile, self.arch, **values, files=files)
+        return LockedPlatform(
+            self.platform, self.profile, self.arch, **values, files=files, keys=self.keys
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """One state of repositories, and the packages of it that platforms install, in order."""
+    """One state of repositories, and the packages of it that platforms install, in order.
+
+    `keys` are the repository keys that the trees of its platforms trust.
+    """
 
     repositories: tuple[LockedRepository, ...]
     packages: tuple[LockedPackage, ...]
     platforms: tuple[LockedPlatform, ...] = ()
+    keys: tuple[PublicKey, ...] = ()
 
     def encode(self) -> bytes:
         """The bytes of the lock file, ASCII with a newline at the end."""
         tables = {
             "repositories": [asdict(one) for one in self.repositories],
+            **({KEYS: [_key_row(one) for one in self.keys]} if self.keys else {}),
             "platforms": [_platform_row(one) for one in self.platforms],
             "packages": [_package_row(one) for one in self.packages],
         }
@@ -148,14 +171,17 @@ class Lock:
         Raises:
             SpecError: no JSON, an unknown schema, missing or unknown keys, wrong types or values;
                 several in a CollectedError.
+            VerifyError: a key in it is none.
         """
         tables = read_tables(data, where)
         lock = cls(
             tuple(LockedRepository(**row) for row in tables["repositories"]),
             tuple(LockedPackage(**row) for row in tables["packages"]),
             tuple(_platform(row) for row in tables["platforms"]),
+            tuple(_key(row, f"{where}: {KEYS}[{at}]") for at, row in enumerate(tables[KEYS])),
         )
-        raise_all([*_wrong_packages(lock, where), *_wrong_platforms(lock, where)], where)
+        checks = (_wrong_packages, _wrong_keys, _wrong_platforms)
+        raise_all([one for check in checks for one in check(lock, where)], where)
         return lock
 
     @classmethod
@@ -164,7 +190,12 @@ class Lock:
         joining = _Joining()
         for lock in locks:
             joining.add(lock)
-        return cls(tuple(joining.repositories), tuple(joining.packages), tuple(joining.platforms))
+        return cls(
+            tuple(joining.repositories),
+            tuple(joining.packages),
+            tuple(joining.platforms),
+            tuple(joining.keys[fingerprint] for fingerprint in sorted(joining.keys)),
+        )
 
     def of_platform(self, platform: str, profile: str) -> Lock:
         """What the lock says of one platform, as a lock of its own.
@@ -195,7 +226,15 @@ class Lock:
         platform = one.with_stages(
             {name: replace(stage, group=groups[stage.group]) for name, stage in one.stages.items()}
         )
-        return Lock(tuple(self.repositories[i] for i in kept), tuple(packages), (platform,))
+        keys = tuple(key for key in self.keys if key.fingerprint in one.keys)
+        return Lock(tuple(self.repositories[i] for i in kept), tuple(packages), (platform,), keys)
+
+    def with_keys(self, keys: Iterable[PublicKey]) -> Lock:
+        """The lock with these keys, trusted by the trees of all its platforms, and no others."""
+        known = {key.fingerprint: key for key in keys}
+        names = tuple(sorted(known))
+        platforms = tuple(replace(one, keys=names) for one in self.platforms)
+        return replace(self, platforms=platforms, keys=tuple(known[name] for name in names))
 
     def of_stages(self, stages: Collection[PackageStage]) -> Lock:
         """The lock without the packages and requests of other stages than `stages`."""
@@ -257,6 +296,7 @@ class _Joining:
         self.repositories: list[LockedRepository] = []
         self.packages: list[LockedPackage] = []
         self.platforms: list[LockedPlatform] = []
+        self.keys: dict[str, PublicKey] = {}
         self._groups: dict[tuple[LockedPackage, ...], int] = {}
 
     def add(self, lock: Lock) -> None:
@@ -264,6 +304,8 @@ class _Joining:
         for repository in lock.repositories:
             if repository not in self.repositories:
                 self.repositories.append(repository)
+        for key in lock.keys:
+            self.keys.setdefault(key.fingerprint, key)
         for one in lock.platforms:
             before = sum(len(other.stages) for other in self.platforms)
             stages = {
@@ -304,14 +346,40 @@ def _platform(row: Row) -> LockedPlatform:
         if name in row
     }
     files = tuple(sorted(row.get("files", {}).items()))
-    platform = LockedPlatform(row["platform"], row["profile"], row["arch"], files=files)
+    keys = tuple(row.get(KEYS, ()))
+    platform = LockedPlatform(row["platform"], row["profile"], row["arch"], files=files, keys=keys)
     return platform.with_stages(stages)
 
 
 def _platform_row(one: LockedPlatform) -> dict[str, object]:
     row: dict[str, object] = {"platform": one.platform, "profile": one.profile, "arch": one.arch}
+    if one.keys:
+        row[KEYS] = list(one.keys)
     row |= {name: asdict(stage) for name, stage in one.stages.items()}
     return {**row, "files": dict(one.files)} if one.files else row
+
+
+def _key(row: Row, where: str) -> PublicKey:
+    """The key of a row of the lock, which must have the fingerprint that it is listed under."""
+    key = PublicKey.from_pem(
+        row["public_key"].encode("latin-1"), signed_by=row["signed_by"], where=where
+    )
+    if key.fingerprint != row["fingerprint"]:
+        raise VerifyError(
+            f"the key has the fingerprint {key.fingerprint}, not {row['fingerprint']}",
+            code="LOCK-KEY",
+            where=where,
+            hint="the lock was edited; make it anew with: voidimg lock",
+        )
+    return key
+
+
+def _key_row(key: PublicKey) -> dict[str, object]:
+    return {
+        "fingerprint": key.fingerprint,
+        "signed_by": key.signed_by,
+        "public_key": key.pem.decode("latin-1"),  # byte for byte, whatever stands beside the block
+    }
 
 
 def _attribute(stage: PackageStage) -> str:
@@ -330,12 +398,20 @@ def _wrong_packages(lock: Lock, where: str) -> Iterator[SpecError]:
         seen.add((package.group, package.name))
 
 
+def _wrong_keys(lock: Lock, where: str) -> Iterator[SpecError]:
+    names = [key.fingerprint for key in lock.keys]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield wrong("LOCK-TWICE", f"{name} is listed twice", f"{where}: {KEYS}")
+
+
 def _wrong_platforms(lock: Lock, where: str) -> Iterator[SpecError]:
     titles: set[str] = set()
     for index, one in enumerate(lock.platforms):
         at = f"{where}: platforms[{index}]"
         if one.title in titles:
             yield wrong("LOCK-TWICE", f"{one.title} is listed twice", at)
+        for name in sorted(set(one.keys) - {key.fingerprint for key in lock.keys}):
+            yield wrong("LOCK-REFERENCE", f"its key {name} is not listed", at)
         titles.add(one.title)
         names: dict[PackageStage, set[str]] = {stage: set() for stage in STAGES}
         for stage, package in (

@@ -19,6 +19,9 @@ SCHEMA = 1
 FILES = "files"
 """The key of a platform's files that come from no package."""
 
+KEYS = "keys"
+"""The table of public keys, and the key of a platform's fingerprints of them."""
+
 Row = dict[str, Any]
 """A row of a table, its keys and values checked."""
 
@@ -89,11 +92,34 @@ def _wrong_files(value: object) -> str | None:
     return None if fits else "is not a SHA-256 for each absolute path"
 
 
+_FINGERPRINT = _of_form(KEY_FORM, "a fingerprint")
+
+
+def _wrong_keys(value: object) -> str | None:
+    fits = isinstance(value, list) and all(_FINGERPRINT(one) is None for one in value)
+    return None if fits else "is not a list of fingerprints"
+
+
+def _string(value: object) -> str | None:
+    fits = isinstance(value, str) and not any("\ud800" <= one <= "\udfff" for one in value)
+    return None if fits else "is not a text"
+
+
+def _pem(value: object) -> str | None:
+    fits = isinstance(value, str) and value != "" and max(value) <= "\xff"
+    return None if fits else "is not a public key in PEM form"
+
+
 REPOSITORY: Mapping[str, Check] = {
     "url": _text,
     "arch": _ARCHITECTURE,
     "repodata_sha256": _DIGEST,
-    "key": _or_null(_of_form(KEY_FORM, "a fingerprint")),
+    "key": _or_null(_FINGERPRINT),
+}
+KEY: Mapping[str, Check] = {
+    "fingerprint": _FINGERPRINT,
+    "signed_by": _string,
+    "public_key": _pem,
 }
 PLATFORM: Mapping[str, Check] = {
     "platform": _text,
@@ -101,6 +127,7 @@ PLATFORM: Mapping[str, Check] = {
     "arch": _ARCHITECTURE,
     **dict.fromkeys(STAGES, _wrong_stage),
     FILES: _wrong_files,
+    KEYS: _wrong_keys,
 }
 PACKAGE: Mapping[str, Check] = {
     "group": _number,
@@ -112,10 +139,15 @@ PACKAGE: Mapping[str, Check] = {
     "stage": _stage,
     "automatic": _boolean,
 }
-OPTIONAL = frozenset({*STAGES, FILES})
+OPTIONAL = frozenset({*STAGES, FILES, KEYS})
 """Keys that may be missing: a platform has the stages of what is made of it."""
 
-_TABLES = {"repositories": REPOSITORY, "platforms": PLATFORM, "packages": PACKAGE}
+_TABLES = {
+    "repositories": REPOSITORY,
+    KEYS: KEY,
+    "platforms": PLATFORM,
+    "packages": PACKAGE,
+}
 
 
 def read_tables(data: bytes, where: str) -> dict[str, list[Row]]:
@@ -150,6 +182,7 @@ def _document(data: bytes, where: str) -> dict[str, object]:
             f"schema {schema!r} of the lock is not known; this voidimg reads {SCHEMA}",
             where,
         )
+    document.setdefault(KEYS, [])  # the first locks had no keys
     odd = sorted({"schema", *_TABLES} ^ document.keys())
     if odd:
         raise wrong("LOCK-KEY", f"missing or unknown keys: {', '.join(odd)}", where)

@@ -11,7 +11,15 @@ from collections.abc import Collection
 from pathlib import Path
 
 from voidimg.spec.stages import STAGES
-from voidimg.supply.lock_file import ARCH_FORM, FILES, KEY_FORM, OPTIONAL, SCHEMA, SHA256_FORM
+from voidimg.supply.lock_file import (
+    ARCH_FORM,
+    FILES,
+    KEY_FORM,
+    KEYS,
+    OPTIONAL,
+    SCHEMA,
+    SHA256_FORM,
+)
 
 PATH = Path(__file__).parent.parent / "schemas" / "lock.schema.json"
 
@@ -59,6 +67,11 @@ def lock_schema() -> dict[str, object]:
         },
         "A repository as it was; key is the fingerprint that it is signed with.",
     )
+    fingerprint = {"type": "string", "pattern": f"^{KEY_FORM.pattern}$"}
+    key = _object(
+        {"fingerprint": fingerprint, "signed_by": {"type": "string"}, "public_key": _TEXT},
+        "A public key of a repository in PEM form, and whose it says it is.",
+    )
     platform = _object(
         {
             "platform": _TEXT,
@@ -66,6 +79,11 @@ def lock_schema() -> dict[str, object]:
             "arch": _ARCHITECTURE,
             **dict.fromkeys(STAGES, stage),
             FILES: files,
+            KEYS: {
+                "type": "array",
+                "items": fingerprint,
+                "description": "The repository keys that its trees trust.",
+            },
         },
         "A platform with a profile, and the stages of what is made of it; platforms that install "
         "the same share groups.",
@@ -86,13 +104,14 @@ def lock_schema() -> dict[str, object]:
     )
     tables = {
         "repositories": _list(repository),
+        KEYS: _list(key),
         "platforms": _list(platform),
         "packages": _list(package),
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "voidimg lock",
-        **_object({"schema": {"const": SCHEMA}, **tables}, "The packages of an image set."),
+        **_object({"schema": {"const": SCHEMA}, **tables}, "The packages of an image set.", {KEYS}),
     }
 
 

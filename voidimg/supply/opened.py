@@ -7,14 +7,18 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from voidimg.errors import FetchError
+from voidimg.errors import FetchError, PackageError
 from voidimg.fetch import Fetcher, Location, RepodataFile
 from voidimg.fetch.repodata import Check
 from voidimg.supply.lock import LockedRepository
 from voidimg.supply.trust import Trust
 from voidimg.xbps.keys import PublicKey
+from voidimg.xbps.names import NOARCH
 from voidimg.xbps.repository.repodata import Repodata
 from voidimg.xbps.resolve.resolver import Repository
+
+_NAMED = 5
+"""So many architectures are named in an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,24 @@ def state_digest(files: Sequence[RepodataFile]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def require_arch(repodata: Repodata, arch: str, where: str) -> None:
+    """Ensure that the index for `arch` is not one of another architecture.
+
+    A stray package of another one is refused when something needs it.
+
+    Raises:
+        PackageError: it has packages of other architectures, and none of `arch`.
+    """
+    found = {str(entry.get("architecture")) for entry in repodata.index.values()} - {NOARCH}
+    if found and arch not in found:
+        raise PackageError(
+            f"the index for {arch} lists packages for {', '.join(sorted(found)[:_NAMED])}",
+            code="INDEX-ARCH",
+            where=where,
+            hint="the repository is mixed up: name that of this architecture, or another mirror",
+        )
+
+
 def open_repository(
     file: RepodataFile, arch: str, trust: Trust, repodata: Repodata | None = None
 ) -> OpenRepository:
@@ -82,11 +104,12 @@ def open_repository(
         repodata: what `file` holds, if it was decoded before.
 
     Raises:
-        PackageError: the index is malformed.
+        PackageError: the index is malformed, or of another architecture.
         VerifyError: the repository is unsigned or its key is not trusted.
     """
     name = file.location.name
     repodata = repodata or Repodata.decode(file.content, f"{name}/{arch}-repodata")
+    require_arch(repodata, arch, f"{name}/{arch}-repodata")
     key = trust.require(None if repodata.meta is None else repodata.meta.key, name)
     return OpenRepository(
         location=file.location,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from voidimg.events import Listener, StepFinished, ignore, step
@@ -23,6 +23,7 @@ from voidimg.supply.resolve import signed_package
 from voidimg.supply.sources import Sources
 from voidimg.supply.state import RepositoryState
 from voidimg.supply.supply import LockedSupply, PlannedSupply, lock_for, plan_supply
+from voidimg.work_filesystem import CACHE_NEEDS, require_properties
 from voidimg.xbps.query import parse_query
 from voidimg.xbps.resolve.errors import Link, Problems
 from voidimg.xbps.resolve.transaction import Step, Suppliers, Transaction, why
@@ -54,6 +55,7 @@ def lock_stages(
     """
     if bundle is not None:
         require_bundle_place(bundle)
+    require_properties(sources.cache, CACHE_NEEDS)
     with Cache(sources.cache).in_use():
         state = RepositoryState(sources, listener)
         lock = None if bundle is not None else _known(wanted, state, listener)
@@ -73,9 +75,23 @@ def repositories_to_update(old: Lock, resolved: Sequence[ResolvedRecipe]) -> tup
 
     Empty when those are the recipes' own repositories, which may have moved or got mirrors.
     """
-    own = {Location.parse(text).name for one in resolved for text in one.recipe.repositories}
+    own = {Location.parse(text).name: text for one in resolved for text in one.recipe.repositories}
     used = tuple(dict.fromkeys(one.url for one in old.repositories))
-    return () if own.issuperset(used) else used
+    return () if own.keys() >= set(used) else tuple(own.get(url, url) for url in used)
+
+
+def sources_to_update(old: Lock, resolved: Sequence[ResolvedRecipe], sources: Sources) -> Sources:
+    """`sources` for an update of `old`: its repositories unless others are chosen, and its keys.
+
+    The keys that were given when the lock was made stay trusted, as they are in a build from it. To
+    be rid of one, make the lock anew.
+    """
+    chosen = sources.repositories or tuple(
+        Location.parse(text) for text in repositories_to_update(old, resolved)
+    )
+    stated = {fingerprint for one in resolved for fingerprint in one.recipe.keys}
+    given = tuple(key for key in old.keys if key.fingerprint not in stated)
+    return replace(sources, repositories=chosen, lock_keys=given)
 
 
 def _known(wanted: Sequence[Wanted], state: RepositoryState, listener: Listener) -> Lock | None:
@@ -151,6 +167,7 @@ def bundle_lock(
         UsageError: the bundle would replace something else.
     """
     require_bundle_place(bundle)
+    require_properties(sources.cache, CACHE_NEEDS)
     with Cache(sources.cache).in_use():
         state = RepositoryState(sources, listener)
         parts = [_locked_part(lock, lock_file, one, state) for one in resolved]

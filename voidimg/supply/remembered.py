@@ -73,10 +73,12 @@ def remember_lock(
 def _place(
     resolved: ResolvedRecipe, state: RepositoryState, stages: Collection[PackageStage]
 ) -> Path:
+    trust = state.trust(resolved.recipe)
     inputs = [
         state_digest(state.files(resolved.recipe)),
         resolution_digest(resolved),
-        sorted(state.trust(resolved.recipe).fingerprints),
+        sorted(trust.fingerprints),
+        [[key.fingerprint, key.signed_by, key.pem.decode("latin-1")] for key in trust.of_tree()],
         list(stages),
     ]
     return state.cache.part("plans", digest(inputs))

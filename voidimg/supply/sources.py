@@ -9,6 +9,7 @@ from typing import Self
 
 from voidimg.errors import UsageError
 from voidimg.fetch import Location
+from voidimg.xbps.keys import PublicKey
 
 _UNITS = {"m": 60, "h": 3600, "d": 24 * 3600, "w": 7 * 24 * 3600}
 
@@ -20,21 +21,28 @@ class Sources:
     Attributes:
         cache: directory of downloads, finished parts and work under way.
         repositories: replace the platform's own completely; empty means those.
-        repo_keys: key plists that are trusted instead of the platform's fingerprints.
+        added: repositories beside those, before them: of two that have a package the first is
+            taken, so that a private repository can hold another build of one of Void's.
+        repo_keys: key plists that are trusted beside the platform's keys.
+        lock_keys: keys of a lock that is brought up to date, trusted as those are.
         jobs: how many things to do at once.
         offline: ask no server; what is not in the cache or a directory is missing.
         require_consistent: refuse what is otherwise only warned of: staged, old or changing
             repositories, and those of two libcs that are out of step.
+        require_newer: refuse a repository whose repodata is older than one that was seen before.
         max_age_seconds: repodata older than that is inconsistent; None: any age is well.
         allow_older: take repodata with older packages than it had when it was used before.
     """
 
     cache: Path
     repositories: tuple[Location, ...] = ()
+    added: tuple[Location, ...] = ()
     repo_keys: tuple[Path, ...] = ()
+    lock_keys: tuple[PublicKey, ...] = ()
     jobs: int = 1
     offline: bool = False
     require_consistent: bool = False
+    require_newer: bool = False
     max_age_seconds: int | None = None
     allow_older: bool = False
 
@@ -44,10 +52,12 @@ class Sources:
         *,
         cache: Path,
         repositories: Sequence[str] = (),
+        added: Sequence[str] = (),
         repo_keys: Sequence[Path] = (),
         jobs: int = 1,
         offline: bool = False,
         require_consistent: bool = False,
+        require_newer: bool = False,
         max_age: str | None = None,
         allow_older: bool = False,
     ) -> Self:
@@ -59,10 +69,12 @@ class Sources:
         return cls(
             cache=cache.absolute(),
             repositories=tuple(Location.parse(text) for text in repositories),
+            added=tuple(Location.parse(text, where="--add-repository") for text in added),
             repo_keys=tuple(path.absolute() for path in repo_keys),
             jobs=jobs,
             offline=offline,
             require_consistent=require_consistent,
+            require_newer=require_newer,
             max_age_seconds=None if max_age is None else parse_age(max_age),
             allow_older=allow_older,
         )

@@ -15,10 +15,17 @@ from voidimg.events import Listener, Message
 from voidimg.fetch import Cache, Fetcher, Location, RepodataFile
 from voidimg.fetch.repodata import Check
 from voidimg.spec.model import Recipe
-from voidimg.supply.opened import OpenRepository, fetch_repodata, open_repository
+from voidimg.supply.opened import (
+    OpenRepository,
+    fetch_repodata,
+    open_repository,
+    require_arch,
+)
+from voidimg.supply.seen import compare_with_seen
 from voidimg.supply.seen_versions import SeenVersions
 from voidimg.supply.sources import Sources
 from voidimg.supply.trust import Trust
+from voidimg.supply.void_mirrors import old_name_warnings
 from voidimg.xbps.keys import PublicKey
 from voidimg.xbps.repository.repodata import Repodata
 
@@ -46,12 +53,18 @@ class RepositoryState:
         Raises:
             VerifyError: a key file is none.
         """
-        return Trust.of(self.sources.repo_keys, recipe.keys)
+        return Trust.of(self.sources.repo_keys, recipe.keys, self.sources.lock_keys)
 
     def locations(self, recipe: Recipe) -> tuple[Location, ...]:
-        """Where packages of `recipe` come from: what the caller chose, else its own."""
+        """Where packages of `recipe` come from: what was added, then what was chosen or its own.
+
+        A repository that is named twice counts where it is named first.
+        """
         own = tuple(Location.parse(text) for text in recipe.repositories)
-        return self.sources.repositories or own
+        named: dict[str, Location] = {}
+        for one in (*self.sources.added, *(self.sources.repositories or own)):
+            named.setdefault(one.name, one)
+        return tuple(named.values())
 
     def files(self, recipe: Recipe) -> tuple[RepodataFile, ...]:
         """The repodata of the repositories of `recipe`, as it was when first asked for.
@@ -64,10 +77,39 @@ class RepositoryState:
         """
         key = (self.locations(recipe), recipe.arch)
         if key not in self._files:
+            for text in [text for one in key[0] for text in old_name_warnings(one)]:
+                self._warn_once(text)
             trust = self.trust(recipe)
             self._checks[key] = lambda at: partial(self._judge, at, recipe.arch, trust)
             self._files[key] = fetch_repodata(self.fetcher, *key, self._checks[key])
+            self._tell_of_empty(key[0], recipe.arch)
+            for file in self._files[key]:
+                compare_with_seen(
+                    file,
+                    recipe.arch,
+                    self.cache,
+                    self._listener,
+                    refuse=self.sources.require_newer,
+                )
         return self._files[key]
+
+    def _tell_of_empty(self, locations: tuple[Location, ...], arch: str) -> None:
+        """A repository that somebody named is not passed over in silence.
+
+        Of those of `-r` it is normal that each is for some of the platforms of a run only.
+        """
+        found = {file.location.name for file in self._files[locations, arch]}
+        added = {one.name for one in self.sources.added}
+        chosen = {one.name for one in self.sources.repositories}
+        for name in [one.name for one in locations if one.name not in found]:
+            if name in added | chosen:
+                text = f"{name} has nothing for {arch}: it has no file {arch}-repodata"
+                self._listener(Message("warning" if name in added else "note", text))
+
+    def _warn_once(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            self._listener(Message("warning", text))
 
     def _judge(
         self, location: Location, arch: str, trust: Trust, content: bytes, where: str
@@ -77,6 +119,7 @@ class RepositoryState:
         if self._seen.is_last(location, arch, sha256):
             return  # it was judged when it was opened, and will be if it is opened again
         repodata = Repodata.decode(content, where)
+        require_arch(repodata, arch, where)
         trust.require(None if repodata.meta is None else repodata.meta.key, where)
         try:
             self._seen.require_not_older(location, arch, repodata.index, where)

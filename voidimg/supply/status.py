@@ -14,7 +14,7 @@ from pathlib import Path
 
 from voidimg.atomic import write_atomically
 from voidimg.errors import UsageError
-from voidimg.events import Listener, ignore
+from voidimg.events import Listener, Message, ignore
 from voidimg.fetch import Cache, Fetcher, Location, RepodataFile, require_directory
 from voidimg.supply.consistency import (
     Finding,
@@ -24,7 +24,9 @@ from voidimg.supply.consistency import (
     time_findings,
 )
 from voidimg.supply.opened import RepositoryTimes, fetch_repodata, read_times
+from voidimg.supply.seen import compare_with_seen
 from voidimg.supply.sources import Sources
+from voidimg.supply.void_mirrors import old_name_warnings
 from voidimg.xbps.repository.repodata import Repodata
 
 _SUFFIX = "-repodata"
@@ -84,22 +86,27 @@ def repository_status(
 
     Raises:
         UsageError: no architecture is given for a URL.
-        FetchError: a repository cannot be read, or has nothing for an architecture.
+        FetchError: a repository cannot be read, has nothing for an architecture, or is older than
+            it was, if that is refused.
         PackageError: an index is malformed.
     """
     present = now_epoch() if now is None else now
     places = [Location.parse(text, where=None) for text in locations]
     asked = [(location, list(archs) or _archs_of(location)) for location in places]
     with Cache(sources.cache).in_use():
-        fetcher = Fetcher(Cache(sources.cache), listener=listener, offline=sources.offline)
+        cache = Cache(sources.cache)
+        fetcher = Fetcher(cache, listener=listener, offline=sources.offline)
         found: list[RepositoryStatus] = []
         findings: list[Finding] = []
         for location, wanted in asked:
+            for text in old_name_warnings(location):
+                listener(Message("warning", text))
             times = RepositoryTimes() if sources.offline else read_times(fetcher, location)
             findings += time_findings(location.name, times, sources.max_age_seconds, present)
             versions: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
             for arch in wanted:
                 (file,) = fetch_repodata(fetcher, [location], arch)
+                compare_with_seen(file, arch, cache, listener, refuse=sources.require_newer)
                 repodata = Repodata.decode(file.content, f"{location.name}/{arch}{_SUFFIX}")
                 one = _status(file, arch, repodata, times, present)
                 found.append(one)

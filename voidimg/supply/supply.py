@@ -40,7 +40,7 @@ from voidimg.supply.resolve import (
     stage_requests,
 )
 from voidimg.supply.state import RepositoryState
-from voidimg.supply.trust import SignedPackage, fetch_verified, read_key
+from voidimg.supply.trust import SignedPackage, Trust, fetch_verified, read_key
 from voidimg.xbps.keys import PublicKey
 from voidimg.xbps.package.agreement import entry_of_props
 from voidimg.xbps.package.reader import BinaryPackage
@@ -101,7 +101,7 @@ class PlannedSupply:
             files = fetch_verified(self.state.fetcher, signed)
         except (FetchError, VerifyError, CollectedError) as error:
             self.state.require_unchanged(error)
-            raise
+            raise _listed_but_missing(error) from error
         self.state.require_unchanged()
         return files
 
@@ -121,19 +121,37 @@ def plan_supply(
     """
     repositories = state.open(recipe)
     plans = plan_stages(recipe, repositories, stages)
-    lock = make_lock(recipe, repositories, plans)
+    used = [one.key for one in repositories]
+    lock = make_lock(recipe, repositories, plans).with_keys(state.trust(recipe).of_tree(used))
     return PlannedSupply(state, repositories, plans, lock)
+
+
+def _listed_but_missing(error: VoidimgError) -> VoidimgError:
+    """What it means that a repository lacks files which its present index lists; else `error`."""
+    errors = error.errors if isinstance(error, CollectedError) else (error,)
+    if any(one.code != "E-FETCH-NOT-FOUND" for one in errors):
+        return error
+    places = sorted((one.where or "").rpartition("/")[::2] for one in errors)
+    names = [name for _, name in places]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return FetchError(
+        f"its index lists what it does not have: {', '.join(names[:_NAMED])}{more}",
+        code="NOT-FOUND",
+        where=", ".join(dict.fromkeys(place for place, _ in places)),
+        hint="the mirror is being updated or is not complete: run it again later, or name another",
+    )
 
 
 class LockedSupply:
     """Packages that a lock names, from wherever they can still be had."""
 
     def __init__(self, recipe: Recipe, lock: Lock, state: RepositoryState, lock_file: Path):
-        self.lock = lock
+        sources = state.sources
+        self._trust = Trust.of(sources.repo_keys, recipe.keys, (*sources.lock_keys, *lock.keys))
+        self.lock = lock.with_keys(self._trust.of_tree())
         self._recipe = recipe
         self._state = state
         self._lock_file = lock_file
-        self._trust = state.trust(recipe)
         self._stages = lock.platforms[0].stages
         self._bundles = [
             bundle
@@ -142,7 +160,32 @@ class LockedSupply:
         ]
 
     def _directories(self) -> list[Path]:
-        return [Path(one.urls[0]) for one in self._state.sources.repositories if not one.remote]
+        sources = self._state.sources
+        named = (*sources.repositories, *sources.added)
+        return [Path(one.urls[0]) for one in named if not one.remote]
+
+    def _locations(self, url: str) -> tuple[Location, ...]:
+        """Where to look for what was at `url`: what the caller chose, else there; what they add."""
+        sources = self._state.sources
+        return (*(sources.repositories or (self._location(url),)), *sources.added)
+
+    def require_trusted(self) -> None:
+        """Ensure, without any request, that the keys of all repositories of the lock are trusted.
+
+        Raises:
+            VerifyError: one is not, or a repository is unsigned.
+        """
+        for repository in self.lock.repositories:
+            if repository.key is None:
+                self._trust.require(None, repository.url)
+            self._trust.require_fingerprint(str(repository.key), repository.url)
+
+    @property
+    def brought_keys(self) -> tuple[PublicKey, ...]:
+        """The keys that nobody but the lock vouches for."""
+        sources = self._state.sources
+        others = Trust.of(sources.repo_keys, self._recipe.keys).fingerprints
+        return tuple(key for key in self.lock.keys if key.fingerprint not in others)
 
     @cached_property
     def keys(self) -> Sequence[PublicKey]:
@@ -151,6 +194,7 @@ class LockedSupply:
         Raises:
             VerifyError: one is not trusted, or nobody has it.
         """
+        self.require_trusted()
         return [self._key(index) for index in range(len(self.lock.repositories))]
 
     def fetch(self) -> dict[str, Path]:
@@ -185,7 +229,7 @@ class LockedSupply:
     def index(self, locked: LockedRepository) -> bytes | None:
         """The repodata that the lock was made from, if it can still be had."""
         locations = [Location.parse(str(at)) for one in self._bundles for at in one.repositories()]
-        locations += self._state.sources.repositories or (self._location(locked.url),)
+        locations += self._locations(locked.url)
         for location in locations:
             try:
                 file = self._state.fetcher.repodata(location, locked.arch, Repodata.decode)
@@ -244,7 +288,7 @@ class LockedSupply:
     def _urls(self, one: LockedPackage) -> tuple[str, ...]:
         """Where the file may be: in a bundle, in what the caller named, else where it was."""
         places = [str(place) for bundle in self._bundles for place in bundle.repositories()]
-        locations = self._state.sources.repositories or (self._location(self.lock.url_of(one)),)
+        locations = self._locations(self.lock.url_of(one))
         local = [f"{place}/{one.file_name}" for place in places]
         local += [url for at in locations if not at.remote for url in at.file(one.file_name)]
         there = [path for path in local if Path(path).is_file()]
@@ -252,18 +296,16 @@ class LockedSupply:
         return (*there, *served) or (local[-1],)
 
     def _location(self, url: str) -> Location:
-        """The repository of the lock, with the mirrors that the recipe knows for it."""
-        for location in map(Location.parse, self._recipe.repositories):
+        """The repository of the lock, with the mirrors and credentials that are known for it."""
+        own = map(Location.parse, self._recipe.repositories)
+        for location in (*self._state.sources.added, *own):
             if location.name == url:
                 return location
         return Location.parse(url)
 
     def _key(self, index: int) -> PublicKey:
         repository = self.lock.repositories[index]
-        if repository.key is None:
-            self._trust.require(None, repository.url)
         fingerprint = str(repository.key)
-        self._trust.require_fingerprint(fingerprint, repository.url)
         if fingerprint in self._trust.keys:
             return self._trust.keys[fingerprint]
         kept = self._state.cache.part("keys", fingerprint)
@@ -275,8 +317,7 @@ class LockedSupply:
 
     def _asked_key(self, fingerprint: str, url: str, arch: str) -> PublicKey:
         """The key as the repository's present index gives it."""
-        locations = self._state.sources.repositories or (self._location(url),)
-        for location in locations:
+        for location in self._locations(url):
             file = self._state.fetcher.repodata(location, arch, Repodata.decode)
             meta = None if file is None else Repodata.decode(file.content, location.name).meta
             if meta is not None and meta.fingerprint == fingerprint:

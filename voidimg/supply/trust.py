@@ -1,18 +1,30 @@
-"""Who may sign packages: key files the user gave, else the fingerprints of the platform.
+"""Who may sign packages, and which keys the systems that are made will trust.
+
+Trusted are the keys of the platform (Void's two, which come with voidimg), those that the user
+gives, and, where a lock is used, those that are in the lock. They add up: a private repository
+stands beside Void's, and a system made from a private one alone can still be updated from Void.
+All of them are put into every tree, as Void's own tools put both of Void's keys.
 
 A repository is used only if the key named in its index is trusted, and each of its packages must
 be signed by that very key. The index itself is unsigned: it merely names the key.
+
+Why a lock may bring keys: it is an input that the user names, as a platform file is, which states
+keys too. It decides which packages come in, byte for byte, so whoever may write it decides what the
+image is. The keys in it are those that were given when it was made, as a whole: a repository of a
+lock whose key is neither in the lock nor given nor the platform's is refused, before anything that
+an earlier build made is looked up. A key that the platform has not is told of in each build.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from voidimg.errors import StoreError, VerifyError
 from voidimg.fetch import Fetcher, Wanted
 from voidimg.xbps.keys import PublicKey
+from voidimg.xbps.shipped_keys import shipped_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,20 +35,37 @@ class Trust:
     keys: Mapping[str, PublicKey] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, key_files: Sequence[Path], fingerprints: Sequence[str]) -> Trust:
-        """Trust `key_files` if there are any, else `fingerprints` (the platform's own).
+    def of(
+        cls,
+        key_files: Sequence[Path],
+        fingerprints: Sequence[str],
+        lock_keys: Sequence[PublicKey] = (),
+    ) -> Trust:
+        """Trust the platform's `fingerprints`, the keys in `key_files`, and those of a lock.
+
+        Where the same key is there twice, with another text of whose it is, the lock's counts
+        first and then what is shipped: what is put into a tree must not change with what is given.
 
         Raises:
             VerifyError: a file is not a key plist.
             StoreError: a file cannot be read.
         """
-        if not key_files:
-            return cls(frozenset(fingerprints))
+        shipped = shipped_keys()
         keys = {key.fingerprint: key for key in map(read_key, key_files)}
-        return cls(frozenset(keys), keys)
+        keys |= {name: shipped[name] for name in fingerprints if name in shipped}
+        keys |= {key.fingerprint: key for key in lock_keys}
+        return cls(frozenset({*fingerprints, *keys}), keys)
+
+    def of_tree(self, used: Iterable[PublicKey] = ()) -> tuple[PublicKey, ...]:
+        """The keys that a tree trusts, by fingerprint: all at hand, and those `used` to verify.
+
+        A fingerprint that the platform states alone becomes a key when a repository names it.
+        """
+        keys = {key.fingerprint: key for key in used} | dict(self.keys)
+        return tuple(keys[name] for name in sorted(keys))
 
     def require(self, key: PublicKey | None, repository: str) -> PublicKey:
-        """The repository's `key`, if it is trusted.
+        """The key of that name which is trusted; `key` is the one that the repository names.
 
         Raises:
             VerifyError: the repository is unsigned, or signed with a key nobody vouched for.
@@ -49,7 +78,7 @@ class Trust:
                 hint="sign it: voidimg repo sign DIR --key KEY",
             )
         self.require_fingerprint(key.fingerprint, repository, key.signed_by)
-        return key
+        return self.keys.get(key.fingerprint, key)  # not what an unsigned index says of it
 
     def require_fingerprint(self, fingerprint: str, repository: str, signed_by: str = "") -> None:
         """Ensure that the key is trusted.
@@ -63,8 +92,51 @@ class Trust:
                 f"the repository is signed{by} with the key {fingerprint}, which is not trusted",
                 code="UNTRUSTED-KEY",
                 where=repository,
-                hint="if it is yours, give its key file with --repo-key",
+                hint="if it is yours, give its key file with --repo-key; if it is Void's, its key"
+                " was changed, which a newer voidimg knows, or this mirror is not what it seems",
             )
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryKey:
+    """A key that the systems made from a recipe trust, for those who want to know beforehand.
+
+    Attributes:
+        fingerprint: its name, as XBPS has it.
+        origin: ``platform`` or the key file.
+        signed_by: whose it says it is; None if only the fingerprint is known. Then the key is put
+            into a tree only if a repository that is used names it.
+        bits: its size.
+    """
+
+    fingerprint: str
+    origin: str
+    signed_by: str | None = None
+    bits: int | None = None
+
+    def as_json(self) -> dict[str, object]:
+        """The key as a JSON-ready mapping."""
+        return asdict(self)
+
+
+def repository_keys(
+    fingerprints: Sequence[str], key_files: Sequence[Path] = ()
+) -> tuple[RepositoryKey, ...]:
+    """The keys that systems trust for whose platform states `fingerprints`, and the user's.
+
+    Raises:
+        VerifyError: a file is not a key plist.
+        StoreError: a file cannot be read.
+    """
+    given = {read_key(path).fingerprint: str(path) for path in key_files}
+    trust = Trust.of(key_files, fingerprints)
+    origins = given | dict.fromkeys(fingerprints, "platform")
+    return tuple(
+        RepositoryKey(name, origins[name])
+        if (key := trust.keys.get(name)) is None
+        else RepositoryKey(name, origins[name], key.signed_by, key.bits)
+        for name in sorted(origins)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,7 +145,8 @@ class PublicKey:
                 f"the signature does not fit the key {self.fingerprint}",
                 code="SIGNATURE",
                 where=where,
-                hint="the file was damaged or changed, or was signed with another key",
+                hint="the file was damaged or changed, or is signed with a key that the repository"
+                " had before: try another mirror",
             ) from None
 
 

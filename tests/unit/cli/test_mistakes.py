@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.pipeline.shop import KEYS
 from voidimg.cli.main import entry_point
 
 
@@ -52,7 +53,8 @@ def said(words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str
         ("repo keygen text --no-passphrase --bits 2048", 11, "text exists already and is never"),
         ("repo sign empty --key text --signed-by=", 2, "--signed-by is empty"),
         ("list --platforms-and-profiles empty", 2, "name the directory above them"),
-        ("show rpi-aarch64 --repo-key text", 2, "-r and --repo-key go with --plan"),
+        ("show rpi-aarch64 -r text", 2, "-r and --add-repository go with --plan"),
+        ("show rpi-aarch64 --repo-key text", 6, "text: not a key file"),
         ("lock --lock text --bundle b -o x", 2, "--lock keeps packages as they are"),
         ("lock --lock text --bundle b --artifact iso", 2, "--lock keeps packages as they are"),
     ],
@@ -85,8 +87,11 @@ def test_a_pipe_is_not_waited_for(
 def test_the_plan_names_the_repositories_that_are_given(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """`--repo-key` replaces the platform's keys in what `--plan` says, as it does in a build."""
+    """`--repo-key` adds to the platform's keys in what `--plan` says, as it does in a build."""
+    plist = min(KEYS.glob("*.plist"))
     with pytest.raises(SystemExit) as ended:
-        entry_point(["show", "rpi-aarch64", "--plan", "--repo-key", "text"])
+        entry_point(["show", "rpi-aarch64", "--plan", "--repo-key", str(plist)])
     assert ended.value.code == 0
-    assert "verify packages signed by: text\n" in capsys.readouterr().out
+    (signers,) = [line for line in capsys.readouterr().out.splitlines() if "signed by: " in line]
+    assert len(signers.split(", ")) == 3
+    assert plist.stem in signers

@@ -32,6 +32,7 @@ from voidimg.supply.pin import bundle_lock
 from voidimg.supply.sources import Sources
 from voidimg.supply.state import RepositoryState
 from voidimg.supply.supply import LockedSupply, lock_for, plan_supply, read_lock, write_lock
+from voidimg.xbps.shipped_keys import shipped_keys
 
 
 @pytest.fixture
@@ -182,12 +183,18 @@ def test_an_edited_lock_is_found_out(shop: Shop, sources: Sources) -> None:
 def test_keys_of_a_lock_are_trusted_or_refused(
     shop: Shop, sources: Sources, tmp_path: Path
 ) -> None:
-    """Only the platform's keys or those of --repo-key count, whatever the lock says."""
+    """Those that it has as a whole count; a fingerprint that it merely names does not."""
     board = shop.board()
     lock = lock_platforms([board], sources)
-    with pytest.raises(VerifyError) as caught:
-        supplied(board, lock, replace(sources, repo_keys=())).fetch()
-    assert caught.value.code == "E-VERIFY-UNTRUSTED-KEY"
+    unnamed = replace(sources, repo_keys=())
+    assert len(supplied(board, lock, unnamed).fetch()) == 4
+    for untrusted in (lock.with_keys(()), lock.with_keys(shipped_keys().values())):
+        with pytest.raises(VerifyError) as caught:
+            supplied(board, untrusted, unnamed).require_trusted()
+        assert caught.value.code == "E-VERIFY-UNTRUSTED-KEY"
+        with pytest.raises(VerifyError):
+            supplied(board, untrusted, unnamed).fetch()
+        assert len(supplied(board, untrusted, sources).fetch()) == 4
     unsigned = replace(lock, repositories=(replace(lock.repositories[0], key=None),))
     with pytest.raises(VerifyError) as caught:
         supplied(board, unsigned, sources).fetch()
@@ -206,6 +213,7 @@ def test_a_replaced_key_is_told(shop: Shop, sources: Sources, tmp_path: Path) ->
         board.sources,
     )
     elsewhere = replace(sources, repo_keys=(), cache=tmp_path / "other")
+    lock = lock.with_keys(())
     assert len(supplied(trusting, lock, elsewhere).fetch()) == 4
     for path in shop.path.glob("*-repodata"):
         path.unlink()

@@ -115,11 +115,16 @@ def test_the_plan_has_the_stages_in_order_and_the_sizes_that_are_fixed() -> None
 
 def test_the_plan_names_the_repositories_that_replace_the_platforms_own() -> None:
     """As a build with `-r` and `--repo-key` has them."""
-    steps = planned_steps(RESOLVED.recipe, repositories=["/repo"], keys=["key.plist"])
-    assert [step.details for step in steps[:2]] == [("/repo",), ("key.plist",)]
-    own = planned_steps(RESOLVED.recipe)[:2]
     recipe = RESOLVED.recipe
-    assert [step.details for step in own] == [recipe.repositories, recipe.keys]
+    steps = planned_steps(recipe, repositories=["/repo"], added=["/own"], keys=["aa:bb"])
+    keys = (*recipe.keys, "aa:bb")
+    assert [step.details for step in steps[:3]] == [("/own", "/repo"), keys, keys]
+    own = planned_steps(recipe, added=["/own"])[:3]
+    assert [step.details for step in own] == [
+        ("/own", *recipe.repositories),
+        recipe.keys,
+        recipe.keys,
+    ]
 
 
 def test_the_plan_of_a_live_system() -> None:

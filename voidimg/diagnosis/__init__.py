@@ -1,0 +1,1 @@
+"""Says whether this machine can build, and whether its repositories can be used."""

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         Listener,
         Message,
         Progress,
+        ScriptOutput,
         StepFinished,
         StepStarted,
         event_as_json,
@@ -101,6 +102,7 @@ if TYPE_CHECKING:
     )
     from voidimg.supply.supply import read_lock, write_lock
     from voidimg.supply.trust import RepositoryKey, repository_keys
+    from voidimg.terminal_text import printable
     from voidimg.units import format_size, parse_size
     from voidimg.xbps.keys import PrivateKey, PublicKey, create_repository_key
     from voidimg.xbps.package.directory import read_package_directory
@@ -175,6 +177,7 @@ _HOME = {
     "ResolvedRecipe": "voidimg.spec.compose",
     "SandboxError": "voidimg.errors",
     "ScriptError": "voidimg.errors",
+    "ScriptOutput": "voidimg.events",
     "SignedSet": "voidimg.signing.signing",
     "SmokeReport": "voidimg.smoke.verdict",
     "Sources": "voidimg.supply.sources",
@@ -224,6 +227,7 @@ _HOME = {
     "planned_steps": "voidimg.artifacts.plan",
     "platform_of_image": "voidimg.smoke.boot",
     "profile_of_image": "voidimg.smoke.boot",
+    "printable": "voidimg.terminal_text",
     "prometheus_text": "voidimg.supply.status",
     "read_lock": "voidimg.supply.supply",
     "read_package_directory": "voidimg.xbps.package.directory",
@@ -306,6 +310,7 @@ __all__ = [
     "ResolvedRecipe",
     "SandboxError",
     "ScriptError",
+    "ScriptOutput",
     "SignedSet",
     "SmokeReport",
     "Sources",
@@ -355,6 +360,7 @@ __all__ = [
     "planned_steps",
     "platform_of_image",
     "profile_of_image",
+    "printable",
     "prometheus_text",
     "read_lock",
     "read_package_directory",

@@ -48,6 +48,30 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class ScriptOutput:
+    """What one run of a script wrote: of a package, or a hook of the recipe.
+
+    `package` is the pkgver, or the name of the hook; `script` says which of the package's scripts,
+    and `action` what it was called with (``pre``, ``post`` or ``purge``; a hook has none). `lines`
+    are safe for a terminal, cut and few: `left_out` counts the lines in the middle that are not
+    among them.
+    """
+
+    package: str
+    script: Literal["INSTALL", "REMOVE", "hook"]
+    action: str
+    lines: tuple[str, ...]
+    left_out: int = 0
+
+    @property
+    def speaker(self) -> str:
+        """Who wrote it, for people."""
+        if self.script == "hook":
+            return f"hook {self.package}"
+        return f"{self.package} {self.script} {self.action}"
+
+
+@dataclass(frozen=True, slots=True)
 class StepFinished:
     """A step ended after `seconds`; `cached` when its result was already there."""
 
@@ -56,7 +80,7 @@ class StepFinished:
     cached: bool = False
 
 
-Event = StepStarted | Progress | Message | StepFinished
+Event = StepStarted | Progress | Message | ScriptOutput | StepFinished
 Listener = Callable[[Event], None]
 
 

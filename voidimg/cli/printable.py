@@ -1,13 +1,7 @@
-"""Makes text that comes from packages and images safe for a terminal."""
+"""Text for the terminal, as the command writes it."""
 
 from __future__ import annotations
 
-_ESCAPED = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code != 9}
+from voidimg import printable
 
-
-def printable(text: str) -> str:
-    r"""`text`, one line, with every control character but the tab written out, like ``\x1b``.
-
-    A package must not be able to move the cursor, hide words or rename the terminal.
-    """
-    return text.translate(_ESCAPED)
+__all__ = ["printable"]

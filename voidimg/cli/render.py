@@ -13,6 +13,7 @@ from voidimg import (
     Listener,
     Message,
     Progress,
+    ScriptOutput,
     StepFinished,
     StepStarted,
     StoreError,
@@ -90,8 +91,16 @@ class _Plain:
             case Message(level, text):
                 if level == "warning" or (level == "note" and self._show_steps) or self._show_debug:
                     self._write(f"{level}: {text}" if level != "note" else text)
+            case ScriptOutput() if self._show_debug:
+                self._write_script(event)
             case _:
                 pass
+
+    def _write_script(self, event: ScriptOutput) -> None:
+        half = len(event.lines) // 2 if event.left_out else len(event.lines)
+        left_out = (f"... {event.left_out} lines left out ...",) if event.left_out else ()
+        for line in (*event.lines[:half], *left_out, *event.lines[half:]):
+            self._write(f"{event.speaker} | {line}")
 
     def _write(self, text: str) -> None:
         sys.stderr.write(printable(text) + "\n")

@@ -16,10 +16,13 @@ EntryKind = Literal["file", "directory", "symlink", "other"]
 class TreeEntry:
     """A file of a tree, of whatever kind; `mode` has the permission bits.
 
-    `size_bytes` is that of a regular file, `target` the text of a symbolic link.
+    `size_bytes` is that of a regular file, `target` the text of a symbolic link, `uid` and `gid`
+    are the numbers of owner and group.
     """
 
     kind: EntryKind
     mode: int
     size_bytes: int = 0
     target: str = ""
+    uid: int = 0
+    gid: int = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from voidimg.errors import LayoutError, ToolError
@@ -14,7 +14,7 @@ from voidimg.run import run_bounded
 
 _ROOT_INODE = 2
 _NOT_FOUND = re.compile(r"not found|not a directory", re.IGNORECASE)
-_ROW = re.compile(r"/(\d+)/(\d+)/\d*/\d*/([^/]*)/(\d*)/")
+_ROW = re.compile(r"/(\d+)/(\d+)/(\d*)/(\d*)/([^/]*)/(\d*)/")
 """A row of ``ls -p``: inode, mode in octal, owner, group, name, size."""
 _PROMPT = re.compile(r"debugfs: +(?:ls -p|stat|cat) <(\d+)>")
 _FAST_LINK = re.compile(r'Fast link dest: "(.*)"')
@@ -39,7 +39,7 @@ class Ext4Files:
         """The sorted names in a directory; none when there is no such directory."""
         listing = self._debugfs(f'ls -p "{directory}"') or b""
         rows = listing.decode("utf-8", "replace").split("\n")
-        found = {match[3] for row in rows if (match := _ROW.fullmatch(row))}
+        found = {match[5] for row in rows if (match := _ROW.fullmatch(row))}
         return tuple(sorted(found - {"", ".", ".."}))
 
     def entries(self) -> Mapping[str, TreeEntry]:
@@ -76,10 +76,12 @@ class Ext4Files:
             match = _ROW.fullmatch(row)
             if match is None:
                 raise self._damaged(f"a directory holds what is no name: {row[:80]!r}")
-            inode, mode, name = int(match[1]), int(match[2], 8), match[3]
+            inode, mode, name = int(match[1]), int(match[2], 8), match[5]
             if inode and name not in (".", ".."):
                 kind = _KINDS.get(mode >> 12, "other")
-                parsed.append((inode, TreeEntry(kind, mode & 0o7777, int(match[4] or 0)), name))
+                size, uid, gid = (int(match[at] or 0) for at in (6, 3, 4))
+                entry = TreeEntry(kind, mode & 0o7777, size, uid=uid, gid=gid)
+                parsed.append((inode, entry, name))
         return parsed
 
     def _links(self, links: dict[int, list[tuple[str, TreeEntry]]]) -> dict[str, TreeEntry]:
@@ -90,7 +92,7 @@ class Ext4Files:
                 target = fast
                 if target is None and _FAST_LINK_BYTES <= entry.size_bytes < 4096:
                     target = (self._debugfs(f"cat <{inode}>") or b"").decode("utf-8", "replace")
-                found[path] = TreeEntry("symlink", entry.mode, target=target or "")
+                found[path] = replace(entry, size_bytes=0, target=target or "")
         return found
 
     def _each(self, command: str, inodes: Sequence[int]) -> dict[int, list[str]]:

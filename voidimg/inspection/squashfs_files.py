@@ -14,7 +14,7 @@ from voidimg.run import run_bounded
 
 _TOP = "squashfs-root"
 _LINE = re.compile(
-    rf"([-dlbcps])([rwxsStT-]{{9}}) (\S+)/(\S+) +([\d, ]+) (\d{{4,}}-\d\d-\d\d \d\d:\d\d)"
+    rf"([-dlbcps])([rwxsStT-]{{9}}) (\d+)/(\d+) +([\d, ]+) (\d{{4,}}-\d\d-\d\d \d\d:\d\d)"
     rf" {_TOP}(/.*)?"
 )
 """A line of ``unsquashfs -lln``: type, mode, owner, group, size or device, time, name."""
@@ -93,10 +93,12 @@ class SquashfsFiles:
 def _entry(match: re.Match[str]) -> tuple[str, TreeEntry]:
     kind = _KINDS.get(match[1], "other")
     name, mode = match[7], _mode(match[2])
+    uid, gid = int(match[3]), int(match[4])
     if kind == "symlink":
         path, _, target = name.partition(" -> ")
-        return path, TreeEntry(kind, mode, target=target)
-    return name, TreeEntry(kind, mode, int(match[5]) if kind == "file" else 0)
+        return path, TreeEntry(kind, mode, 0, target, uid, gid)
+    size = int(match[5]) if kind == "file" else 0
+    return name, TreeEntry(kind, mode, size, "", uid, gid)
 
 
 def _mode(text: str) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from voidimg.errors import PackageError
-from voidimg.formats.entries import MAX_FILE_BYTES, MAX_NAMES, TreeEntry
+from voidimg.formats.entries import MAX_FILE_BYTES, MAX_NAMES, EntryKind, TreeEntry
 from voidimg.formats.tar_reader import Member, open_archive
 from voidimg.inspection.opened import not_sound
 
@@ -96,17 +96,22 @@ class TarFiles:
 
     def entry_of(self, member: Member) -> TreeEntry:
         """`member` as an entry; a hard link is what the member is that it repeats."""
+        kind: EntryKind
         match member.kind:
             case "file":
-                return TreeEntry("file", member.mode, member.size)
+                kind, size, target = "file", member.size, ""
             case "directory":
-                return TreeEntry("directory", member.mode)
+                kind, size, target = "directory", 0, ""
             case "symlink":
-                return TreeEntry("symlink", member.mode, target=member.target)
+                kind, size, target = "symlink", 0, member.target
             case "hardlink":
                 known = self.members.get("/" + member.target.removeprefix("./").strip("/"))
-                return known or TreeEntry("file", member.mode)
-        return TreeEntry("other", member.mode)
+                if known is not None:
+                    return known
+                kind, size, target = "file", 0, ""
+            case _:
+                kind, size, target = "other", 0, ""
+        return TreeEntry(kind, member.mode, size, target, member.uid, member.gid)
 
     def read(self, path: str) -> bytes | None:
         """The content of a wanted regular file; None when there is none."""

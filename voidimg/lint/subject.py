@@ -18,16 +18,19 @@ from voidimg.inspection.findings import WANTED, Findings, find
 from voidimg.inspection.medium import LiveMedium, open_medium
 from voidimg.inspection.opened import Artifact, not_sound, open_artifact, raw_image
 from voidimg.inspection.tree_files import TarFiles, TreeFiles, real_path
+from voidimg.rootfs.configured import package_scripts
+from voidimg.rootfs.promises import DRACUT, BrokenPromise, broken_promises
+from voidimg.rootfs.promises import READ as PROMISED
 from voidimg.xbps.install.pkgdb import FILE as PKGDB
 from voidimg.xbps.install.pkgdb import Pkgdb
-from voidimg.xbps.plist import decode
+from voidimg.xbps.plist import PlistDict, decode
 
 PI_KERNELS = ("kernel.img", "kernel7.img", "kernel8.img")
 GREETER = "/etc/lightdm/lightdm-gtk-greeter.conf"
 SESSION = "/etc/lightdm/.session"
 PXELINUX_CONFIG = "/pxelinux.cfg/default"
 GROWPART = "/etc/default/growpart"
-_READ = (*WANTED, "/etc/passwd", PXELINUX_CONFIG, GROWPART, GREETER, SESSION,
+_READ = (*WANTED, *PROMISED, PXELINUX_CONFIG, GROWPART, GREETER, SESSION,
          *(f"/boot/{name}" for name in PI_KERNELS))  # fmt: skip
 """The files that checks read: of a tar no others are kept."""
 
@@ -103,15 +106,28 @@ class Subject:
         return frozenset(package.pkgver.rpartition("-")[0] for package in self.found.packages)
 
     @cached_property
-    def repositories(self) -> Mapping[str, str]:
-        """By pkgname: the repository that the package database says it is from, where it does."""
+    def pkgdb(self) -> Mapping[str, PlistDict]:
+        """By pkgname: the entries of the package database; empty when there is none."""
         content = self.tree.read(PKGDB)
         if content is None:
             return {}
         with not_sound(self.artifact.path):
-            packages = Pkgdb(decode(content, where=PKGDB)).packages
-        return {name: str(entry["repository"]) for name, entry in sorted(packages.items())
+            return Pkgdb(decode(content, where=PKGDB)).packages
+
+    @property
+    def repositories(self) -> Mapping[str, str]:
+        """By pkgname: the repository that the package database says it is from, where it does."""
+        return {name: str(entry["repository"]) for name, entry in sorted(self.pkgdb.items())
                 if "repository" in entry}  # fmt: skip
+
+    @cached_property
+    def broken_promises(self) -> tuple[BrokenPromise, ...]:
+        """What INSTALL scripts promised and is not there.
+
+        The initramfs of an ISO is outside of its system, which is made without one.
+        """
+        held_back = () if self.medium is None else (DRACUT,)
+        return broken_promises(package_scripts(self.pkgdb), _Promised(self), held_back=held_back)
 
     def leads_to(self, path: str) -> TreeEntry | None:
         """What is at `path` of the system when links are followed."""
@@ -140,6 +156,19 @@ class Subject:
         if self.disk is None or self.disk.fat is None:
             return None
         return BootFiles(self.disk.image, self.disk.fat[0].offset_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Promised:
+    """A subject as `voidimg.rootfs.promises.Places`."""
+
+    subject: Subject
+
+    def read(self, path: str) -> bytes | None:
+        return self.subject.tree.read(path)
+
+    def leads_to(self, path: str) -> TreeEntry | None:
+        return self.subject.leads_to(path)
 
 
 @contextmanager

@@ -17,6 +17,8 @@ CHECKS: tuple[LintCheck, ...] = (
     # What was installed, whatever holds it.
     LintCheck.of(tree.root_tree, _ERROR, tree.is_system),
     LintCheck.of(tree.packages_configured, _ERROR, tree.has_tree),
+    LintCheck.of(tree.script_promises, _ERROR, tree.has_tree),
+    LintCheck.of(tree.script_ownership, _WARNING, tree.has_tree),
     LintCheck.of(tree.service_exists, _ERROR, tree.has_tree),
     LintCheck.of(tree.root_password, _ERROR, tree.has_tree),
     LintCheck.of(tree.host_key, _ERROR, tree.has_tree),

@@ -11,6 +11,7 @@ from voidimg.lint.model import Problem
 from voidimg.lint.netboot_checks import is_netboot
 from voidimg.lint.subject import GREETER, SESSION, Subject
 from voidimg.rootfs.clean import RULES, Rule
+from voidimg.rootfs.promises import Lasts
 
 _HOST_KEYS = "/etc/ssh/ssh_host_*"
 _RESOLV_CONF = "/etc/resolv.conf"
@@ -56,6 +57,23 @@ def packages_configured(subject: Subject) -> Iterator[Problem]:
                 package.pkgver, f"the package is {package.state or 'in no state'}, not configured",
                 "its script failed or did not run: build again, or xbps-reconfigure -f",
             )  # fmt: skip
+
+
+def script_promises(subject: Subject) -> Iterator[Problem]:
+    """What INSTALL scripts promise is there: accounts, groups, directories, certificates."""
+    yield from _broken(subject, "always")
+
+
+def script_ownership(subject: Subject) -> Iterator[Problem]:
+    """What INSTALL scripts make is unchanged: modes, owners, uids, login shells, initramfs."""
+    yield from _broken(subject, "usually")
+
+
+def _broken(subject: Subject, lasts: Lasts) -> Iterator[Problem]:
+    for broken in subject.broken_promises:
+        if broken.lasts == lasts:
+            what = f"{broken.promised} ({broken.variable}) is not there: {broken.found}"
+            yield Problem(broken.package, what, broken.hint)
 
 
 def service_exists(subject: Subject) -> Iterator[Problem]:

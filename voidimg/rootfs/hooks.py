@@ -8,7 +8,7 @@ from voidimg.errors import ScriptError
 from voidimg.events import Listener, Message
 from voidimg.rootfs.files import Render
 from voidimg.spec.stage_model import Hook
-from voidimg.xbps.install.scripts import ScriptRunner
+from voidimg.xbps.install.scripts import ScriptRunner, ending, require_whole, tell
 
 
 def run_hooks(
@@ -32,10 +32,12 @@ def run_hooks(
                 where=hook.name,
                 hint="add a shell to the packages of this stage or an earlier one",
             )
+        speech = tell(ended.output, hook.name, "hook", "", listener)
         if ended.status != 0:
             raise ScriptError(
-                f"the hook {hook.name!r} failed with status {ended.status}",
+                f"the hook {hook.name!r} {ending(ended.status)}",
                 code="HOOK",
                 where=hook.name,
-                output=ended.output,
+                output="\n".join(speech.lines),
             )
+        require_whole(speech, f"the hook {hook.name!r}", hook.name)

@@ -26,7 +26,8 @@ class TreeScripts:
     Each script runs with the tree as ``/`` as soon as the tree has a shell. Before, which is when
     ``pre`` scripts of an empty tree run, it runs in the tree that `bootstrap` makes, with the
     target as working directory: scripts use relative paths. It is never run by a shell of the
-    host. Without a shell anywhere the answer is None, and the package stays unpacked.
+    host. Without a shell anywhere the answer is None, and the package stays unpacked. A shell that
+    is there and cannot be run, as on a file system that is mounted noexec, is an error.
 
     Args:
         root: the tree.
@@ -58,7 +59,8 @@ class TreeScripts:
         """Run `script`; see `voidimg.xbps.install.scripts.ScriptRunner`.
 
         Raises:
-            SandboxError: the shell cannot be started, such as for want of its libraries.
+            SandboxError: there is a shell that cannot be started, such as for want of its mode or
+                its libraries.
             ScriptError: the script's time is over.
         """
         place = self._place()
@@ -70,7 +72,8 @@ class TreeScripts:
             script=script,
             timeout_seconds=self._timeout_seconds,
         )
-        return ScriptOutcome(ended.status, ended.text)
+        # Bytes that are no text are shown as they are, and not as one mark for all.
+        return ScriptOutcome(ended.status, ended.output.decode("utf-8", "backslashreplace"))
 
     def close(self) -> None:
         """End the sandboxes."""

@@ -17,6 +17,13 @@ from voidimg.identity import Identity, ReleaseDate
 from voidimg.rootfs.accounts import apply_users
 from voidimg.rootfs.bootstrap import make_bootstrap
 from voidimg.rootfs.clean import Cleaned, clean
+from voidimg.rootfs.configured import (
+    LastWords,
+    account_names,
+    require_configured,
+    require_promises,
+    unconfigured_packages,
+)
 from voidimg.rootfs.files import OwnContent, Render, apply_edits, apply_files
 from voidimg.rootfs.held_back import held_back
 from voidimg.rootfs.hooks import run_hooks
@@ -77,9 +84,10 @@ def install_stage(
         listener: is told of steps.
 
     Returns:
-        What was unpacked and configured; what could not be configured is also told as a warning.
+        What was unpacked and configured.
 
     Raises:
+        CollectedError: of the promises that scripts made and did not keep, each a `ScriptError`.
         PackageError, ScriptError, StoreError, SpecError, SandboxError, ToolError: see the parts.
     """
 
@@ -87,6 +95,7 @@ def install_stage(
         with step(listener, "bootstrap"):
             return make_bootstrap(scratch, packages, arch=arch)
 
+    words = LastWords(listener)
     scripts = TreeScripts(root, arch, epoch=epoch, bootstrap=bootstrap)
     try:
         with scripts:
@@ -97,28 +106,22 @@ def install_stage(
                 runner=scripts,
                 configure=False,
                 jobs=jobs,
-                listener=listener,
+                listener=words,
             )
+            known = account_names(root)
             if locale is not None:
                 with Tree(root) as tree:
                     set_locale(tree, locale, epoch=epoch)
             names = [package.step.pkgname for package in packages if package.path is not None]
             with held_back(root, without):
-                report = _configure(root, names, arch=arch, scripts=scripts, listener=listener)
+                report = _configure(root, names, arch=arch, scripts=scripts, listener=words)
     finally:
         _discard(scratch)
-    if report.unconfigured:
-        listener(
-            Message(
-                "warning",
-                "not configured, because the tree has no shell for their scripts: "
-                + ", ".join(report.unconfigured),
-            )
-        )
+    require_configured(report.unconfigured)
+    require_promises(root, names, known=known, held_back=without, words=words)
     return InstallReport(
         unpacked=unpacked.unpacked,
         configured=report.configured,
-        unconfigured=report.unconfigured,
         removed=unpacked.removed,
         beside=unpacked.beside,
     )
@@ -194,9 +197,11 @@ def finish(root: Path, *, epoch: int, listener: Listener = ignore) -> tuple[Clea
     """Take out what must not be published and set the times; the tree is ready to be packed.
 
     Raises:
+        ScriptError: a package of the tree is not configured.
         StoreError: something cannot be removed or changed.
     """
     with Tree(root) as tree:
+        require_configured(unconfigured_packages(tree))
         cleaned = clean(tree, owned_paths(tree))
     for item in cleaned:
         listener(Message("debug", f"{item.rule.action} {item.path}: {item.rule.reason}"))

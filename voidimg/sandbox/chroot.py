@@ -7,6 +7,7 @@ other processes, a fixed environment. What it starts in the background ends with
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,10 @@ from voidimg.errors import SandboxError, ScriptError
 from voidimg.sandbox import binfmt, jail
 from voidimg.sandbox.frames import Channel
 
+_EXECUTION = (
+    "is the file system of --cache mounted noexec? choose another --cache, or mount it with exec; "
+    "else the package brings the program without a mode that lets it be run"
+)
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -127,7 +132,9 @@ class Chroot:
                 f"cannot run {argv[0]} in the tree: {os.strerror(ended.failure)}",
                 code="EXEC",
                 where=argv[0],
-                hint="the program, its loader or libraries are missing, or are of another "
+                hint=_EXECUTION
+                if ended.failure in (errno.EACCES, errno.EPERM)
+                else "the program, its loader or libraries are missing, or are of another "
                 f"architecture than {self.arch}",
             )
         if ended.timed_out:
@@ -140,9 +147,21 @@ class Chroot:
         return Outcome(tuple(argv), ended.status, ended.output)
 
     def first_program(self, paths: Sequence[str]) -> str | None:
-        """The first of `paths` that is executable in the tree; None when none is."""
+        """The first of `paths` that can be run in the tree; None when none of them is there.
+
+        Raises:
+            SandboxError: some are there, but none can be run.
+        """
         self._channel.send(jail.FIND, tuple(paths))
-        return cast("str | None", self._answer())
+        found, there = cast("tuple[str | None, str | None]", self._answer())
+        if found is None and there is not None:
+            raise SandboxError(
+                f"{there} is in the tree but cannot be run",
+                code="NOT-EXECUTABLE",
+                where=there,
+                hint=_EXECUTION,
+            )
+        return found
 
     def close(self) -> None:
         """End the server and whatever still runs in the tree."""

@@ -115,8 +115,9 @@ def _serve(channel: Channel, root: Path, target: Path | None) -> None:
                 channel.send(ANSWER, _run(cast("Run", value)))
             else:
                 paths = cast("Sequence[str]", value)
-                found = (path for path in paths if os.access(path, os.X_OK))
-                channel.send(ANSWER, next(found, None))
+                there = [path for path in paths if os.path.exists(path)]
+                can_run = (path for path in there if os.access(path, os.X_OK))
+                channel.send(ANSWER, (next(can_run, None), next(iter(there), None)))
         os._exit(0)
     except Exception as error:  # noqa: BLE001 - the caller gets every failure as a value
         what = f"the sandbox of {root} failed: {type(error).__name__}: {error}"

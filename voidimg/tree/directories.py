@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 from voidimg.errors import PackageError
 from voidimg.tree.openat2 import Links, open_inside
-from voidimg.xbps.install.pkgdb import DIRECTORY
 
-_DATABASE = DIRECTORY[1:].encode()
+DATABASE = "/var/db/xbps"
+"""The package database of a tree, which only the installer writes."""
+
+_DATABASE = DATABASE[1:].encode()
 _MOST_OPEN = 256
 """Descriptors held at most; a process may usually have 1024."""
 

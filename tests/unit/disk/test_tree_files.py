@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,8 @@ def holders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TreeFiles]:
     tree = make_tree(place / "tree", 1)
     (tree / "sys").mkdir()
     (tree / "dev").mkdir()
+    if os.geteuid() == 0:
+        os.chown(tree / "dev", 100_000, 22)
     run(["tar", "-c", "--format=posix", "-f", place / "x.tar", "."], cwd=tree)
     write_image(planned(MBR, tree), tree, place / "x.img", EPOCH)
     write_squashfs(tree, place / "x.squashfs", SquashfsOptions("gzip"), epoch=EPOCH, jobs=1)
@@ -54,6 +57,8 @@ def test_the_same_entries_from_every_holder(holders: dict[str, TreeFiles], holde
     expected, found = _without_boot(holders["tar"]), _without_boot(holders[holder])
     assert found == expected
     assert found["/usr/share/long"].target == "x" * 80
+    if os.geteuid() == 0:
+        assert (found["/dev"].uid, found["/dev"].gid) == (100_000, 22)
     assert found["/usr/bin/su"] == TreeEntry("file", 0o4755, 9004)
     assert found["/usr/bin/hard"] == found["/usr/bin/su"]
 

@@ -51,8 +51,10 @@ def kernel8(page_bits: int = 1, release: str = RELEASE) -> bytes:
     return gzip.compress(bytes(head) + banner, mtime=0)
 
 
-def pkgdb(*names: str, state: str = "installed", **more: str) -> bytes:
-    """A package database with these packages; `more` are further properties of each."""
+def pkgdb(
+    *names: str, state: str = "installed", properties: PlistDict | None = None, **more: str
+) -> bytes:
+    """A package database with these packages; the rest are further properties of each."""
     entries: PlistDict = {}
     for name in names:
         entries[name] = {
@@ -60,6 +62,7 @@ def pkgdb(*names: str, state: str = "installed", **more: str) -> bytes:
             "architecture": "aarch64",
             "state": state,
             **more,
+            **(properties or {}),
         }
     return encode(entries)
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from tests.generated_script import install_script
 from tests.live_medium import PKGDB, RELEASE, Spoiled, make_medium
 from tests.unit.lint.subjects import defects, patch
 from voidimg.formats.iso9660 import open_iso
 from voidimg.lint.lint import lint_artifact
-from voidimg.xbps.plist import encode
+from voidimg.xbps.plist import PlistDict, encode
 
 GRUB, ISOLINUX = "/boot/grub/grub.cfg", "/boot/isolinux/isolinux.cfg"
 INITRD = "/boot/initrd"
@@ -18,6 +20,14 @@ OVERLAY = b" rd.live.overlay.overlayfs=1 rd.overlay=1"
 MODULES = f"/usr/lib/modules/{RELEASE}"
 DRIVERS = f"{MODULES}/kernel/drivers"
 GREETER = "/etc/lightdm/lightdm-gtk-greeter.conf"
+
+
+def promised(variables: Mapping[str, str]) -> dict[str, bytes | str | None]:
+    """The package database when a package's INSTALL script promises something."""
+    entry: PlistDict = {"pkgver": "x-1_1", "architecture": "x86_64", "state": "installed",
+                        "install-script": install_script(variables)}  # fmt: skip
+    return {"/var/db/xbps/pkgdb-0.38.plist": encode({**PKGDB, "x": entry})}
+
 
 FAILING: list[tuple[str, Spoiled, str]] = [
     ("iso-el-torito", Spoiled(bios=False), "no entry for bios"),
@@ -78,6 +88,8 @@ FAILING: list[tuple[str, Spoiled, str]] = [
     ("greeter-layout", Spoiled(tree={GREETER: b"[x]\nindicators=~layout\n"}), "are not set"),
     ("greeter-session", Spoiled(tree={"/etc/lightdm/.session": b"mate\n"}), "no session mate"),
     ("greeter-session", Spoiled(gone=("/etc/lightdm/.session",)), "names no session"),
+    ("script-promises", Spoiled(tree=promised({"system_accounts": "_x"})), "the account _x"),
+    ("script-ownership", Spoiled(tree=promised({"make_dirs": "/etc 0700 0 0"})), "mode 0755"),
     ("service-exists", Spoiled(gone=("/etc/sv/lightdm/run",)), "/etc/sv/lightdm"),
     ("host-key", Spoiled(tree={"/etc/ssh/ssh_host_rsa_key": b"key"}), "share this host key"),
     ("machine-identity", Spoiled(tree={"/etc/machine-id": b"0123\n"}), "makes its own"),
@@ -99,6 +111,15 @@ def test_a_spoiled_iso_is_told(check: str, spoiled: Spoiled, words: str, tmp_pat
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sound ISO."""
     return make_medium(tmp_path_factory.mktemp("sound"))
+
+
+def test_a_live_system_has_no_initramfs_of_its_own(tmp_path: Path) -> None:
+    """Dracut is held back while it is made: the kernel's hook has promised nothing."""
+    hook = "/etc/kernel.d/post-install/run"
+    tree = {**promised({"kernel_hooks_version": RELEASE}), hook: b"", "/usr/bin/run": b""}
+    links = {"/usr/bin/dracut": "run", "/etc/kernel.d/post-install/20-initramfs": "run"}
+    report = lint_artifact(make_medium(tmp_path, Spoiled(tree={**tree, **links})))
+    assert report.defects == ()
 
 
 def test_a_sound_iso_is_clean(sound: Path) -> None:

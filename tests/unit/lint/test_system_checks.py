@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
+from tests.generated_script import install_script
 from tests.live_medium import write_tree
 from tests.unit.lint.subjects import (
     BOOT,
@@ -25,11 +27,38 @@ from tests.unit.lint.subjects import (
 from voidimg.formats.partition_table import read_table
 from voidimg.lint.lint import lint_artifact
 from voidimg.run import run
+from voidimg.xbps.plist import PlistDict
+
+
+def promised(variables: Mapping[str, str], more: Files | None = None, own: str = "") -> Files:
+    """A package whose INSTALL script promises something, and what else is in the tree."""
+    script = install_script(variables, own)
+    properties: PlistDict = {"install-script": script}
+    return {PKGDB: pkgdb("rpi-base", properties=properties), **(more or {})}
+
+
+PROGRAM: Files = {"/usr/bin/run": b"", "/usr/bin/update-ca-certificates": "run"}
 
 FAILING: list[tuple[str, Files, tuple[str, ...], str]] = [
     ("root-tree", {}, ("/usr/bin/true",), "/usr/bin"),
     ("packages-configured", {PKGDB: pkgdb("rpi-base", state="unpacked")}, (), "is unpacked"),
     ("packages-configured", {}, (PKGDB,), "no package is in"),
+    (
+        "script-promises",
+        promised({"system_accounts": "_x"}, {"/etc/group": b"_x:x:9:\n"}),
+        (),
+        "the account _x (system_accounts) is not there: /etc/passwd has no line",
+    ),
+    ("script-promises", promised({"system_groups": "kvm:24"}), (), "the group kvm"),
+    ("script-promises", promised({"make_dirs": "/var/lib/x 0750 0 0"}), (), "nothing is there"),
+    (
+        "script-promises",
+        promised({}, PROGRAM, "usr/bin/update-ca-certificates\n"),
+        (),
+        "the bundle",
+    ),
+    ("script-ownership", promised({"make_dirs": "/etc 0700 0 0"}), (), "it has mode 0755 of 0:0"),
+    ("script-ownership", promised({"register_shell": "/bin/x"}), (), "the login shell /bin/x"),
     ("service-exists", {f"{SERVICES}/cupsd": "/etc/sv/cupsd"}, (), "leads to /etc/sv/cupsd"),
     ("service-exists", {"/etc/sv/sshd/note": b""}, ("/etc/sv/sshd/run",), "no program"),
     ("root-password", {"/etc/shadow": b"root::1::::::\n"}, (), "no password at all"),
@@ -65,6 +94,8 @@ IN_IMAGES: list[tuple[str, Files, tuple[str, ...], str]] = [
     ("pi-cmdline-root", {"/boot/cmdline.txt": b"root=PARTUUID=1-02 x\n"}, (), "1-02 is not"),
     ("pi-growpart", {"/etc/default/growpart": b"ENABLE_ROOT_GROWPART=no\n"}, (), "stays as small"),
     ("fat-free", {"/boot/kernel8.img": bytes(30 * MIB)}, (), "the kernel has 31457280"),
+    ("script-promises", promised({"make_dirs": "/var/lib/x 0750 0 0"}), (), "nothing is there"),
+    ("script-ownership", promised({"make_dirs": "/bin 1777 0 0"}), (), "it has mode 0755 of 0:0"),
     ("fat-serial-fstab", {"/etc/fstab": b"UUID=AAAA-BBBB /boot vfat x 0 2\n"}, (), BOOT.uuid),
     ("ext4-uuid-fstab", {"/etc/fstab": b"PARTUUID=1-02 / ext4 x 0 1\n"}, (), ROOT.partuuid),
 ]
@@ -79,6 +110,32 @@ def test_a_spoiled_system_is_told(
     (found,) = defects(make_tar(tmp_path, changes, gone), check)
     assert words in f"{found.object}: {found.what}"
     assert found.hint
+
+
+KEPT: Files = promised(
+    {
+        "system_accounts": "_x",
+        "_x_homedir": "/var/lib/x",
+        "_x_shell": "/sbin/nologin",
+        "make_dirs": "/var/lib/x 0755 0 0\n/run/x 0755 _x _x",
+        "register_shell": "/bin/sh",
+    },
+    {
+        "/etc/passwd": b"root:x:0:0:root:/root:/bin/sh\n_x:x:9:9::/home/x:/bin/bash\n",
+        "/etc/shadow": b"root:$6$salt$hash:19796:0:99999:7:::\n_x:!:19796::::::\n",
+        "/etc/group": b"root:x:0:\n_x:x:9:\n",
+        "/etc/shells": b"/bin/sh\n",
+        "/var/lib/x": None,
+    },
+)
+"""Promises that were kept; a profile has then given the account another shell and home."""
+
+
+@pytest.mark.parametrize("make", [make_tar, make_image])
+def test_promises_that_were_kept(make: Callable[[Path, Files], Path], tmp_path: Path) -> None:
+    """What a profile changes in plain words is no defect, nor is what was cleaned from /run."""
+    path = make(tmp_path, KEPT)
+    assert defects(path, "script-promises") == defects(path, "script-ownership") == []
 
 
 @pytest.mark.parametrize(("check", "changes", "gone", "words"), IN_IMAGES)

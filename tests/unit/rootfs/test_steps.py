@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from voidimg.errors import ScriptError
-from voidimg.events import Event, Listener, Message, ignore
+from voidimg.events import Listener, ignore
 from voidimg.identity import Identity, ReleaseDate
 from voidimg.rootfs import steps
 from voidimg.rootfs.bootstrap import bootstrap_packages
@@ -20,7 +20,7 @@ from voidimg.sandbox.namespace import call
 from voidimg.spec.model import User
 from voidimg.spec.stage_model import File, Stage
 from voidimg.tree.tree import Tree
-from voidimg.xbps.install.install import InstallReport, VerifiedPackage
+from voidimg.xbps.install.install import InstallReport, VerifiedPackage, install
 from voidimg.xbps.plist import PlistDict
 from voidimg.xbps.repository.local import PackageMember, PackageMeta, entry_of, write_package
 
@@ -47,6 +47,7 @@ def package(
     script: bytes = b"",
     *,
     depends: tuple[str, ...] = (),
+    remove: bytes = b"",
 ) -> VerifiedPackage:
     meta = PackageMeta(
         pkgname=name,
@@ -54,6 +55,7 @@ def package(
         architecture=ARCH,
         short_desc=name,
         install_script=script,
+        remove_script=remove,
         run_depends=depends,
     )
     path = write_package(directory, meta, members, level=1)
@@ -115,6 +117,11 @@ def build(
         owned = sorted(owned_paths(opened))
         assert package_paths(opened, ["dash"])[0][0].endswith(".dash-files.plist")
     return report, log.read_text() if log.exists() else "", owned
+
+
+def unpack_and_finish(root: str, packages: list[VerifiedPackage]) -> None:
+    install(Path(root), packages, arch=ARCH, runner=None)
+    steps.finish(Path(root), epoch=DATE.epoch)
 
 
 def set_up(root: str) -> tuple[str, dict[str, float]]:
@@ -194,14 +201,18 @@ def test_programs_that_scripts_shall_not_run(tmp_path: Path, root: str) -> None:
     assert call(build, f"{root}2", packages)[1] == "ran\n"
 
 
-def test_without_a_shell_packages_stay_unpacked(tmp_path: Path, root: str) -> None:
-    """The running system can finish them; the builder is told."""
-    heard: list[Event] = []
+def test_without_a_shell_nothing_is_left_unconfigured(tmp_path: Path, root: str) -> None:
+    """A tree whose packages are only unpacked is never taken for a finished one."""
     packages = [package(tmp_path, "app", conf("app"), SAY), package(tmp_path, "dash", [])]
-    report, log, _ = call(build, root, packages, listener=heard.append)
-    assert (report.unconfigured, log) == (("app-1.0_1",), "")
-    warnings = [event.text for event in heard if isinstance(event, Message)]
-    assert any("app-1.0_1" in text for text in warnings)
+    with pytest.raises(ScriptError, match=r"not configured.*app-1\.0_1") as caught:
+        call(build, root, packages)
+    assert caught.value.code == "E-SCRIPT-UNCONFIGURED"
+
+
+def test_a_tree_with_an_unpacked_package_is_never_finished(tmp_path: Path, root: str) -> None:
+    """Whatever left it so: this is asked again before a tree is packed."""
+    with pytest.raises(ScriptError, match=r"not configured.*app-1\.0_1"):
+        call(unpack_and_finish, root, [package(tmp_path, "app", conf("app"), SAY)])
 
 
 def test_a_failing_script_is_told_with_its_words(tmp_path: Path, root: str) -> None:

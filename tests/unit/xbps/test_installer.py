@@ -236,7 +236,7 @@ def test_a_script_that_fails(shop: Shop) -> None:
     assert str(caught.value.what) == (
         "the INSTALL script of p-1_1 was killed by signal 9 in its post part: out of luck"
     )
-    assert caught.value.output == "out of luck\n"
+    assert caught.value.output == "out of luck"
     assert Pkgdb.read(shop.root).state("p") == "unpacked"
 
 

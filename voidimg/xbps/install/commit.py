@@ -258,14 +258,17 @@ class Transaction:
                 new = incoming.get(one.pkgname)
                 if new is not None:
                     call = Call("INSTALL", "pre", one.pkgver, one.action == "update", self.arch)
-                    if not run_script(self.runner, new.install_script, call) and self.runner:
+                    ran = run_script(self.runner, new.install_script, call, self.listener)
+                    if not ran and self.runner:
                         self._say(f"{one.pkgver}: INSTALL pre cannot be run here", "warning")
 
     def _remove_script(self, name: str, action: Action, *, update: bool) -> None:
         entry = self.old[name]
-        self._script("REMOVE", action, str(entry.get("pkgver")), entry, update=update)
+        pkgver = str(entry.get("pkgver"))
+        if not self._script("REMOVE", action, pkgver, entry, update=update) and self.runner:
+            self._say(f"{pkgver}: REMOVE {action} cannot be run here", "warning")
         if action == "pre" and not update:
-            self._message(str(entry.get("pkgver")), entry.get("remove-msg"))
+            self._message(pkgver, entry.get("remove-msg"))
 
     def _script(
         self, kind: ScriptName, action: Action, pkgver: str, entry: PlistDict, *, update: bool
@@ -273,7 +276,8 @@ class Transaction:
         script = entry.get("install-script" if kind == "INSTALL" else "remove-script")
         if not isinstance(script, bytes):
             return True
-        return run_script(self.runner, script, Call(kind, action, pkgver, update, self.arch))
+        call = Call(kind, action, pkgver, update, self.arch)
+        return run_script(self.runner, script, call, self.listener)
 
     # Steps
 

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Literal
 
 from voidimg.errors import PackageError
+from voidimg.tree.directories import DATABASE
 from voidimg.tree.tree import NotInTreeError, Tree
 from voidimg.xbps import plist
 from voidimg.xbps.install.alternatives import Providers
 from voidimg.xbps.package.agreement import OLD_INDEX_KEYS
 from voidimg.xbps.plist import PlistDict, PlistValue
 
-DIRECTORY = "/var/db/xbps"
+DIRECTORY = DATABASE
 """Where the database lives in every tree."""
 
 FILE = f"{DIRECTORY}/pkgdb-0.38.plist"

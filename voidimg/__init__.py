@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from voidimg.artifacts.kind import PlannedStep
     from voidimg.artifacts.plan import planned_steps
     from voidimg.artifacts.registry import artifact_kinds
+    from voidimg.atomic import open_result
     from voidimg.diagnosis.machine import Condition, Diagnosis, diagnose
     from voidimg.diagnosis.repositories import diagnose_repositories
     from voidimg.disk.compress import Compression, parse_compression
@@ -222,6 +223,7 @@ _HOME = {
     "measure_cache": "voidimg.fetch.upkeep",
     "needs_passphrase": "voidimg.signing.keys",
     "packages_of": "voidimg.xbps.repository.local",
+    "open_result": "voidimg.atomic",
     "parse_compression": "voidimg.disk.compress",
     "parse_size": "voidimg.units",
     "planned_steps": "voidimg.artifacts.plan",
@@ -354,6 +356,7 @@ __all__ = [
     "lock_platforms",
     "measure_cache",
     "needs_passphrase",
+    "open_result",
     "packages_of",
     "parse_compression",
     "parse_size",

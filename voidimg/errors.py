@@ -265,7 +265,8 @@ def storing(path: Path, action: str) -> Iterator[None]:
             f"cannot {action} {path}: {error.strerror or error}",
             code="IO",
             where=str(path),
-            hint="check that the directory exists and belongs to you",
+            hint=getattr(error, "hint", None)
+            or "check that the directory exists and belongs to you",
         ) from error
 
 

@@ -175,6 +175,33 @@ def _documents() -> Iterator[bytes]:
     yield b'schema = 1\nkind = "profile"\nsummary = "x"\n[[users]]\nname = "a"\n[rootfs]\n'
 
 
+def _bundles() -> Iterator[bytes]:
+    key = b"keys/" + b":".join([b"00"] * 16) + b".plist"
+    sound = [
+        b"flock.json @lock",
+        b"f" + key + b" @key",
+        b"frepository-0/aarch64-repodata @index",
+        b"frepository-0/a-1.0_1.noarch.xbps x",
+        b"frepository-0/a-1.0_1.noarch.xbps.sig2 x",
+    ]
+    yield b"\n".join(sound)
+    for odd in (
+        b"fREADME x",
+        b"frepository-0/notes x",
+        b"d.git",
+        b"fkeys/id_rsa x",
+        b"prepository-1",
+        b"lrepository-0/b-1.0_1.noarch.xbps /etc/passwd",
+        b"drepository-01",
+    ):
+        yield b"\n".join([*sound, odd])
+    yield b"plock.json\ndkeys"
+    yield b"llock.json /dev/zero\ndkeys"
+    yield b"flock.json {}\ndkeys\nd.git"
+    yield b"lkeys /etc\nflock.json @lock"
+    yield b""
+
+
 def _release_files() -> Iterator[bytes]:
     raw = base64.b64encode
     signature = raw(b"ED" + bytes(72)) + b"\ntrusted comment: x\n" + raw(bytes(64)) + b"\n"
@@ -278,4 +305,5 @@ _SEEDS = {
     "disk": _disks,
     "spec": _documents,
     "release": _release_files,
+    "bundle": _bundles,
 }

@@ -16,6 +16,7 @@ import lzma
 from collections.abc import Callable, Iterator
 
 from tests.fuzz.answering import ask_for, go_on_with
+from tests.fuzz.bundling import replace_bundle
 from tests.fuzz.installing import unpack_package
 from tests.fuzz.scratch import file_with, with_gpt_checksums, with_tar_checksums
 from voidimg.errors import VoidimgError
@@ -268,6 +269,11 @@ def fuzz_resume(data: bytes) -> None:
 def fuzz_unpack(data: bytes) -> None:
     """Payloads that are listed truly, installed into a tree full of traps: nothing gets out."""
     unpack_package(with_tar_checksums(data), refusing)
+
+
+def fuzz_bundle(data: bytes) -> None:
+    """Directories in whose place a bundle is wanted: only bundles are replaced, the rest stays."""
+    replace_bundle(data, refusing)
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {

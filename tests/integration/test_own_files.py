@@ -54,7 +54,10 @@ def test_another_file_is_another_build(tiny: RepositoryFixture, tmp_path: Path, 
     assert first.returncode == 0, first.stderr
     before = published(tmp_path)
     (copy / "files/skeleton/usr/local/bin/own").write_text("#!/bin/sh\necho other\n")
-    second = voidimg(*words(tiny, tmp_path, copy))
+    refused = voidimg(*words(tiny, tmp_path, copy))
+    assert "E-USAGE-SET-DIFFERENT" in refused.stderr
+    assert published(tmp_path) == before
+    second = voidimg(*words(tiny, tmp_path, copy), "--replace")
     assert second.returncode == 0, second.stderr
     name = NAMES["rootfs"]
     assert published(tmp_path)[name] != before[name]

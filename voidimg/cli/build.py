@@ -42,6 +42,16 @@ from voidimg.cli.sources import SourceWords, source_options
     metavar="FILE",
     help="Use exactly the packages of this lock or bundle.  [default: the newest]",
 )
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="Replace files of the image set that are there already and are different.",
+)
+@click.option(
+    "--into-signed",
+    is_flag=True,
+    help="Build into an image set that is signed; it has to be signed again then.",
+)
 @source_options
 @catalog_option
 @json_option
@@ -56,6 +66,8 @@ def command(
     date: str | None,
     compression: str,
     lock: Path | None,
+    replace: bool,
+    into_signed: bool,
     sources: SourceWords,
     as_json: bool,
 ) -> None:
@@ -64,6 +76,9 @@ def command(
     Without root: an ordinary user needs a line in /etc/subuid and /etc/subgid. The date fixes
     every time stamp and identifier: the same packages and date give the same bytes. What was
     made before from the same inputs is not made again.
+
+    Nothing in an image set is changed unasked: a file that is there already and would become
+    another one is replaced with --replace alone, and a signed set is built into with --into-signed.
 
     The lock written beside the artifacts names the packages used; --lock uses them again, or says
     which cannot be had any more. A bundle (voidimg lock --bundle) has them all.
@@ -87,6 +102,8 @@ def command(
         cache=session.cache,
         out=session.out,
         jobs=session.jobs,
+        replace=replace,
+        into_signed=into_signed,
         **sources,
     )
     recipes = [catalog.recipe(platform, profile) for platform in dict.fromkeys(platforms)]

@@ -20,6 +20,7 @@ import voidimg
 from voidimg import DiskFullError, StoreError, VoidimgError, exit_status_of, without_passwords
 from voidimg.cli.render import listener_for, show_error
 from voidimg.cli.session import Session
+from voidimg.cli.stream import EventStream
 
 VERBS = {
     "build": "Make the artifacts of a platform.",
@@ -179,7 +180,7 @@ def _print_man_page(ctx: click.Context, wanted: bool) -> None:
 )
 @click.option(
     "--events",
-    type=click.File("w", lazy=False),
+    type=EventStream(),
     metavar="FILE",
     help="Write every event as a JSON line to FILE.",
 )

@@ -11,7 +11,8 @@ import click
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_MAX_BYTES = 4096
+_MAX_BYTES = 1023
+"""What minisign and OpenSSL take."""
 
 
 def passphrase_options(function: F) -> F:
@@ -42,9 +43,10 @@ def read_passphrase(*, fd: int | None, env: str | None, prompt: str, confirm: bo
     elif env is not None:
         if env not in os.environ:
             raise click.UsageError(f"the environment variable {env} is not set")
-        passphrase = os.environ[env]
+        passphrase = _text(os.fsencode(os.environ[env]), f"the environment variable {env}")
     elif sys.stdin.isatty():
-        return str(click.prompt(prompt, hide_input=True, confirmation_prompt=confirm, err=True))
+        typed = click.prompt(prompt, hide_input=True, confirmation_prompt=confirm, err=True)
+        return _text(os.fsencode(str(typed)), "what was typed")
     else:
         raise click.UsageError(
             "a passphrase is needed and there is no terminal to ask on:"
@@ -55,14 +57,26 @@ def read_passphrase(*, fd: int | None, env: str | None, prompt: str, confirm: bo
     return passphrase
 
 
+def _text(content: bytes, source: str) -> str:
+    """The passphrase `content`, which came from `source`; neither is ever shown."""
+    if len(content) > _MAX_BYTES:
+        raise click.UsageError(f"{source} is longer than {_MAX_BYTES} bytes, which no key takes")
+    if b"\0" in content:
+        raise click.UsageError(f"{source} has a NUL in it, which no passphrase can have")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise click.UsageError(f"{source} is not UTF-8, as a passphrase has to be") from None
+
+
 def _read_line(fd: int) -> str:
     content = b""
     try:
-        while b"\n" not in content and len(content) < _MAX_BYTES:
+        while b"\n" not in content and len(content) <= _MAX_BYTES:
             chunk = os.read(fd, _MAX_BYTES)
             if not chunk:
                 break
             content += chunk
     except OSError as error:
         raise click.UsageError(f"--passphrase-fd {fd}: {error.strerror}") from error
-    return content.partition(b"\n")[0].decode("utf-8", "surrogateescape")
+    return _text(content.partition(b"\n")[0], f"the line from --passphrase-fd {fd}")

@@ -56,7 +56,7 @@ def _write_line(stream: TextIO, line: str) -> None:
         raise StoreError(
             f"cannot write the events: {error.strerror}",
             code="EVENTS",
-            where=stream.name,
+            where=str(stream.name),
             hint="name another file with --events",
         ) from error
 

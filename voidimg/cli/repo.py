@@ -146,7 +146,7 @@ def sign(
     """  # noqa: D301
     if not signed_by.strip():
         raise click.UsageError("--signed-by is empty: say who signs")
-    private = PrivateKey.read(key, _passphrase(key, passphrase_fd, passphrase_env))
+    private = PrivateKey.read(key, _passphrase(key, passphrase_fd, passphrase_env), secret=True)
     public = private.public(signed_by)
     chosen = _chosen(repo, archs)
     for arch in chosen:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import click
@@ -51,7 +52,7 @@ def command(
     """  # noqa: D301
     release_date = ReleaseDate.parse(date) if date is not None else date_of_set(directory)
     key = secret_key or Path(f"void-release-{release_date}.sec")
-    if not key.is_file():
+    if not os.path.lexists(key):
         raise click.UsageError(
             f"there is no key {key}: name it with --key, or make it: voidimg keygen {release_date}"
         )

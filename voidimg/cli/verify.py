@@ -29,7 +29,8 @@ from voidimg.cli.session import Session, json_option, pass_session
 @click.option(
     "--key",
     metavar="FILE|RW...",
-    help="The public key, or its line.  [default: void-release-DATE.pub, as installed or here]",
+    help="The public key, or its line.  [default: void-release-DATE.pub as installed, else here or"
+    " beside the set]",
 )
 @json_option
 @pass_session
@@ -37,7 +38,8 @@ def command(session: Session, paths: tuple[Path, ...], key: str | None, as_json:
     """Verify that images are what the holder of the key signed.
 
     A DIR is verified as a whole set: nothing missing, nothing added. A FILE is verified by the
-    sha256sum.txt and sha256sum.sig beside it.
+    sha256sum.txt and sha256sum.sig beside it. Only regular files count, and a key counts only for
+    the set of its date. The answer says which key was used, and why it is trusted.
 
     \b
     Examples:
@@ -67,6 +69,7 @@ def command(session: Session, paths: tuple[Path, ...], key: str | None, as_json:
         for file in result.files:
             click.echo(f"good  {file.path}")
         click.echo(f"signed by {result.key_id}: {result.trusted_comment}")
+        click.echo(f"key {result.key.source}, trusted because {result.key.why_trusted}")
 
 
 def _key(given: str | None, directory: Path, date: str | None) -> TrustedKey:
@@ -78,12 +81,18 @@ def _key(given: str | None, directory: Path, date: str | None) -> TrustedKey:
         raise ReleaseError(
             error.what, code="SET-EMPTY", where=error.where, hint="name the key with --key FILE"
         ) from error
-    return read_public_key(find_public_key(date, directory))
+    return find_public_key(date, directory)
 
 
 def _as_json(result: Verified) -> dict[str, object]:
     return {
         "key_id": result.key_id,
+        "key": {
+            "source": result.key.source,
+            "date": result.key.date,
+            "trust": result.key.trust,
+            "why_trusted": result.key.why_trusted,
+        },
         "trusted_comment": result.trusted_comment,
         "date": result.date,
         "files": [{"path": str(file.path), "sha256": file.sha256} for file in result.files],

@@ -6,11 +6,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from voidimg.atomic import private_directory
 from voidimg.disk.contents import mount_point
 from voidimg.disk.ext4 import make_ext4
 from voidimg.disk.fat import make_fat
 from voidimg.disk.plan import DiskPlan, FatPlan, PartitionPlan
-from voidimg.disk.private import private_directory
 from voidimg.disk.table_writer import write_table
 from voidimg.disk.verify_image import check_fat, check_image
 from voidimg.errors import LayoutError, storing
@@ -40,7 +40,7 @@ def write_image(plan: DiskPlan, tree: Path, out: Path, epoch: int) -> None:
     with storing(out, "write the image"):
         out.parent.mkdir(parents=True, exist_ok=True)
         # libparted wants a directory to itself; beside `out`, so that the last step is a rename.
-        with private_directory(out.parent, f".{out.name}.") as private:
+        with private_directory(out.parent) as private:
             image = private / "disk.img"
             _write(plan, tree, image, private, epoch)
             check_image(plan, image)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from voidimg.disk.plan import DiskPlan, Ext4Plan, FatPlan, PartitionPlan
 from voidimg.errors import LayoutError, ToolError
+from voidimg.foreign import open_regular
 from voidimg.formats.ext4 import read_ext4
 from voidimg.formats.fat import fat_serial, read_fat
 from voidimg.formats.partition_table import PartitionEntry, read_table
@@ -42,7 +43,7 @@ def check_fat(volume: Path, partition: PartitionPlan) -> None:
 
 def _check_filesystem(partition: PartitionPlan, image: Path) -> None:
     planned = partition.filesystem
-    with image.open("rb") as file:
+    with open_regular(image, block_device=True) as file:
         fat = read_fat(file, partition.offset_bytes, partition.size_bytes)
         ext4 = read_ext4(file, partition.offset_bytes)
     what = f"the filesystem of the partition {partition.name}"

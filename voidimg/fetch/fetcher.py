@@ -22,6 +22,7 @@ from voidimg.fetch.location import Location, without_credentials
 from voidimg.fetch.mirrors import TOTAL_SECONDS, Mirrors, is_remote
 from voidimg.fetch.patience import IDLE_SECONDS, JUDGE_SECONDS, Bound, Patience
 from voidimg.fetch.repodata import JURY, Check, Indexes, RepodataFile
+from voidimg.foreign import open_regular
 from voidimg.units import format_size
 
 SIGNATURE_LIMIT = 4096
@@ -215,7 +216,7 @@ class Fetcher:
 
     def _read_signature(self, url: str, patience: Patience) -> bytes:
         if not is_remote(url):
-            with _reading(url), open(url, "rb") as file:
+            with _reading(url), open_regular(url) as file:
                 return file.read(SIGNATURE_LIMIT)
         received = bytearray()
 
@@ -314,7 +315,7 @@ class _Download:
 
     def _copy(self, path: str) -> None:
         digest = hashlib.sha256()
-        with _reading(path), open(path, "rb") as stream:
+        with _reading(path), open_regular(path) as stream:
             # one byte more than wanted is enough to know that there is too much
             self._store(iter(lambda: stream.read(_CHUNK), b""), 0, digest, self._item.size + 1)
         self._judge(path, digest.hexdigest())

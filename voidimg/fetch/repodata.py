@@ -22,6 +22,7 @@ from voidimg.fetch.http import Answer, Client, http_epoch, past_epoch
 from voidimg.fetch.location import Location, without_credentials
 from voidimg.fetch.mirrors import Mirrors, may_change, together
 from voidimg.fetch.patience import Bound, Patience
+from voidimg.foreign import open_regular
 
 Check = Callable[[bytes, str], object]
 """Judges the content of a file that came from the URL or path, by an error."""
@@ -346,7 +347,7 @@ class Indexes:
 
 def _local_small(path: Path) -> bytes | None:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return file.read(SMALL_LIMIT)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
@@ -360,16 +361,18 @@ def _local(location: Location, name: str) -> RepodataFile:
     require_directory(location)
     path = Path(location.urls[0], name)
     try:
-        with path.open("rb") as file:
-            content = file.read(REPODATA_LIMIT + 1)
-        modified = past_epoch(int(path.stat().st_mtime))
+        with open_regular(path) as file:
+            found = os.fstat(file.fileno())
+            # A file of holes is as long as it likes: what is too large is not read.
+            content = file.read(REPODATA_LIMIT) if found.st_size <= REPODATA_LIMIT else b""
+        modified = past_epoch(int(found.st_mtime))
     except FileNotFoundError as error:
         raise FetchError("there is none", code="NOT-FOUND", where=str(path)) from error
     except OSError as error:
         raise FetchError(
             f"cannot read the repodata: {error.strerror}", code="LOCAL", where=str(path)
         ) from error
-    if len(content) > REPODATA_LIMIT:
+    if found.st_size > REPODATA_LIMIT:
         raise FetchError(
             f"the repodata is larger than {REPODATA_LIMIT} bytes", code="LENGTH", where=str(path)
         )

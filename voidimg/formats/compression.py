@@ -12,6 +12,7 @@ from typing import BinaryIO, Protocol
 import zstandard
 
 from voidimg.errors import PackageError, StoreError
+from voidimg.foreign import open_regular
 from voidimg.formats import lz4
 
 MAX_BYTES = 16 * 2**30
@@ -105,10 +106,13 @@ def open_stream(path: Path, *, where: str | None = None, max_bytes: int = MAX_BY
         PackageError: it begins like a compressed file but is not a whole one.
     """
     try:
-        file = path.open("rb")
+        file = open_regular(path, block_device=True)
     except OSError as error:
         raise StoreError(
-            f"cannot read {path}: {error.strerror}", code="IO", where=str(path)
+            f"cannot read {path}: {error.strerror}",
+            code="IO",
+            where=str(path),
+            hint=getattr(error, "hint", None),
         ) from error
     try:
         return Stream(file, where=where or str(path), max_bytes=max_bytes)

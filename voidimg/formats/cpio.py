@@ -34,6 +34,8 @@ _HEADER = re.compile(rb"07070[12][0-9A-Fa-f]{104}")
 _TRAILER = "TRAILER!!!"
 _MAX_NAME_BYTES = 4096
 _MAX_ENTRIES = 500_000
+_MAX_NAMES_BYTES = 64 * 2**20
+"""Most of all names and targets together; Void's have some 200 KiB."""
 _MAX_KEPT_BYTES = 256 * 2**20
 _SKIP_BYTES = 2**20
 _MAX_ZEROS = 2**20
@@ -121,6 +123,7 @@ class _Reader:
     where: str
     kept_bytes: int = 0
     seen: int = 0
+    named_bytes: int = 0
 
     def archives(self, source: _Source) -> None:
         """All archives of `source`."""
@@ -161,8 +164,11 @@ class _Reader:
             if path != "/":
                 self.found.entries[path] = entry
             self.seen += 1
+            self.named_bytes += len(path) + len(entry.target)
             if self.seen > _MAX_ENTRIES:
                 raise _damaged(f"it has more than {_MAX_ENTRIES} files", self.where)
+            if self.named_bytes > _MAX_NAMES_BYTES:
+                raise _damaged("the names of its files fill memory", self.where)
 
     def _content(self, source: _Source, kept: int, size: int) -> bytes:
         """The first `kept` bytes of a content of `size`, which is passed with its padding."""

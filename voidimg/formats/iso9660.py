@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
 from voidimg.errors import LayoutError, StoreError
+from voidimg.foreign import open_regular
 
 if TYPE_CHECKING:
     from pycdlib import PyCdlib
@@ -193,7 +194,7 @@ def open_iso(path: Path) -> Iterator[Iso]:
 
     with ExitStack() as opened:
         try:
-            file = opened.enter_context(path.open("rb"))
+            file = opened.enter_context(open_regular(path, block_device=True))
             pycdlib = _open(file, str(path))
         except OSError as error:
             raise StoreError(

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from voidimg.errors import LayoutError
+from voidimg.foreign import open_regular
 
 SECTOR_BYTES = 512
 GPT_MAGIC = b"EFI PART"
@@ -89,7 +90,7 @@ def read_table(path: Path) -> PartitionTable:
         LayoutError: there is no table, it is damaged, or a partition lies outside the file.
     """
     try:
-        with path.open("rb") as image:
+        with open_regular(path, block_device=True) as image:
             size_bytes = os.fstat(image.fileno()).st_size
             table = _read(image, str(path))
     except OSError as error:

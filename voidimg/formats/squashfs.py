@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from voidimg.errors import LayoutError, storing
+from voidimg.foreign import open_regular
 
 Compressor = Literal["gzip", "lzo", "xz", "lz4", "zstd"]
 _COMPRESSORS: Mapping[int, Compressor] = {1: "gzip", 3: "lzo", 4: "xz", 5: "lz4", 6: "zstd"}
@@ -39,7 +40,7 @@ def read_squashfs(path: Path, offset_bytes: int = 0, size_bytes: int | None = No
         LayoutError: it is not a squashfs 4.0, or shorter than it says.
         StoreError: it cannot be read.
     """
-    with storing(path, "read"), path.open("rb") as file:
+    with storing(path, "read"), open_regular(path, block_device=True) as file:
         file.seek(offset_bytes)
         head = file.read(96)
         size = file.seek(0, 2) - offset_bytes if size_bytes is None else size_bytes

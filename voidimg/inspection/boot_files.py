@@ -7,6 +7,7 @@ from pathlib import Path
 
 from voidimg.disk.mtools import MTOOLS_ENVIRONMENT, literal
 from voidimg.errors import LayoutError, ToolError
+from voidimg.foreign import open_regular
 from voidimg.formats.fat import read_fat
 from voidimg.formats.partition_table import PartitionEntry, read_table
 from voidimg.run import run
@@ -87,7 +88,7 @@ def open_boot_files(image: Path, number: int | None = None) -> BootFiles:
 
 
 def _holds_fat(image: Path, entry: PartitionEntry) -> bool:
-    with image.open("rb") as file:
+    with open_regular(image, block_device=True) as file:
         return read_fat(file, entry.offset_bytes, entry.size_bytes) is not None
 
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from voidimg.foreign import open_regular
 from voidimg.formats.ext4 import Ext4Volume, read_ext4
 from voidimg.formats.fat import FatVolume, read_fat
 from voidimg.formats.partition_table import PartitionEntry, read_table
@@ -118,7 +119,7 @@ def _inspect_image(artifact: Artifact, image: Path) -> Inspection:
     partitions: list[InspectedPartition] = []
     fat: BootFiles | None = None
     roots: list[Ext4Files] = []
-    with image.open("rb") as file:
+    with open_regular(image, block_device=True) as file:
         for entry in table.partitions:
             fat_volume = read_fat(file, entry.offset_bytes, entry.size_bytes)
             ext4_volume = read_ext4(file, entry.offset_bytes)

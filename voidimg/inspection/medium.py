@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from voidimg.errors import LayoutError
+from voidimg.foreign import open_regular
 from voidimg.formats.boot_menus import BootMenu, read_grub, read_isolinux
 from voidimg.formats.cpio import Initramfs, decode_initramfs
 from voidimg.formats.fat import FatVolume, read_fat
@@ -75,7 +76,7 @@ class LiveMedium:
         entry = self.boot_entry("efi")
         if entry is None:
             return None
-        with self.iso.path.open("rb") as file:
+        with open_regular(self.iso.path, block_device=True) as file:
             return read_fat(file, self._esp_offset, self.iso.path.stat().st_size)
 
     @property
@@ -93,7 +94,7 @@ class LiveMedium:
             return ()
         if found[0].label == "mbr":
             try:
-                with self.iso.path.open("rb") as file:
+                with open_regular(self.iso.path, block_device=True) as file:
                     found.append(read_gpt(file, str(self.iso.path)))
             except LayoutError:
                 pass

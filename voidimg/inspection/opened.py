@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from voidimg.disk.private import private_directory
+from voidimg.atomic import private_directory
 from voidimg.errors import LayoutError, PackageError, storing
+from voidimg.foreign import open_regular
 from voidimg.formats import qcow2
 from voidimg.formats.compression import Stream, open_stream
 
@@ -48,7 +49,7 @@ def open_artifact(path: Path) -> Artifact:
         StoreError: it cannot be read.
     """
     require_file(path)
-    with path.open("rb") as file:
+    with open_regular(path, block_device=True) as file:
         begin = file.read(8)
         if begin.startswith(qcow2.MAGIC):
             qcow2.read_qcow2(file, str(path))
@@ -119,7 +120,7 @@ def raw_image(artifact: Artifact, scratch: Path | None) -> Iterator[Path]:
     directory = scratch or Path(tempfile.gettempdir())
     with storing(directory, "decompress into"):
         directory.mkdir(parents=True, exist_ok=True)
-        with private_directory(directory, "voidimg-image.") as private:
+        with private_directory(directory) as private:
             raw = private / "disk.img"
             with storing(raw, "decompress into"):
                 if artifact.compression == "qcow2":

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterator
 from itertools import pairwise
 
+from voidimg.foreign import open_regular
 from voidimg.formats.partition_table import PartitionEntry
 from voidimg.lint.model import Problem
 from voidimg.lint.subject import DiskParts, Subject
@@ -81,7 +82,7 @@ def fat_type(subject: Subject) -> Iterator[Problem]:
     if disk.fat is None:
         return
     entry, volume = disk.fat
-    with disk.image.open("rb") as file:
+    with open_regular(disk.image, block_device=True) as file:
         file.seek(entry.offset_bytes)
         boot = file.read(512)
     is_fat32 = struct.unpack_from("<H", boot, 22)[0] == 0

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from voidimg.errors import LayoutError
+from voidimg.foreign import open_regular
 from voidimg.formats.boot_menus import BootMenu, MenuEntry
 from voidimg.formats.iso9660 import BLOCK_BYTES
 from voidimg.formats.partition_table import GPT_MAGIC, SECTOR_BYTES, PartitionTable, read_gpt
@@ -76,7 +77,7 @@ def iso_hybrid(subject: Subject) -> Iterator[Problem]:
             yield Problem(table.label.upper(), what, _REBUILD)
     if bios is None or not medium.tables:
         return
-    with medium.iso.path.open("rb") as file:
+    with open_regular(medium.iso.path, block_device=True) as file:
         sector = file.read(SECTOR_BYTES)
     address = int.from_bytes(sector[432:440], "little") * SECTOR_BYTES
     if not any(sector[:432]) or address != bios.block * BLOCK_BYTES:
@@ -86,7 +87,7 @@ def iso_hybrid(subject: Subject) -> Iterator[Problem]:
 
 def _gpt_damage(medium: LiveMedium) -> Iterator[Problem]:
     """What is wrong with a GPT behind an MBR that does without it; some firmware reads it first."""
-    with medium.iso.path.open("rb") as file:
+    with open_regular(medium.iso.path, block_device=True) as file:
         file.seek(SECTOR_BYTES)
         if file.read(len(GPT_MAGIC)) != GPT_MAGIC:
             return

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from voidimg.artifact_names import date_of_name
 from voidimg.errors import CollectedError, ReleaseError, VerifyError, VoidimgError, storing
+from voidimg.foreign import kind_in_words, read_regular
 from voidimg.lint.model import Defect, LintReport, Problem, Severity, id_of, says_of
 from voidimg.signing.keys import date_in_comment, find_public_key, read_public_key
 from voidimg.signing.signing import date_of_set
@@ -147,10 +148,16 @@ def set_sums(whole: ImageSet) -> Iterator[Problem]:
             yield Problem(
                 name, f"{SUMS_NAME} lists it, but it is not there", "fetch or build it too"
             )
-    known = [name for name in present if name in digests]
+    known = []
+    for name in (name for name in present if name in digests):
+        kind = kind_in_words((whole.directory / name).lstat().st_mode)
+        if kind is None:
+            known.append(name)
+        else:
+            yield Problem(name, f"it is {kind} and no regular file", "put the file in its place")
     found = digest_files([whole.directory / name for name in known], jobs=whole.jobs)
     for name, digest in zip(known, found, strict=True):
-        if digest != digests[name]:
+        if digest.sha256 != digests[name]:
             what = f"its SHA-256 is not the one in {SUMS_NAME}"
             yield Problem(name, what, "it was changed or damaged: build or fetch it again")
 
@@ -162,7 +169,10 @@ def set_signature(whole: ImageSet) -> Iterator[Problem]:
     sums, place = whole.directory / SUMS_NAME, whole.directory / SIGNATURE_NAME
     try:
         date = str(date_of_set(whole.directory))
-        key = read_public_key(whole.key or find_public_key(date, whole.directory))
+        if whole.key is None:
+            key = find_public_key(date, whole.directory)
+        else:
+            key = read_public_key(whole.key)
         signature = read_signature(_read(place), str(place))
         verify_signature(_read(sums), signature, key, sums)
     except (VerifyError, CollectedError, ReleaseError) as error:
@@ -188,8 +198,8 @@ def _told(error: VoidimgError, name: str) -> Iterator[Problem]:
 
 
 def _read(path: Path) -> bytes:
-    with storing(path, "read"), path.open("rb") as file:
-        return file.read(_MAX_BYTES + 1)
+    with storing(path, "read"):
+        return read_regular(path, _MAX_BYTES, follow=False)
 
 
 SET_CHECKS: tuple[SetCheck, ...] = (

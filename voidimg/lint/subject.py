@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from voidimg.foreign import open_regular
 from voidimg.formats.entries import TreeEntry
 from voidimg.formats.ext4 import Ext4Volume, read_ext4
 from voidimg.formats.fat import FatVolume, read_fat
@@ -54,7 +55,7 @@ class DiskParts:
         table = read_table(image)
         fat: tuple[PartitionEntry, FatVolume] | None = None
         roots: list[tuple[PartitionEntry, Ext4Volume]] = []
-        with image.open("rb") as file:
+        with open_regular(image, block_device=True) as file:
             for entry in table.partitions:
                 volume = read_fat(file, entry.offset_bytes, entry.size_bytes)
                 ext4 = read_ext4(file, entry.offset_bytes)

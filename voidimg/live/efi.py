@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from voidimg.atomic import private_directory
 from voidimg.disk.fat import make_fat
 from voidimg.disk.plan import FatPlan
-from voidimg.disk.private import private_directory
 from voidimg.errors import LayoutError, ToolError, storing
 from voidimg.formats.contents import Contents
 from voidimg.formats.fat import choose_geometry, smallest_fitting
@@ -105,7 +105,7 @@ def make_esp(
     early = templates.render("live/early.cfg.j2", {"volume_id": volume_id, "config": GRUB_CONFIG})
     with storing(out, "write the EFI system partition"):
         out.parent.mkdir(parents=True, exist_ok=True)
-        with private_directory(out.parent, f".{out.name}.") as private:
+        with private_directory(out.parent) as private:
             config = private / "early.cfg"
             config.write_text(early)
             top = private / "esp"

@@ -13,7 +13,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from voidimg.disk.private import private_directory
+from voidimg.atomic import private_directory
 from voidimg.errors import LayoutError, storing
 from voidimg.formats.iso9660 import BLOCK_BYTES
 from voidimg.formats.partition_table import SECTOR_BYTES
@@ -57,7 +57,7 @@ def write_iso(plan: IsoPlan, out: Path, epoch: int) -> None:
     check_plan(plan)
     with storing(out, "write the ISO"):
         out.parent.mkdir(parents=True, exist_ok=True)
-        with private_directory(out.parent, f".{out.name}.") as private:
+        with private_directory(out.parent) as private:
             image = private / "live.iso"
             hybrid = _write(plan, image, epoch)
             write_hybrid(hybrid, image)

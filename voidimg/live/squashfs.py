@@ -10,7 +10,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from voidimg.disk.private import private_directory
+from voidimg.atomic import private_directory
 from voidimg.errors import LayoutError, ToolError, storing
 from voidimg.formats.squashfs import (
     MAX_BLOCK_BYTES,
@@ -102,7 +102,7 @@ def write_squashfs(
     _check_tree(tree)
     with storing(out, "write the squashfs"):
         out.parent.mkdir(parents=True, exist_ok=True)
-        with private_directory(out.parent, f".{out.name}.") as private:
+        with private_directory(out.parent) as private:
             image = private / "squashfs.img"
             environment = {"SOURCE_DATE_EPOCH": str(epoch)}
             ended = run(["mksquashfs", tree, image, *_words(options, jobs)], env=environment)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from voidimg.errors import CollectedError, LayoutError
+from voidimg.foreign import open_regular
 from voidimg.formats.iso9660 import BLOCK_BYTES, open_iso
 from voidimg.formats.partition_table import SECTOR_BYTES, read_table
 from voidimg.live.hybrid import ESP_TYPE
@@ -59,7 +60,7 @@ def check_iso(plan: IsoPlan, image: Path) -> None:
 
 
 def _check_table(plan: IsoPlan, image: Path, blocks: dict[str, int]) -> None:
-    with image.open("rb") as file:
+    with open_regular(image, block_device=True) as file:
         sector = file.read(SECTOR_BYTES)
     if plan.bios is not None:
         address = int.from_bytes(sector[432:440], "little") * SECTOR_BYTES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,13 @@ from pathlib import Path
 from threading import Lock as Mutex
 
 from voidimg.artifacts.kind import KindName
-from voidimg.artifacts.registry import KINDS, check_kinds, kinds_of, lock_name, stages_of
+from voidimg.artifacts.registry import (
+    KINDS,
+    check_kinds,
+    kinds_of,
+    lock_name,
+    stages_of,
+)
 from voidimg.atomic import require_writable, write_atomically
 from voidimg.events import (
     Event,
@@ -26,10 +33,11 @@ from voidimg.events import (
 from voidimg.fetch import Cache, require_room
 from voidimg.identity import ReleaseDate
 from voidimg.pipeline.cache_key import artifact_key, rootfs_tree_key
+from voidimg.pipeline.existing import lock_to_write, require_same, require_unsigned
 from voidimg.pipeline.job import Job, JobPackage
 from voidimg.pipeline.options import BuildOptions
 from voidimg.pipeline.run import Bench, run_job
-from voidimg.pipeline.store import Artifact, ArtifactStore
+from voidimg.pipeline.store import Artifact, ArtifactStore, Record
 from voidimg.pipeline.workdir import remove_abandoned, workplace
 from voidimg.sandbox import namespace
 from voidimg.spec.compose import ResolvedRecipe
@@ -81,7 +89,8 @@ def build(
     that names every package. What an earlier build made from the same inputs is not made again.
 
     Raises:
-        UsageError: an artifact is asked for that the platform has not.
+        UsageError: an artifact is asked for that the platform has not; the image set is signed, or
+            has a different file already, and it was not asked to change that.
         FetchError, VerifyError, PackageError, ResolveError: from the repositories to the packages.
         DiskFullError: there is not enough room, foreseen or met.
         StoreError: the file system of the cache cannot hold a tree; nothing is fetched.
@@ -103,6 +112,8 @@ def build_platforms(
     """
     require_writable(options.out / str(date))
     require_properties(options.cache)
+    if not options.into_signed:
+        require_unsigned(options.out / str(date))
     with Cache(options.cache).in_use():
         state = RepositoryState(options, listener)
         listeners = _listeners(resolved, listener)
@@ -115,6 +126,8 @@ def build_platforms(
         lock = Lock.joined(one.lock for one in builds)
         findings = [*state_findings(state, now_epoch()), *lock_findings(lock)]
         report_findings(findings, options, listener)
+        for one in builds:
+            one.require_replaceable()
         _make_all(builds, options, listener)
         return tuple(one.publish() for one in builds)
 
@@ -202,6 +215,45 @@ class _Build:
         self.lock = supply.lock
         self._supply = supply
 
+    def require_replaceable(self) -> None:
+        """Refuse before anything is made what is known to differ from what the set has already.
+
+        Raises:
+            UsageError: a file of the set would become another one.
+        """
+        if self._options.replace:
+            return
+        for kind, key in self._keys.items():
+            record = self._store.find(key)
+            if record is not None:
+                self._require_same(kind, record)
+        lock_to_write(self._lock_file, self.lock, replace=False)
+
+    def _require_same(self, kind: KindName, record: Record) -> None:
+        """Ensure that what has the names of the files of `record` is those files, or nothing."""
+        for role, target in self._targets(kind).items():
+            content = self._store.content_path(self._keys[kind], role)
+            is_link = target.is_symlink()
+            if not os.path.lexists(target):
+                continue
+            if not is_link and target.exists() and target.samefile(content):
+                continue
+            require_same(target, record[role].sha256)
+
+    @property
+    def _directory(self) -> Path:
+        return self._options.out / str(self._date)
+
+    @property
+    def _lock_file(self) -> Path:
+        return self._directory / lock_name(self._recipe, self._date, self._kinds)
+
+    def _targets(self, kind: KindName) -> dict[str, Path]:
+        """Role -> where the file of it goes."""
+        suffix = self._options.compression.suffix
+        names = KINDS[kind].file_names(self._recipe, str(self._date), suffix)
+        return {role: self._directory / name for role, name in names.items()}
+
     @property
     def tree_keys(self) -> Mapping[str, str]:
         """Part -> digest of all that it is made from, for what platforms can share."""
@@ -249,20 +301,31 @@ class _Build:
         """Give all artifacts their names, and write the lock beside them."""
         if isinstance(self._supply, PlannedSupply):
             remember_lock(self._resolved, self._state, self._stages, self.lock)
-        directory = self._options.out / str(self._date)
-        artifacts: list[Artifact] = []
-        for kind, key in self._keys.items():
-            record = self._store.find(key)
-            if record is None:
-                raise AssertionError(f"{kind} was made but is not in the store")
-            suffix = self._options.compression.suffix
-            names = KINDS[kind].file_names(self._recipe, str(self._date), suffix)
-            targets = {role: directory / name for role, name in names.items()}
-            cached = kind not in self.missing
-            artifacts += self._store.publish(key, record, kind, targets, cached=cached)
-        lock_file = directory / lock_name(self._recipe, self._date, self._kinds)
-        write_atomically(lock_file, self.lock.encode())
-        return BuildResult(tuple(artifacts), lock_file)
+        records = {kind: self._record(kind, key) for kind, key in self._keys.items()}
+        if not self._options.replace:
+            for kind, record in records.items():
+                self._require_same(kind, record)
+        written = lock_to_write(self._lock_file, self.lock, replace=self._options.replace)
+        artifacts = tuple(
+            artifact
+            for kind, record in records.items()
+            for artifact in self._store.publish(
+                self._keys[kind],
+                record,
+                kind,
+                self._targets(kind),
+                cached=kind not in self.missing,
+            )
+        )
+        if written is not None:
+            write_atomically(self._lock_file, written.encode())
+        return BuildResult(artifacts, self._lock_file)
+
+    def _record(self, kind: KindName, key: str) -> Record:
+        record = self._store.find(key)
+        if record is None:
+            raise AssertionError(f"{kind} was made but is not in the store")
+        return record
 
     # --- plan ---
 

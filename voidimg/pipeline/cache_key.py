@@ -11,6 +11,7 @@ from pathlib import Path
 
 from voidimg.artifacts.kind import KindName
 from voidimg.artifacts.registry import KINDS
+from voidimg.foreign import MAX_DOCUMENT_BYTES, read_regular
 from voidimg.identity import ReleaseDate
 from voidimg.spec.compose import ResolvedRecipe
 from voidimg.spec.model import Recipe
@@ -126,4 +127,4 @@ def _file_digests(directory: Path) -> list[list[str]]:
 
 
 def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashlib.sha256(read_regular(path, MAX_DOCUMENT_BYTES)).hexdigest()

@@ -23,6 +23,8 @@ class BuildOptions(Sources):
         artifacts: which to make; empty means all that the platform has.
         compression: of every artifact.
         lock: file with the packages to use, and no others; None resolves them now.
+        replace: put new files in the place of different ones of the same name in the image set.
+        into_signed: add to an image set that is signed, which has to be signed again then.
 
     No byte of the result depends on `jobs`.
     """
@@ -31,6 +33,8 @@ class BuildOptions(Sources):
     artifacts: tuple[KindName, ...] = ()
     compression: Compression = field(default_factory=lambda: parse_compression("xz"))
     lock: Path | None = None
+    replace: bool = False
+    into_signed: bool = False
 
     @classmethod
     def parse(  # type: ignore[override]
@@ -50,6 +54,8 @@ class BuildOptions(Sources):
         require_newer: bool = False,
         max_age: str | None = None,
         allow_older: bool = False,
+        replace: bool = False,
+        into_signed: bool = False,
     ) -> Self:
         """The options from words as a command line has them.
 
@@ -71,4 +77,6 @@ class BuildOptions(Sources):
             require_newer=require_newer,
             max_age_seconds=None if max_age is None else parse_age(max_age),
             allow_older=allow_older,
+            replace=replace,
+            into_signed=into_signed,
         )

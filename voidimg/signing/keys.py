@@ -7,19 +7,28 @@ bytes, printed as a little-endian number in 16 hex digits.
 from __future__ import annotations
 
 import base64
+import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import minisign
 
+from voidimg.atomic import write_new
 from voidimg.errors import ReleaseError, StoreError, VerifyError
+from voidimg.foreign import HINT_FOR_SECRETS, open_regular, why_not_secret
 from voidimg.identity import ReleaseDate
-from voidimg.signing.publish import write_new
 from voidimg.signing.recognise import Kind, kind_of, looks_like_signify
 
 MINISIGN_MEMORY_BYTES = 2**30
 """What the minisign program makes scrypt use: guessing a passphrase costs as much each time."""
+
+MAX_PASSPHRASE_BYTES = 1023
+"""What the minisign program takes, in UTF-8; so does OpenSSL for the keys of repositories."""
+
+Trust = Literal["named", "installed", "beside", "here"]
+"""Why a public key is believed: the caller named it, a package installed it, or it lay there."""
 
 INSTALLED_KEYS = Path("/usr/share/void-release-keys")
 """Where the package void-release-keys puts the public keys of all sets."""
@@ -44,13 +53,33 @@ class ReleaseKey:
 
 @dataclass(frozen=True, slots=True)
 class TrustedKey:
-    """A public key to verify with, where it came from, and the set it is for (by its name)."""
+    """A public key to verify with, where it came from, and the set it is for (by its name).
+
+    `trust` is the reason to believe that it is Void's, `others` are keys of the same name that were
+    found in other places and say something else.
+    """
 
     key: minisign.PublicKey
     source: str
     key_id: str
     date: str | None
     signify: bool
+    trust: Trust = "named"
+    others: tuple[str, ...] = ()
+
+    @property
+    def why_trusted(self) -> str:
+        """The reason in words that follow "trusted because"."""
+        return _REASONS[self.trust]
+
+
+_REASONS: dict[Trust, str] = {
+    "named": "you named it",
+    "installed": "a package of your system installed it",
+    "beside": "it lies beside the image set: compare its id with the announcement of the set, for"
+    " whoever gave you the images could have put it there",
+    "here": "it lies in the working directory: compare its id with the announcement of the set",
+}
 
 
 def release_comment(date: ReleaseDate | str) -> str:
@@ -100,13 +129,10 @@ def create_release_key(
         stem.with_name(f"{stem.name}.pub"),
         stem.with_name(f"{stem.name}.sec"),
     )
-    if public_path.exists():
-        raise ReleaseError(
-            f"{public_path} exists already and is never overwritten",
-            code="EXISTS",
-            where=str(public_path),
-            hint="a set has one key; move the old pair away to make another",
-        )
+    if passphrase is not None:
+        require_passphrase(passphrase)
+    if os.path.lexists(public_path):
+        raise _exists(public_path)
     pair = minisign.KeyPair.generate()
     public = pair.public_key
     key_id = key_id_of(public)
@@ -118,17 +144,57 @@ def create_release_key(
                 passphrase, opslimit=memory_bytes // _OPERATIONS_PER_BYTE, memlimit=memory_bytes
             )
         # The secret key first: a public key without it would be worse than none.
-        write_new(secret_path, bytes(secret) + b"\n", 0o600)
-    write_new(public_path, bytes(public) + b"\n", 0o644)
+        _write_new(secret_path, bytes(secret) + b"\n", 0o600)
+    _write_new(public_path, bytes(public) + b"\n", 0o644)
     return ReleaseKey(str(date), key_id, public.to_base64().decode(), public_path, secret_path)
+
+
+def _write_new(path: Path, content: bytes, mode: int) -> None:
+    try:
+        write_new(path, content, mode)
+    except FileExistsError:
+        raise _exists(path) from None
+
+
+def _exists(path: Path) -> ReleaseError:
+    return ReleaseError(
+        f"{path} exists already and is never overwritten",
+        code="EXISTS",
+        where=str(path),
+        hint="a set has one key; move the old pair away to make another",
+    )
+
+
+def require_passphrase(passphrase: str) -> None:
+    """Ensure that every program can open a key that `passphrase` closes.
+
+    Raises:
+        ReleaseError: it is no UTF-8, too long, or has a NUL, where other programs stop reading.
+    """
+    try:
+        content = passphrase.encode("utf-8")
+    except UnicodeEncodeError:
+        why = "is not UTF-8"
+    else:
+        if len(content) > MAX_PASSPHRASE_BYTES:
+            why = f"is longer than {MAX_PASSPHRASE_BYTES} bytes"
+        elif b"\0" in content:
+            why = "has a NUL in it"
+        else:
+            return
+    raise ReleaseError(
+        f"the passphrase {why}",
+        code="PASSPHRASE-TEXT",
+        hint="give the text that was typed when the key was made, without a line end",
+    )
 
 
 def read_secret_key(path: Path, passphrase: str | None) -> minisign.SecretKey:
     """The secret key at `path`, ready to sign; use it as a context manager, which wipes it.
 
     Raises:
-        ReleaseError: there is none, it is not a minisign secret key, or `passphrase` does not open
-            it.
+        ReleaseError: there is none, it is not a minisign secret key, others can read it, or
+            `passphrase` does not open it.
         StoreError: it cannot be read.
     """
     secret = _parse_secret_key(path)
@@ -141,6 +207,7 @@ def read_secret_key(path: Path, passphrase: str | None) -> minisign.SecretKey:
             where=str(path),
             hint="give --passphrase-fd or --passphrase-env, or run it on a terminal",
         )
+    require_passphrase(passphrase)
     try:
         secret.decrypt(passphrase)
     except minisign.Error as error:
@@ -169,7 +236,7 @@ def needs_passphrase(path: Path) -> bool:
 
 def _parse_secret_key(path: Path) -> minisign.SecretKey:
     try:
-        content = _read(path)
+        content, found = _read(path)
     except FileNotFoundError as error:
         raise ReleaseError(
             f"there is no secret key {path}",
@@ -180,6 +247,7 @@ def _parse_secret_key(path: Path) -> minisign.SecretKey:
     kind = kind_of(content)
     try:
         if kind is Kind.PRIVATE_KEY:
+            require_secret(found, path)
             return minisign.SecretKey.from_bytes(content)
     except minisign.ParseError:
         kind = Kind.TEXT
@@ -209,7 +277,7 @@ def read_public_key(source: str | Path) -> TrustedKey:
         return TrustedKey(key, str(source), key_id_of(key), None, signify=False)
     path = Path(source)
     try:
-        content = _read(path)
+        content, _ = _read(path)
     except FileNotFoundError as error:
         raise VerifyError(
             f"there is no key file {path}",
@@ -230,30 +298,61 @@ def read_public_key(source: str | Path) -> TrustedKey:
         raise _not_a_public_key(kind, path) from error
     if kind not in (Kind.PUBLIC_KEY, Kind.BARE_KEY):
         raise _not_a_public_key(kind, path)
-    named = _KEY_NAME.fullmatch(path.name)
-    date = named[1] if named else None
+    date = _date_of_key(path, content)
     return TrustedKey(key, str(path), key_id_of(key), date, looks_like_signify(content))
 
 
-def find_public_key(date: str, set_directory: Path) -> Path:
-    """The public key of the set of `date`: here, beside the set's directory, or as installed.
-
-    Never inside the set's directory: whoever could replace the images could replace that key.
+def _date_of_key(path: Path, content: bytes) -> str | None:
+    """The date of the set that a public key file is for, by its name and its comment.
 
     Raises:
-        VerifyError: there is none.
+        VerifyError: the two differ.
+    """
+    named = _KEY_NAME.fullmatch(path.name)
+    comment = content.partition(b"\n")[0].removeprefix(b"untrusted comment: ").strip()
+    by_comment = date_in_comment(comment.decode("utf-8", "replace"))
+    dates = {date for date in (named[1] if named else None, by_comment) if date is not None}
+    if len(dates) > 1:
+        raise VerifyError(
+            f"the key has two dates, by its name and its comment: {' and '.join(sorted(dates))}",
+            code="KEY-DATES",
+            where=str(path),
+            hint="get the key again, under its own name",
+        )
+    return next(iter(dates), None)
+
+
+def find_public_key(date: str, set_directory: Path) -> TrustedKey:
+    """The public key of the set of `date`: as installed, else here, or beside the set's directory.
+
+    What was installed wins: a key that came with the images may be anybody's. Never inside the
+    set's directory: whoever could replace the images could replace that key.
+
+    Raises:
+        VerifyError: there is none, or one is no key.
+        StoreError: one cannot be read.
     """
     name = f"void-release-{date}.pub"
-    places = (Path(), set_directory.absolute().parent, INSTALLED_KEYS)
-    for place in places:
-        if place.resolve() != set_directory.resolve() and (place / name).is_file():
-            return place / name
-    raise VerifyError(
-        f"there is no key {name} here, beside the set, or in {INSTALLED_KEYS}",
-        code="KEY-MISSING",
-        where=str(set_directory),
-        hint="name it with --key FILE, or give its line: --key RW...",
+    places: tuple[tuple[Trust, Path], ...] = (
+        ("installed", INSTALLED_KEYS),
+        ("here", Path()),
+        ("beside", set_directory.absolute().parent),
     )
+    found = [
+        replace(read_public_key(place / name), trust=trust)
+        for trust, place in places
+        if place.resolve() != set_directory.resolve() and os.path.lexists(place / name)
+    ]
+    if not found:
+        raise VerifyError(
+            f"there is no key {name} in {INSTALLED_KEYS}, here, or beside the set",
+            code="KEY-MISSING",
+            where=str(set_directory),
+            hint="name it with --key FILE, or give its line: --key RW...",
+        )
+    first = found[0]
+    others = (one.source for one in found if one.key_id != first.key_id)
+    return replace(first, others=tuple(dict.fromkeys(others)))
 
 
 _KEY_MISTAKES = {
@@ -279,13 +378,34 @@ def _not_a_public_key(kind: Kind, path: Path) -> VerifyError:
     )
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path) -> tuple[bytes, os.stat_result]:
+    """The content of a key file, and what the system says of it."""
     try:
-        with path.open("rb") as file:
-            return file.read(_MAX_KEY_BYTES)
+        with open_regular(path, max_bytes=_MAX_KEY_BYTES) as file:
+            return file.read(_MAX_KEY_BYTES), os.fstat(file.fileno())
     except FileNotFoundError:
         raise
     except OSError as error:
         raise StoreError(
-            f"cannot read {path}: {error.strerror or error}", code="IO", where=str(path)
+            f"cannot read {path}: {error.strerror or error}",
+            code="IO",
+            where=str(path),
+            hint=getattr(error, "hint", None),
         ) from error
+
+
+def require_secret(found: os.stat_result, path: Path) -> None:
+    """Ensure that nobody but the caller can read or change the secret key that `found` is of.
+
+    Raises:
+        ReleaseError: others can.
+    """
+    why = why_not_secret(found)
+    if why is None:
+        return
+    raise ReleaseError(
+        f"the secret key {path} {why}",
+        code="SECRET-KEY-MODE",
+        where=str(path),
+        hint=HINT_FOR_SECRETS,
+    )

@@ -16,6 +16,8 @@ import struct
 from pathlib import Path
 from typing import BinaryIO
 
+from voidimg.foreign import open_regular
+
 _PREFIX = b"untrusted comment: "
 _BARE_KEY = re.compile(rb"RW[A-Za-z0-9+/]{54}\s*")
 _SIGNIFY_COMMENT = re.compile(rb"untrusted comment: (?!minisign ).*public key\s*")
@@ -100,7 +102,7 @@ def why_damaged(path: Path) -> str | None:
     ``.xz`` file is marked, and the frames of a ``.zst`` file say how long they are.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             head = file.read(4096)
             size_bytes = os.fstat(file.fileno()).st_size
             if kind_of(head) in (Kind.EMPTY, Kind.HTML):

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from voidimg.artifact_names import date_of_name
+from voidimg.atomic import remove_abandoned, replace_by_bytes
 from voidimg.errors import ReleaseError, StoreError, VoidimgError, storing
 from voidimg.events import Listener, ignore, step
+from voidimg.foreign import read_regular
 from voidimg.identity import ReleaseDate
 from voidimg.signing.keys import date_in_comment, key_id_of, read_secret_key, release_comment
-from voidimg.signing.publish import replace
+from voidimg.signing.recognise import Kind, kind_of
 from voidimg.signing.sums import (
+    MAX_SUMS_BYTES,
     SIGNATURE_NAME,
     SUMS_NAME,
     digest_files,
     encode_sums,
     raise_all,
+    require_unchanged,
 )
 
 _KEY_FILE = re.compile(r".*\.(?:sec|key|pub|minisign)")
@@ -79,11 +84,15 @@ def sign_set(
         listener: gets the progress of reading.
 
     Raises:
-        ReleaseError: unexpected files, another date, a key that does not fit, or a set that was
-            signed already and has changed since.
+        ReleaseError: unexpected files, another date, a key that does not fit or that others can
+            read, or a set that was signed already and has changed since.
+        StoreError: a file cannot be read, or changes while it is read.
     """
     date = date or date_of_set(directory)
+    with suppress(OSError):  # told of below
+        remove_abandoned(directory)
     names = _checked_names(directory, date)
+    paths = [directory / name for name in names]
     with read_secret_key(secret_key, passphrase) as secret:
         key_date = date_in_comment(secret.untrusted_comment)
         if key_date not in (None, str(date)):
@@ -94,10 +103,9 @@ def sign_set(
                 hint=f"make its own key with: voidimg keygen {date}",
             )
         with step(listener, "checksums"):
-            digests = digest_files(
-                [directory / name for name in names], jobs=jobs, listener=listener
-            )
-        content = encode_sums(dict(zip(names, digests, strict=True)))
+            digests = digest_files(paths, jobs=jobs, listener=listener)
+        sums = (one.sha256 for one in digests)
+        content = encode_sums(dict(zip(names, sums, strict=True)))
         sums_path, signature_path = directory / SUMS_NAME, directory / SIGNATURE_NAME
         _refuse_changed(sums_path, signature_path, content)
         comment = release_comment(date)
@@ -105,8 +113,16 @@ def sign_set(
             content, prehash=True, untrusted_comment=comment, trusted_comment=comment
         )
         key_id = key_id_of(signature)
-    replace(sums_path, content)
-    replace(signature_path, bytes(signature) + b"\n")
+    if _checked_names(directory, date) != names:
+        raise ReleaseError(
+            "files were added or removed while the set was read",
+            code="SET-CHANGED",
+            where=str(directory),
+            hint="wait until nothing writes to the image set any more, and sign again",
+        )
+    require_unchanged(paths, digests)
+    replace_by_bytes(sums_path, content)
+    replace_by_bytes(signature_path, bytes(signature) + b"\n")
     return SignedSet(directory, str(date), key_id, tuple(names), sums_path, signature_path)
 
 
@@ -179,14 +195,30 @@ def _problem(path: Path, date: ReleaseDate) -> ReleaseError | None:
 
 
 def _refuse_changed(sums_path: Path, signature_path: Path, content: bytes) -> None:
-    if not (signature_path.exists() and sums_path.exists()):
-        return
-    with storing(sums_path, "read"):
-        before = sums_path.read_bytes()
-    if before != content:
+    """Raise for what lies where sums and signature go, and is not to be replaced."""
+    before = _existing(sums_path, {Kind.SUMS})
+    signature = _existing(signature_path, {Kind.SIGNATURE, Kind.CUT_SIGNATURE})
+    if before and signature and before != content:
         raise ReleaseError(
             "the set is signed already and has changed since",
             code="SIGNED-CHANGED",
             where=str(sums_path),
             hint=f"published files must not change; if it never was, remove {SIGNATURE_NAME} first",
         )
+
+
+def _existing(path: Path, kinds: set[Kind]) -> bytes:
+    """The file at `path`, which is of one of `kinds`, or nothing."""
+    with storing(path, "read"):
+        try:
+            content = read_regular(path, MAX_SUMS_BYTES, follow=False)
+        except FileNotFoundError:
+            return b""
+    if content and kind_of(content) not in kinds:
+        raise ReleaseError(
+            f"{path.name} is {kind_of(content).description} and is not replaced",
+            code="NOT-OURS",
+            where=str(path),
+            hint="move it away: this is the name of what signing writes",
+        )
+    return content

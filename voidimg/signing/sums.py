@@ -11,10 +11,12 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from voidimg.errors import CollectedError, StoreError, VerifyError, VoidimgError
 from voidimg.events import Listener, Progress, ignore
+from voidimg.foreign import open_regular
 from voidimg.signing.recognise import Kind, kind_of
 
 SUMS_NAME = "sha256sum.txt"
@@ -22,7 +24,7 @@ SIGNATURE_NAME = "sha256sum.sig"
 
 _LINE = re.compile(r"SHA256 \((?!\.{1,2}\) )([^/\x00-\x1f\x7f]+)\) = ([0-9a-f]{64})")
 _GNU_LINE = re.compile(r"[0-9a-fA-F]{64} [ *]\S")
-_MAX_SUMS_BYTES = 4 * 2**20
+MAX_SUMS_BYTES = 4 * 2**20
 _CHUNK_BYTES = 2**20
 _MAX_PROBLEMS = 20
 
@@ -42,8 +44,8 @@ def decode_sums(content: bytes, where: str) -> dict[str, str]:
         VerifyError: it is not a checksum file, or is cut off; several wrong lines are collected.
     """
     kind = kind_of(content)
-    if (kind is not Kind.SUMS and kind is not Kind.TEXT) or len(content) > _MAX_SUMS_BYTES:
-        found = "far too long" if len(content) > _MAX_SUMS_BYTES else kind.description
+    if (kind is not Kind.SUMS and kind is not Kind.TEXT) or len(content) > MAX_SUMS_BYTES:
+        found = "far too long" if len(content) > MAX_SUMS_BYTES else kind.description
         raise VerifyError(
             f"this is not a checksum file: it is {found}",
             code="SUMS-NOT-SUMS",
@@ -90,13 +92,21 @@ def _wrong_line(line: str, where: str) -> VerifyError:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Digested:
+    """A file that was read: its SHA-256 in hex, and what tells whether it changed afterwards."""
+
+    sha256: str
+    stamp: tuple[int, ...]
+
+
 def digest_files(
     paths: Sequence[Path], *, jobs: int = 1, step: str = "checksums", listener: Listener = ignore
-) -> list[str]:
-    """The SHA-256 of each of `paths` in hex, `jobs` files at a time.
+) -> list[Digested]:
+    """The SHA-256 of each of `paths`, `jobs` files at a time; regular files, no links.
 
     Raises:
-        StoreError: a file cannot be read.
+        StoreError: a file cannot be read, is not regular, or changes while it is read.
     """
     total_bytes = sum(_size_bytes(path) for path in paths)
     done_bytes = 0
@@ -109,26 +119,65 @@ def digest_files(
     return digests
 
 
-def _digest(path: Path) -> str:
+def require_unchanged(paths: Sequence[Path], digests: Sequence[Digested]) -> None:
+    """Ensure that `paths` are still the files that were read.
+
+    Raises:
+        StoreError: one was changed or replaced since.
+    """
+    for path, digest in zip(paths, digests, strict=True):
+        try:
+            found = path.lstat()
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        if _stamp(found) != digest.stamp:
+            raise _changed(path)
+
+
+def _digest(path: Path) -> Digested:
     running = hashlib.sha256()
     try:
-        with path.open("rb", buffering=0) as file:
+        with open_regular(path, follow=False) as file:
+            before = _stamp(os.fstat(file.fileno()))
             while chunk := file.read(_CHUNK_BYTES):
                 running.update(chunk)
+            after = _stamp(os.fstat(file.fileno()))
     except OSError as error:
         raise _unreadable(path, error) from error
-    return running.hexdigest()
+    if before != after:
+        raise _changed(path)
+    return Digested(running.hexdigest(), after)
+
+
+def _stamp(found: os.stat_result) -> tuple[int, ...]:
+    """What is different after every change of a file, its replacement included."""
+    times = (found.st_mtime_ns, found.st_ctime_ns)
+    return (found.st_mode, found.st_dev, found.st_ino, found.st_size, *times)
 
 
 def _size_bytes(path: Path) -> int:
     try:
-        return path.stat().st_size
+        return path.stat(follow_symlinks=False).st_size
     except OSError as error:
         raise _unreadable(path, error) from error
 
 
 def _unreadable(path: Path, error: OSError) -> StoreError:
-    return StoreError(f"cannot read {path}: {error.strerror or error}", code="IO", where=str(path))
+    return StoreError(
+        f"cannot read {path}: {error.strerror or error}",
+        code="IO",
+        where=str(path),
+        hint=getattr(error, "hint", None),
+    )
+
+
+def _changed(path: Path) -> StoreError:
+    return StoreError(
+        f"{path} changed while it was read",
+        code="CHANGED",
+        where=str(path),
+        hint="wait until nothing writes to the image set any more, and try again",
+    )
 
 
 def raise_all(what: str, problems: Sequence[VoidimgError]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import os
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,7 @@ import minisign
 from voidimg.artifact_names import date_of_name
 from voidimg.errors import StoreError, VerifyError, VoidimgError
 from voidimg.events import Listener, Message, ignore, step
+from voidimg.foreign import kind_in_words, read_regular
 from voidimg.signing.keys import TrustedKey, date_in_comment, key_id_of
 from voidimg.signing.recognise import Kind, kind_of, why_damaged
 from voidimg.signing.sums import (
@@ -22,7 +25,7 @@ from voidimg.signing.sums import (
     raise_all,
 )
 
-_SIGNATURE_NAMES = (SIGNATURE_NAME, f"{SUMS_NAME}.minisig")
+SIGNATURE_NAMES = (SIGNATURE_NAME, f"{SUMS_NAME}.minisig")
 """Void's name, and the one that the minisign program chooses by itself."""
 
 _MAX_BYTES = 4 * 2**20
@@ -40,13 +43,15 @@ class VerifiedFile:
 class Verified:
     """What is proven: these files are as the holder of `key_id` signed them.
 
-    `date` is that of the signature's trusted comment, None when it says something else.
+    `date` is that of the signature's trusted comment, None when it says something else. `key` says
+    which key that is and why it is trusted.
     """
 
     key_id: str
     trusted_comment: str
     date: str | None
     files: tuple[VerifiedFile, ...]
+    key: TrustedKey
 
 
 def verify_set(
@@ -58,7 +63,7 @@ def verify_set(
         VerifyError: something does not fit; several problems are collected.
     """
     sums = _SignedSums.read(directory, key, listener)
-    present = {path.name for path in directory.iterdir()} - {SUMS_NAME, *_SIGNATURE_NAMES}
+    present = {path.name for path in directory.iterdir()} - {SUMS_NAME, *SIGNATURE_NAMES}
     problems: list[VoidimgError] = [
         VerifyError(
             f"{name} is in the directory but was not signed",
@@ -100,7 +105,7 @@ def verify_files(
         sums = _SignedSums.read(directory, key, listener)
         listed = []
         for path in paths:
-            if path.parent != directory or path.name in (SUMS_NAME, *_SIGNATURE_NAMES):
+            if path.parent != directory or path.name in (SUMS_NAME, *SIGNATURE_NAMES):
                 continue
             problem = sums.why_unlisted(path)
             if problem is None:
@@ -119,7 +124,7 @@ class _SignedSums:
 
     directory: Path
     digests: dict[str, str]
-    key_id: str
+    key: TrustedKey
     comment: str
 
     @classmethod
@@ -133,17 +138,23 @@ class _SignedSums:
         date = date_in_comment(comment)
         if date is None:
             listener(Message("warning", f"the signature names no date; it says: {comment!r}"))
+        if key.others:
+            told = ", ".join(key.others)
+            listener(Message("warning", f"other keys of the same name are left aside: {told}"))
+        _require_date_of_key(key, date, sums_path)
+        valid = date or key.date
         problems = [
             VerifyError(
-                f"the key is only valid for images of {date}, but {name} is listed",
+                f"the key is only valid for images of {valid}, but {name} is listed",
                 code="SIGNED-DATE",
                 where=str(sums_path),
+                hint="each set has its own key: do not use these images",
             )
             for name in digests
-            if date is not None and date_of_name(name) not in (None, date)
+            if valid is not None and date_of_name(name) not in (None, valid)
         ]
         raise_all("images of another date are listed", problems)
-        return cls(directory, digests, key.key_id, comment)
+        return cls(directory, digests, key, comment)
 
     def compare(
         self,
@@ -153,20 +164,30 @@ class _SignedSums:
         listener: Listener,
     ) -> list[VerifiedFile]:
         """The files among `paths` that have the signed checksum; `problems` gets the others."""
+        regular = []
+        for path in paths:
+            problem = _why_not_regular(path)
+            if problem is None:
+                regular.append(path)
+            else:
+                problems.append(problem)
+        paths = regular
         with step(listener, "verify checksums"):
             digests = digest_files(paths, jobs=jobs, step="verify checksums", listener=listener)
         good = []
         for path, digest in zip(paths, digests, strict=True):
-            if digest == self.digests[path.name]:
-                good.append(VerifiedFile(path, digest))
+            if digest.sha256 == self.digests[path.name]:
+                good.append(VerifiedFile(path, digest.sha256))
             else:
                 problems.append(_mismatch(path))
         return good
 
     def why_unlisted(self, path: Path) -> VerifyError | None:
         """The error of a file that cannot be verified by these checksums, or None."""
-        if not path.is_file():
+        if not os.path.lexists(path):
             return VerifyError(f"there is no file {path}", code="MISSING", where=str(path))
+        if (problem := _why_not_regular(path)) is not None:
+            return problem
         if path.name in self.digests:
             return None
         packed = [name for name in self.digests if name.rpartition(".")[0] == path.name]
@@ -185,15 +206,47 @@ class _SignedSums:
 
     def verified(self, files: Sequence[VerifiedFile]) -> Verified:
         """The result for `files`."""
-        return Verified(self.key_id, self.comment, date_in_comment(self.comment), tuple(files))
+        date = date_in_comment(self.comment)
+        return Verified(self.key.key_id, self.comment, date, tuple(files), self.key)
+
+
+def _require_date_of_key(key: TrustedKey, date: str | None, sums_path: Path) -> None:
+    """Raise when a key is for the set of one date and the signature for that of another."""
+    if key.date is None or date is None or key.date == date:
+        return
+    raise VerifyError(
+        f"this key is for the set of {key.date}, but signed that of {date}",
+        code="KEY-OTHER-DATE",
+        where=str(sums_path),
+        hint=f"each set has its own key: get void-release-{date}.pub; do not use these images"
+        " unless it fits",
+    )
+
+
+def _why_not_regular(path: Path) -> VerifyError | None:
+    """The error of what is listed and is no regular file, or None; links count for nothing."""
+    try:
+        mode = path.lstat().st_mode
+    except OSError as error:
+        return VerifyError(
+            f"cannot look at {path}: {error.strerror}", code="MISSING", where=str(path)
+        )
+    if stat.S_ISREG(mode):
+        return None
+    return VerifyError(
+        f"{path.name} is {kind_in_words(mode)} and no regular file",
+        code="NOT-REGULAR",
+        where=str(path),
+        hint="put the file itself in its place: what stands behind it can change at any time",
+    )
 
 
 def _find(directory: Path) -> tuple[Path, Path]:
     """The checksum file of `directory` and its signature."""
     sums_path = directory / SUMS_NAME
-    signatures = [directory / name for name in _SIGNATURE_NAMES]
-    signature_path = next((path for path in signatures if path.is_file()), None)
-    if not sums_path.is_file():
+    signatures = [directory / name for name in SIGNATURE_NAMES]
+    signature_path = next((path for path in signatures if os.path.lexists(path)), None)
+    if not os.path.lexists(sums_path):
         raise VerifyError(
             f"{SUMS_NAME} is missing" + ("" if signature_path else f", and {SIGNATURE_NAME} too"),
             code="SUMS-MISSING",
@@ -323,9 +376,11 @@ def _mismatch(path: Path) -> VerifyError:
 
 def _read(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            return file.read(_MAX_BYTES + 1)
+        return read_regular(path, _MAX_BYTES, follow=False)
     except OSError as error:
         raise StoreError(
-            f"cannot read {path}: {error.strerror or error}", code="IO", where=str(path)
+            f"cannot read {path}: {error.strerror or error}",
+            code="IO",
+            where=str(path),
+            hint=getattr(error, "hint", None),
         ) from error

@@ -13,6 +13,7 @@ from voidimg.artifact_names import DATE_FORM
 from voidimg.artifacts.registry import read_name
 from voidimg.errors import UsageError, storing
 from voidimg.events import Listener, Message, ignore, step
+from voidimg.foreign import open_regular
 from voidimg.formats.partition_table import read_table
 from voidimg.inspection.boot_files import open_boot_files
 from voidimg.inspection.opened import open_artifact, raw_image
@@ -140,7 +141,7 @@ def smoke_image(
         else:
             opened.enter_context(step(listener, f"unpack {image.name}"))
             raw = opened.enter_context(raw_image(open_artifact(image), scratch))
-        file = raw.open("rb")
+        file = open_regular(raw, block_device=True)
     # From here on an unpacked image has no name any more, and goes away with us.
     with file:
         base = raw if raw == image else path_of(file.fileno())

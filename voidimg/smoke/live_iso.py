@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from voidimg.errors import LayoutError, UsageError, storing
+from voidimg.foreign import open_regular
 from voidimg.formats.iso9660 import SYSTEM_AREA_BYTES, Iso, open_iso
 from voidimg.inspection.opened import require_file
 from voidimg.live.efi import GRUB_CONFIG
@@ -30,7 +31,7 @@ def is_iso(path: Path) -> bool:
         StoreError: it cannot be read.
     """
     require_file(path)
-    with storing(path, "read"), path.open("rb") as file:
+    with storing(path, "read"), open_regular(path, block_device=True) as file:
         return os.pread(file.fileno(), 5, SYSTEM_AREA_BYTES + 1) == _DESCRIPTOR
 
 

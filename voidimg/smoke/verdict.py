@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from voidimg.errors import BootTestError, CollectedError, storing
+from voidimg.atomic import write_result
+from voidimg.errors import BootTestError, CollectedError
 
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd]")
 _SYSTEM_OUT_CHARACTERS = 200_000
@@ -186,7 +187,11 @@ def write_report(report: SmokeReport, path: Path) -> None:
     """Write `report` to `path` as JUnit XML.
 
     Raises:
+        UsageError: something else than a report is there.
         StoreError: `path` cannot be written.
     """
-    with storing(path, "write"):
-        path.write_bytes(report.as_junit())
+    write_result(path, report.as_junit(), _is_report, "a report of voidimg", "--junit")
+
+
+def _is_report(content: bytes) -> bool:
+    return b'<testsuites name="voidimg ' in content[:4096]

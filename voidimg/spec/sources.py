@@ -16,12 +16,17 @@ from pathlib import Path
 from typing import Literal
 
 from voidimg.errors import SpecError, storing
+from voidimg.foreign import read_regular
 from voidimg.spec.model import Recipe
 from voidimg.spec.problems import did_you_mean, problem
 from voidimg.spec.stage_model import File
 from voidimg.spec.tree import Node
 
 _STAGES = ("rootfs", "platformfs", "image", "live", "wsl")
+
+
+MAX_SOURCE_BYTES = 512 * 2**20
+"""Most of a file of one's own that goes into a tree: it is held in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,7 @@ class SourceEntry:
             StoreError: the file cannot be read.
         """
         with storing(self.source, "read"):
-            content = self.source.read_bytes()
+            content = read_regular(self.source, MAX_SOURCE_BYTES)
         found = hashlib.sha256(content).hexdigest()
         if sha256 is not None and found != sha256:
             raise SpecError(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from voidimg.errors import SpecError, storing
+from voidimg.foreign import MAX_DOCUMENT_BYTES, read_regular
 from voidimg.spec.problems import did_you_mean, problem
 from voidimg.spec.stage_model import StageName
 from voidimg.spec.tree import Node
@@ -58,7 +59,7 @@ class Templates:
         contents = {}
         for name, path in found.items():
             with storing(path, "read the template"):
-                contents[name] = path.read_bytes()
+                contents[name] = read_regular(path, MAX_DOCUMENT_BYTES)
         return cls(contents, {name: str(path) for name, path in found.items()})
 
     def render(self, name: str, context: Mapping[str, object]) -> str:
@@ -174,7 +175,7 @@ def _check_template(name: str, path: Path, stage: StageName) -> Iterator[SpecErr
 
     try:
         with storing(path, "read the template"):
-            content = path.read_bytes()
+            content = read_regular(path, MAX_DOCUMENT_BYTES)
         tree = _environment(None).parse(_text(content, str(path)))
     except TemplateSyntaxError as error:
         yield _syntax_error(name, error.message, str(path), error.lineno)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voidimg.errors import SpecError
+from voidimg.foreign import MAX_DOCUMENT_BYTES, read_regular
 from voidimg.spec.positions import Places, TomlPath, find_places
 
 
@@ -124,13 +125,13 @@ def read_document(path: Path) -> Node:
         SpecError: the file cannot be read, is not UTF-8 or not TOML 1.0; `where` is the place.
     """
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = read_regular(path, MAX_DOCUMENT_BYTES).decode("utf-8")
     except OSError as error:
         raise SpecError(
             f"cannot read the file: {error.strerror or error}",
             code="READ",
             where=str(path),
-            hint="give the path of a platform or profile file",
+            hint=getattr(error, "hint", None) or "give the path of a platform or profile file",
         ) from error
     except UnicodeDecodeError as error:
         before = error.object[: error.start].decode("utf-8")

@@ -9,26 +9,34 @@ A bundle is made to be kept::
                                  of the packages and signatures those that the lock names
 
 Each ``repository-<n>`` can be used as a repository by itself, by ``-r`` and by XBPS.
+
+A directory is a bundle that may be replaced only when it holds all of that and nothing else.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
+import re
 import shutil
-import tempfile
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from voidimg.errors import UsageError, storing
+from voidimg.atomic import replacing_directory
+from voidimg.errors import UsageError, VoidimgError, storing
 from voidimg.fetch import require_room
-from voidimg.supply.lock import Lock, LockedPackage, LockedRepository
+from voidimg.foreign import read_regular
+from voidimg.supply.lock import MAX_LOCK_BYTES, Lock, LockedPackage, LockedRepository
 from voidimg.xbps.keys import PublicKey
+from voidimg.xbps.names import file_name_parts
 
 LOCK = "lock.json"
 KEYS = "keys"
-_OLD = ".old"
+_REPOSITORY = re.compile(r"repository-(0|[1-9][0-9]{0,5})")
+_KEY = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){15}\.plist")
+_INDEX = re.compile(r"[a-z0-9_]+(?:-musl)?-repodata")
+_MOST_TOLD = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +53,14 @@ class Bundle:
 
     def repositories(self) -> list[Path]:
         """Its repositories, in their order."""
-        found = [path for path in self.directory.glob("repository-*") if path.is_dir()]
+        found = [path for path in self.directory.iterdir()
+                 if _REPOSITORY.fullmatch(path.name) and path.is_dir()]  # fmt: skip
         return sorted(found, key=lambda path: (len(path.name), path.name))
 
     def key_files(self) -> list[Path]:
         """Its key plists."""
-        return sorted((self.directory / KEYS).glob("*.plist"))
+        keys = (self.directory / KEYS).iterdir()
+        return sorted(path for path in keys if path.suffix == ".plist")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,59 +95,71 @@ def write_bundle(
     require_bundle_place(directory)
     needed = sum(path.stat().st_size for path in files.values())
     require_room(directory.absolute().parent, needed, f"the bundle {directory}")
+    place = Path(os.path.realpath(directory))
     with storing(directory, "write the bundle"):
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(directory)
-        new = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
-        old = new.with_name(new.name + _OLD)
-        descriptor = os.open(new, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            # tells it from what killed runs left
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with replacing_directory(place, require_bundle_place) as new:
             _fill(new, lock, repositories, files, signatures)
-            new.chmod(0o755)
-            if directory.exists():
-                directory.rename(old)
-            new.rename(directory)
-        finally:
-            os.close(descriptor)
-            for left in (new, old):
-                shutil.rmtree(left, ignore_errors=True)
-
-
-def _remove_abandoned(directory: Path) -> None:
-    """Remove what killed runs left beside `directory`; a bundle they were replacing comes back."""
-    for path in sorted(directory.parent.glob(f".{directory.name}.*")):
-        if not path.is_dir():
-            continue
-        if path.name.endswith(_OLD) and not directory.exists():
-            path.rename(directory)
-            continue
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(path)
-        except BlockingIOError:
-            continue  # another run is at it
-        finally:
-            os.close(descriptor)
 
 
 def require_bundle_place(directory: Path) -> None:
-    """Ensure that a bundle may be written to `directory`.
+    """Ensure that a bundle may be written to `directory`: it is missing, empty, or a bundle.
 
     Raises:
-        UsageError: there is something else.
+        UsageError: there is something else, or something that is of no bundle.
+        StoreError: it cannot be looked at.
     """
-    if not directory.exists() or Bundle.at(directory) is not None:
-        return
-    if not directory.is_dir() or any(directory.iterdir()):
-        raise UsageError(
-            f"{directory} exists and is no bundle",
-            code="BUNDLE",
-            where="--bundle",
-            hint="name a new directory",
-        )
+    with storing(directory, "look at"):
+        if not directory.exists():
+            return
+        if not directory.is_dir():
+            raise _no_place(directory, "is no directory")
+        if not any(directory.iterdir()):
+            return
+        foreign = _not_of_a_bundle(directory)
+    if foreign:
+        told = ", ".join(foreign[:_MOST_TOLD])
+        more = f" and {len(foreign) - _MOST_TOLD} more" if len(foreign) > _MOST_TOLD else ""
+        raise _no_place(directory, f"holds what is of no bundle: {told}{more}")
+    try:
+        Lock.decode(read_regular(directory / LOCK, MAX_LOCK_BYTES, follow=False), LOCK)
+    except (OSError, VoidimgError) as error:
+        raise _no_place(directory, f"is no bundle: its {LOCK} is missing or no lock") from error
+
+
+def _no_place(directory: Path, why: str) -> UsageError:
+    return UsageError(
+        f"{directory} {why}; nothing there is touched",
+        code="BUNDLE",
+        where="--bundle",
+        hint="name a new directory, or move away what is there",
+    )
+
+
+def _not_of_a_bundle(directory: Path) -> list[str]:
+    """What `write_bundle` would not have put into `directory`, by its path there."""
+    foreign = []
+    for path in sorted(directory.iterdir()):
+        name, mode = path.name, path.lstat().st_mode
+        if name == LOCK and stat.S_ISREG(mode):
+            continue
+        is_part = name == KEYS or _REPOSITORY.fullmatch(name) is not None
+        if not is_part or not stat.S_ISDIR(mode):
+            foreign.append(name)
+            continue
+        is_ours = _is_key if name == KEYS else _is_of_a_repository
+        foreign += [f"{name}/{one.name}" for one in sorted(path.iterdir())
+                    if not (is_ours(one.name) and stat.S_ISREG(one.lstat().st_mode))]  # fmt: skip
+    return foreign
+
+
+def _is_key(name: str) -> bool:
+    return _KEY.fullmatch(name) is not None
+
+
+def _is_of_a_repository(name: str) -> bool:
+    package = file_name_parts(name.removesuffix(".sig2"))
+    return package is not None or _INDEX.fullmatch(name) is not None
 
 
 def _fill(

@@ -51,6 +51,9 @@ from voidimg.xbps.keys import PublicKey
 from voidimg.xbps.names import Pkgver, file_name, split_pkgver
 from voidimg.xbps.resolve.transaction import Step
 
+MAX_LOCK_BYTES = 64 * 2**20
+"""Most of a lock that is read; one of a whole image set has some 5 MiB."""
+
 
 @dataclass(frozen=True, slots=True)
 class LockedRepository:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from voidimg.atomic import write_atomically
+from voidimg.atomic import write_result
 from voidimg.errors import UsageError
 from voidimg.events import Listener, Message, ignore
 from voidimg.fetch import Cache, Fetcher, Location, RepodataFile, require_directory
@@ -169,9 +169,16 @@ def write_prometheus_file(path: Path, statuses: Sequence[RepositoryStatus]) -> N
     """Write `prometheus_text` to `path` at once and whole: the collector may read at any time.
 
     Raises:
+        UsageError: something else than such metrics is there.
         StoreError: it cannot be written.
     """
-    write_atomically(path, prometheus_text(statuses).encode())
+    content = prometheus_text(statuses).encode()
+    write_result(path, content, _is_prometheus_text, "metrics of repositories", "--prometheus")
+
+
+def _is_prometheus_text(content: bytes) -> bool:
+    first = content.partition(b"\n")[0]
+    return first.startswith(b"# HELP repo_")
 
 
 _METRICS: tuple[tuple[str, str, Callable[[RepositoryStatus], int | None]], ...] = (

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
-from voidimg.atomic import write_atomically
+from voidimg.atomic import write_result
 from voidimg.errors import (
     CollectedError,
     FetchError,
@@ -25,10 +25,11 @@ from voidimg.errors import (
     VoidimgError,
 )
 from voidimg.fetch import Location, Wanted
+from voidimg.foreign import read_regular
 from voidimg.spec.model import Recipe
 from voidimg.spec.stages import TREES, PackageStage
 from voidimg.supply.bundle import LOCK, Bundle
-from voidimg.supply.lock import Lock, LockedPackage, LockedRepository
+from voidimg.supply.lock import MAX_LOCK_BYTES, Lock, LockedPackage, LockedRepository
 from voidimg.supply.opened import OpenRepository
 from voidimg.supply.pinned import pinned_files
 from voidimg.supply.resolve import (
@@ -426,20 +427,30 @@ def read_lock(path: Path) -> tuple[Lock, Path]:
     """
     file = path / LOCK if path.is_dir() else path
     try:
-        return Lock.decode(file.read_bytes(), where=str(file)), file
+        return Lock.decode(read_regular(file, MAX_LOCK_BYTES), where=str(file)), file
     except OSError as error:
         raise StoreError(
             f"cannot read the lock: {error.strerror}",
             code="LOCK",
             where=str(file),
-            hint="make one with: voidimg lock PLATFORM -o FILE",
+            hint=getattr(error, "hint", None) or "make one with: voidimg lock PLATFORM -o FILE",
         ) from error
 
 
 def write_lock(path: Path, lock: Lock) -> None:
-    """Write `lock` to the file `path`, at once and whole.
+    """Write `lock` to the file `path`, at once and whole, in place of an older lock.
 
     Raises:
+        UsageError: something else is there.
         StoreError: it cannot be written.
     """
-    write_atomically(path, lock.encode())
+    write_result(path, lock.encode(), is_lock, "a lock", str(path))
+
+
+def is_lock(content: bytes) -> bool:
+    """Whether `content` is a lock file."""
+    try:
+        Lock.decode(content, where="lock")
+    except VoidimgError:
+        return False
+    return True

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from voidimg.errors import StoreError, VerifyError
 from voidimg.fetch import Fetcher, Wanted
+from voidimg.foreign import MAX_DOCUMENT_BYTES, read_regular
 from voidimg.xbps.keys import PublicKey
 from voidimg.xbps.shipped_keys import shipped_keys
 
@@ -176,7 +177,7 @@ def read_key(path: Path) -> PublicKey:
         StoreError: it cannot be read.
     """
     try:
-        content = path.read_bytes()
+        content = read_regular(path, MAX_DOCUMENT_BYTES)
     except OSError as error:
         raise StoreError(
             f"cannot read the key file {path}: {error.strerror}", code="IO", where=str(path)

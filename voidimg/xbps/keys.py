@@ -8,7 +8,6 @@ nothing else (xbps 0.60.7; the older ``.sig`` is not read any more). Keys are tr
 from __future__ import annotations
 
 import hashlib
-import os
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
-from voidimg.errors import PackageError, StoreError, VerifyError, storing
+from voidimg.atomic import write_new
+from voidimg.errors import PackageError, StoreError, VerifyError
+from voidimg.foreign import HINT_FOR_SECRETS, open_regular, read_regular, why_not_secret
 from voidimg.xbps import plist
 from voidimg.xbps.plist import PlistDict
 
@@ -167,21 +168,35 @@ class PrivateKey:
         return b"BEGIN ENCRYPTED" in data or b"Proc-Type: 4,ENCRYPTED" in data
 
     @classmethod
-    def read(cls, path: Path, passphrase: str | None = None) -> PrivateKey:
+    def read(cls, path: Path, passphrase: str | None = None, *, secret: bool = False) -> PrivateKey:
         """The RSA key in the PEM file `path` (PKCS#1 or PKCS#8).
+
+        Args:
+            path: the file.
+            passphrase: opens the key.
+            secret: refuse a key that others than the caller can read or change.
 
         Raises:
             StoreError: the file cannot be read.
-            VerifyError: it is not such a key, or the passphrase is wrong or missing.
+            VerifyError: it is not such a key, the passphrase is wrong or missing, or the key is no
+                secret.
         """
-        return cls.from_pem(_read(path), passphrase, where=str(path))
+        content = _read(path)
+        if secret and (why := why_not_secret(path.stat())) is not None:
+            raise VerifyError(
+                f"the secret key {path} {why}",
+                code="KEY-MODE",
+                where=str(path),
+                hint=HINT_FOR_SECRETS,
+            )
+        return cls.from_pem(content, passphrase, where=str(path))
 
     @classmethod
     def from_pem(
         cls, data: bytes, passphrase: str | None = None, *, where: str = "private key"
     ) -> PrivateKey:
         """The RSA key in `data`; raises as `read` does."""
-        secret = None if passphrase is None else passphrase.encode()
+        secret = None if passphrase is None else passphrase.encode("utf-8", "surrogateescape")
         try:
             key = serialization.load_pem_private_key(data, secret)
         except TypeError as error:
@@ -235,25 +250,34 @@ def create_repository_key(
     key = rsa.generate_private_key(public_exponent=65537, key_size=bits)
     encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
     if passphrase is not None:
-        encryption = serialization.BestAvailableEncryption(passphrase.encode())
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
-    )
-    with storing(path, "write the key"):
-        try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            raise StoreError(
-                f"{path} exists already and is never overwritten",
-                code="EXISTS",
-                where=str(path),
-                hint="move the old key away to make another",
-            ) from None
-        with open(handle, "wb") as file:
-            file.write(pem)
-            file.flush()
-            os.fsync(handle)
+        encryption = _encryption(passphrase, str(path))
+    try:
+        pem = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
+        )
+    except ValueError as error:  # longer than OpenSSL takes
+        raise VerifyError(
+            f"the passphrase cannot be used: {error}", code="KEY-PASSPHRASE", where=str(path)
+        ) from error
+    try:
+        write_new(path, pem, 0o600)
+    except FileExistsError:
+        raise StoreError(
+            f"{path} exists already and is never overwritten",
+            code="EXISTS",
+            where=str(path),
+            hint="move the old key away to make another",
+        ) from None
     return PrivateKey(key)
+
+
+def _encryption(passphrase: str, where: str) -> serialization.KeySerializationEncryption:
+    try:
+        return serialization.BestAvailableEncryption(passphrase.encode("utf-8"))
+    except UnicodeEncodeError as error:
+        raise VerifyError(
+            "the passphrase is not UTF-8", code="KEY-PASSPHRASE", where=where
+        ) from error
 
 
 def _read_again(pem: bytes, signed_by: str) -> PublicKey:
@@ -315,8 +339,7 @@ def _plain(data: bytes, where: str) -> bytes:
 
 def _read(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            return file.read(MAX_KEY_FILE_BYTES)
+        return read_regular(path, MAX_KEY_FILE_BYTES)
     except OSError as error:
         raise StoreError(
             f"cannot read the key {path}: {error.strerror}", code="IO", where=str(path)
@@ -325,7 +348,7 @@ def _read(path: Path) -> bytes:
 
 def _sha256(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return hashlib.file_digest(file, "sha256").digest()
     except OSError as error:
         raise VerifyError(

@@ -112,3 +112,16 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
             with pytest.raises(LayoutError):
                 decode_initramfs(bomb, every, "x")
     assert decode_initramfs(bomb, every, "x").entries["/zeros"].size_bytes == 2**20
+
+
+@pytest.mark.parametrize("as_target", [False, True])
+def test_names_and_targets_have_a_bound_together(as_target: bool) -> None:
+    """Half a megabyte of them packed would take gigabytes of memory."""
+    long = "/".join(["d" * 250] * 15)
+    files: dict[str, bytes | str | None] = {
+        f"/{number}" if as_target else f"/{number}/{long}": long if as_target else b""
+        for number in range(20_000)
+    }
+    packed = lzma.compress(cpio_archive(files), preset=0)
+    with pytest.raises(LayoutError, match="names"):
+        decode_initramfs(packed, lambda _path: False, "x")

@@ -347,9 +347,10 @@ def test_a_bundle_replaces_bundles_only(shop: Shop, sources: Sources, tmp_path: 
     """An earlier bundle goes as a whole; any other directory stays."""
     place = tmp_path / "kept"
     lock_platforms([shop.board()], sources, bundle=place)
-    (place / "repository-0" / "old").write_text("")
+    old = place / "repository-0" / "old-1.0_1.noarch.xbps"
+    old.write_text("")
     lock_platforms([shop.board()], sources, bundle=place)
-    assert not (place / "repository-0" / "old").exists()
+    assert not old.exists()
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
     other = tmp_path / "other"
     other.mkdir()
@@ -358,19 +359,6 @@ def test_a_bundle_replaces_bundles_only(shop: Shop, sources: Sources, tmp_path: 
         lock_platforms([shop.board()], sources, bundle=other)
     assert caught.value.code == "E-USAGE-BUNDLE"
     assert Bundle.at(other) is None
-
-
-def test_a_killed_run_leaves_no_half_bundle(shop: Shop, sources: Sources, tmp_path: Path) -> None:
-    """What it left beside the bundle goes, and the bundle that it was replacing comes back."""
-    place = tmp_path / "kept"
-    lock_platforms([shop.board()], sources, bundle=place)
-    place.rename(tmp_path / ".kept.abc.old")
-    half = tmp_path / ".kept.abc"
-    half.mkdir()
-    (half / "repository-0").mkdir()
-    lock_platforms([shop.board()], sources, bundle=place)
-    assert Bundle.at(place) is not None
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
 def test_a_damaged_bundle_is_refused(shop: Shop, sources: Sources, tmp_path: Path) -> None:

@@ -96,3 +96,31 @@ def test_passphrases_come_from_a_descriptor_or_a_variable(tmp_path: Path, image_
     words = ["sign", f"out/{DATE}", "--passphrase-env", "RELEASE_KEY"]
     signed = _voidimg(words, tmp_path, env={"RELEASE_KEY": "geheim"})
     assert signed.returncode == 0, signed.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"gr\xfc\xdf\n", "not UTF-8"),
+        (b"x" * 5000 + b"\n", "longer than 1023 bytes"),
+        (b"x" * 1024, "longer than 1023 bytes"),
+        (b"a\0b\n", "NUL"),
+        (b"\n", "empty"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["keygen", "repo"])
+def test_odd_passphrases_are_told_and_make_nothing(
+    verb: str, content: bytes, said: str, tmp_path: Path
+) -> None:
+    """From a descriptor or a variable; neither is shown."""
+    words = ["keygen", DATE] if verb == "keygen" else ["repo", "keygen", "k.pem", "--bits", "2048"]
+    runs: list[tuple[list[str], bytes, dict[str, str]]] = [(["--passphrase-fd", "0"], content, {})]
+    if b"\0" not in content:  # no variable can hold one
+        value = os.fsdecode(content.partition(b"\n")[0])
+        runs.append((["--passphrase-env", "SECRET"], b"", {"SECRET": value}))
+    for option, stdin, env in runs:
+        ended = _voidimg([*words, *option], tmp_path, env=env, stdin=stdin)
+        assert ended.returncode == 2
+        assert said.encode() in ended.stderr
+        assert b"xxxx" not in ended.stderr
+    assert list(tmp_path.iterdir()) == []

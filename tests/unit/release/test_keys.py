@@ -10,6 +10,7 @@ import pytest
 
 from voidimg.errors import ReleaseError, VerifyError
 from voidimg.identity import ReleaseDate
+from voidimg.signing import keys as release_keys
 from voidimg.signing.keys import (
     ReleaseKey,
     create_release_key,
@@ -153,7 +154,8 @@ def test_a_key_inside_the_set_is_not_found_by_itself(
         find_public_key("20240314", image_set)
     assert caught.value.code == "E-VERIFY-KEY-MISSING"
     monkeypatch.chdir(tmp_path)
-    assert find_public_key("20240314", image_set).samefile(key.public_path)
+    found = find_public_key("20240314", image_set)
+    assert (found.key_id, found.trust) == (key.key_id, "here")
 
 
 def test_minisign_opens_our_encrypted_key(tmp_path: Path) -> None:
@@ -168,3 +170,58 @@ def test_minisign_opens_our_encrypted_key(tmp_path: Path) -> None:
         capture_output=True,
     )
     read_public_key(key.public_path).key.verify_file(message)
+
+
+def _lay_key(place: Path, key: ReleaseKey) -> None:
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "void-release-20240314.pub").write_bytes(key.public_path.read_bytes())
+
+
+def test_an_installed_key_wins_over_one_that_came_with_the_set(
+    tmp_path: Path, image_set: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others are named; without an installed one the reason to trust is another."""
+    keys = [create_release_key(DATE, _made(tmp_path / str(number)), passphrase=None)
+            for number in range(2)]  # fmt: skip
+    _lay_key(image_set.parent, keys[1])
+    monkeypatch.setattr(release_keys, "INSTALLED_KEYS", tmp_path / "installed")
+    monkeypatch.chdir(_made(tmp_path / "elsewhere"))
+    beside = find_public_key("20240314", image_set)
+    assert (beside.key_id, beside.trust, beside.others) == (keys[1].key_id, "beside", ())
+    assert "beside the image set" in beside.why_trusted
+    _lay_key(tmp_path / "installed", keys[0])
+    found = find_public_key("20240314", image_set)
+    assert (found.key_id, found.trust) == (keys[0].key_id, "installed")
+    assert found.others == (str(image_set.parent / "void-release-20240314.pub"),)
+    _lay_key(image_set.parent, keys[0])
+    assert find_public_key("20240314", image_set).others == ()
+
+
+def _made(directory: Path) -> Path:
+    directory.mkdir()
+    return directory
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644])
+def test_a_secret_key_that_others_can_use_is_refused(mode: int, key: ReleaseKey) -> None:
+    """Whoever could read it can sign."""
+    key.secret_path.chmod(mode)
+    with pytest.raises(ReleaseError) as caught:
+        read_secret_key(key.secret_path, None)
+    assert caught.value.code == "E-RELEASE-SECRET-KEY-MODE"
+    assert f"{mode:04o}" in caught.value.what
+
+
+@pytest.mark.parametrize("passphrase", ["a\udcff", "x" * 1024, "ü" * 600, "a\0b"])
+def test_passphrases_that_programs_do_not_agree_about_are_refused(
+    passphrase: str, tmp_path: Path
+) -> None:
+    """Not UTF-8, too long for minisign, or with a NUL, where C stops reading."""
+    with pytest.raises(ReleaseError) as caught:
+        create_release_key(DATE, tmp_path, passphrase=passphrase)
+    assert caught.value.code == "E-RELEASE-PASSPHRASE-TEXT"
+    assert list(tmp_path.iterdir()) == []
+    made = create_release_key(DATE, tmp_path, passphrase="x", memory_bytes=2**20)
+    with pytest.raises(ReleaseError) as caught:
+        read_secret_key(made.secret_path, passphrase)
+    assert caught.value.code == "E-RELEASE-PASSPHRASE-TEXT"

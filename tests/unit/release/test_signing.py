@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from voidimg.artifact_names import date_of_name
 from voidimg.errors import CollectedError, ReleaseError, StoreError
+from voidimg.events import Event, StepFinished
 from voidimg.identity import ReleaseDate
 from voidimg.signing.keys import ReleaseKey, create_release_key
 from voidimg.signing.signing import date_of_set, sign_set
@@ -137,3 +140,69 @@ def test_minisign_verifies_our_signature(image_set: Path, key: ReleaseKey) -> No
         [*words, "-m", "sha256sum.txt"], cwd=image_set, check=True, capture_output=True, text=True
     )
     assert "only valid for images with date 20240314." in ended.stdout
+
+
+def _append(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"more")
+
+
+def _replace(path: Path) -> None:
+    new = path.with_name("new")
+    new.write_bytes(path.read_bytes())
+    new.replace(path)
+
+
+def _touch_back(path: Path) -> None:
+    before = path.stat()
+    path.write_bytes(b"\0" * before.st_size)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "more is written": _append,
+    "another file takes its place": _replace,
+    "the time is set back": _touch_back,
+    "it is removed": Path.unlink,
+    "another comes": lambda path: (path.parent / "void-x-20240314.img").write_bytes(b"x"),
+}
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+def test_a_set_that_changes_while_it_is_read_is_not_signed(
+    kind: str, image_set: Path, key: ReleaseKey
+) -> None:
+    """Whatever was read before or after the change, no signature is over it."""
+    path = image_set / "void-rpi-aarch64-20240314.img.xz"
+
+    def change(event: Event) -> None:
+        if isinstance(event, StepFinished):  # all checksums are known
+            CHANGES[kind](path)
+
+    with pytest.raises((StoreError, ReleaseError)) as caught:
+        sign_set(image_set, key.secret_path, listener=change)
+    assert caught.value.code in ("E-STORE-CHANGED", "E-RELEASE-SET-CHANGED")
+    assert not (image_set / "sha256sum.sig").exists()
+
+
+@pytest.mark.parametrize("name", ["sha256sum.txt", "sha256sum.sig"])
+def test_what_is_not_ours_is_not_signed_over(name: str, image_set: Path, key: ReleaseKey) -> None:
+    """Another file under the name of what signing writes stays as it is."""
+    (image_set / name).write_text("my notes\n")
+    with pytest.raises(ReleaseError) as caught:
+        sign_set(image_set, key.secret_path)
+    assert caught.value.code == "E-RELEASE-NOT-OURS"
+    assert (image_set / name).read_text() == "my notes\n"
+
+
+def test_what_a_killed_run_left_in_the_set_is_cleared_away(
+    image_set: Path, key: ReleaseKey
+) -> None:
+    """And what only looks like it is refused, as every foreign file."""
+    digits = "0" * 32
+    left = image_set / f".voidimg-{digits}"
+    left.mkdir()
+    (left / "mark").write_text(f"voidimg {digits}\n")
+    (left / "new").write_text("half")
+    sign_set(image_set, key.secret_path)
+    assert not left.exists()

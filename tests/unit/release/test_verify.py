@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +11,10 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from voidimg.errors import CollectedError, VerifyError, VoidimgError
+from voidimg.errors import CollectedError, StoreError, VerifyError, VoidimgError
 from voidimg.events import Event, Message
 from voidimg.identity import ReleaseDate
-from voidimg.signing.keys import ReleaseKey, create_release_key, read_public_key
+from voidimg.signing.keys import ReleaseKey, create_release_key, read_public_key, release_comment
 from voidimg.signing.recognise import why_damaged
 from voidimg.signing.signing import sign_set
 from voidimg.signing.verify import verify_files, verify_set
@@ -222,3 +223,80 @@ def test_whole_downloads_are_not_called_damaged(tmp_path: Path, size_bytes: int)
         assert why_damaged(path) is None
         path.write_bytes(whole[:-1])
         assert why_damaged(path) == "it is cut off"
+
+
+NOT_REGULAR: dict[str, Callable[[Path], object]] = {
+    "a pipe": os.mkfifo,
+    "a device": lambda path: path.symlink_to("/dev/zero"),
+    "the right content behind a link": lambda path: path.symlink_to(path.parent.parent / "moved"),
+    "a directory": Path.mkdir,
+}
+
+
+@pytest.mark.parametrize("kind", NOT_REGULAR)
+def test_only_regular_files_count(kind: str, signed: Path, key: ReleaseKey) -> None:
+    """What stands behind a link can change at any time; pipes and devices never end."""
+    path = signed / "void-rpi-aarch64-20240314.img.xz"
+    path.rename(signed.parent / "moved")
+    NOT_REGULAR[kind](path)
+    trusted = read_public_key(key.public_path)
+    for verify in (
+        lambda: verify_set(signed, trusted),
+        lambda: verify_files([path], trusted),
+    ):
+        with pytest.raises(VerifyError) as caught:
+            verify()
+        assert _codes(caught.value) == ["NOT-REGULAR"]
+
+
+@pytest.mark.parametrize("name", ["sha256sum.txt", "sha256sum.sig"])
+def test_sums_and_signature_are_regular_too(name: str, signed: Path, key: ReleaseKey) -> None:
+    """Links count for nothing there either."""
+    (signed / name).rename(signed.parent / name)
+    (signed / name).symlink_to(signed.parent / name)
+    with pytest.raises(StoreError, match="a symbolic link"):
+        verify_set(signed, read_public_key(key.public_path))
+
+
+def _set_of(date: str, directory: Path, trusted_comment: str, secret: Path) -> None:
+    """A set of `date`, signed by the minisign program with whatever key and comment."""
+    directory.mkdir()
+    (directory / f"void-rpi-aarch64-{date}.img").write_bytes(b"image")
+    names = sorted(path.name for path in directory.iterdir())
+    sums = subprocess.run(
+        ["sha256sum", "--tag", *names], cwd=directory, check=True, capture_output=True
+    )
+    (directory / "sha256sum.txt").write_bytes(sums.stdout)
+    sign = ["minisign", "-S", "-W", "-s", str(secret), "-m", "sha256sum.txt"]
+    subprocess.run([*sign, "-t", trusted_comment, "-x", "sha256sum.sig"], cwd=directory, check=True,
+                   capture_output=True)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("comment", "code"),
+    [
+        (release_comment("20250101"), "KEY-OTHER-DATE"),
+        (release_comment("20240314"), "SIGNED-DATE"),
+        ("hello", "SIGNED-DATE"),
+    ],
+)
+def test_a_key_counts_for_the_set_of_its_date_alone(
+    comment: str, code: str, key: ReleaseKey, tmp_path: Path
+) -> None:
+    """Whatever its holder has signed with it later."""
+    _set_of("20250101", tmp_path / "20250101", comment, key.secret_path)
+    with pytest.raises(VerifyError) as caught:
+        verify_set(tmp_path / "20250101", read_public_key(key.public_path))
+    assert _codes(caught.value) == [code]
+
+
+def test_the_comment_of_a_key_says_its_date_too(key: ReleaseKey, tmp_path: Path) -> None:
+    """When the file has another name; two dates in one key are refused."""
+    renamed = tmp_path / "mine.pub"
+    renamed.write_text(f"untrusted comment: {release_comment('20240314')}\n{key.public_line}\n")
+    assert read_public_key(renamed).date == "20240314"
+    other = tmp_path / "void-release-20250202.pub"
+    other.write_bytes(renamed.read_bytes())
+    with pytest.raises(VerifyError) as caught:
+        read_public_key(other)
+    assert _codes(caught.value) == ["KEY-DATES"]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.unit.pipeline.shop import KEYS, Shop
 from voidimg.cli.main import cli
 from voidimg.errors import PackageError, StoreError, VoidimgError
 from voidimg.xbps.keys import PublicKey
@@ -243,3 +244,85 @@ def test_wrong_use_and_failures_have_their_status(tmp_path: Path) -> None:
 def test_every_verb_has_examples(verb: str) -> None:
     """--help shows how it is used, one example a line."""
     assert f"\n    voidimg repo {verb} " in good(verb, "--help").partition("Examples:")[2]
+
+
+def _hello(root: Path) -> Path:
+    made = root / "hello"
+    (made / "files").mkdir(parents=True)
+    (made / "package.toml").write_text(MINIMAL)
+    return made
+
+
+SECRET = "the secret of somebody"
+
+
+@pytest.mark.parametrize("place", ["files", "INSTALL", "REMOVE", "package.toml"])
+def test_nothing_is_packed_through_a_link(place: str, tmp_path: Path) -> None:
+    """A checkout of a stranger would bring files of the host into a package."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "id_rsa").write_text(SECRET)
+    (outside / "package.toml").write_text(MINIMAL)
+    made = _hello(tmp_path)
+    path = made / place
+    if place == "files":
+        path.rmdir()
+        path.symlink_to(outside)
+    else:
+        path.unlink(missing_ok=True)
+        path.symlink_to(outside / ("package.toml" if place == "package.toml" else "id_rsa"))
+    ended = CliRunner().invoke(cli, ["repo", "create", str(made), "-o", str(tmp_path / "repo")])
+    assert isinstance(ended.exception, PackageError | StoreError)
+    assert "symbolic link" in str(ended.exception)
+    assert not (tmp_path / "repo").exists()
+
+
+def test_a_file_that_becomes_a_link_is_not_packed(tmp_path: Path) -> None:
+    """Between the look at the directory and the packing."""
+    made = _hello(tmp_path)
+    (made / "files" / "x").write_text("mine")
+    meta, members = read_package_directory(made)
+    (tmp_path / "id_rsa").write_text(SECRET)
+    (made / "files" / "x").unlink()
+    (made / "files" / "x").symlink_to(tmp_path / "id_rsa")
+    with pytest.raises(StoreError, match="symbolic link"):
+        write_package(tmp_path / "repo", meta, members)
+
+
+@pytest.mark.parametrize("content", [b"my thesis", b""])
+def test_only_the_same_package_is_replaced(content: bytes, tmp_path: Path) -> None:
+    """A file that only has its name stays."""
+    meta, members = read_package_directory(_hello(tmp_path))
+    repo = tmp_path / "repo"
+    first = write_package(repo, meta, members)
+    assert write_package(repo, meta, members) == first
+    first.write_bytes(content)
+    with pytest.raises(StoreError) as caught:
+        write_package(repo, meta, members)
+    assert caught.value.code == "E-STORE-NOT-OURS"
+    assert first.read_bytes() == content
+
+
+@pytest.mark.parametrize("name", ["lib-1.0_1.noarch.xbps.sig2", "KEY"])
+def test_signing_replaces_signatures_and_keys_alone(name: str, tmp_path: Path) -> None:
+    """What only has such a name stays; signing twice is fine."""
+    shop = Shop(tmp_path)
+    shop.put("lib")
+    key = tmp_path / "key.pem"
+    key.write_bytes((KEYS / "second.private.pem").read_bytes())
+    key.chmod(0o600)
+    words = ["repo", "sign", str(shop.path), "--key", str(key), "--signed-by", "me"]
+    for _ in range(2):
+        ended = CliRunner().invoke(cli, words)
+        assert ended.exception is None
+    place = shop.path / name
+    if name == "KEY":
+        place = next(path for path in shop.path.iterdir() if path.suffix == ".plist")
+    place.write_bytes(b"mine" * 1000)
+    ended = CliRunner().invoke(cli, words)
+    assert isinstance(ended.exception, StoreError)
+    assert place.read_bytes() == b"mine" * 1000
+    key.chmod(0o644)
+    ended = CliRunner().invoke(cli, words)
+    assert isinstance(ended.exception, VoidimgError)
+    assert ended.exception.code == "E-VERIFY-KEY-MODE"

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from voidimg.errors import PackageError, StoreError
+from voidimg.foreign import MAX_DOCUMENT_BYTES, kind_in_words, read_regular
 from voidimg.units import parse_mode
 from voidimg.xbps.package.file_list import Kind, Listed
 from voidimg.xbps.package.writer import PackageMember, PackageMeta
@@ -150,14 +151,14 @@ def _require_installable(meta: PackageMeta, members: list[PackageMember], where:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
+        return tomllib.loads(read_regular(path, MAX_DOCUMENT_BYTES, follow=False).decode("utf-8"))
     except OSError as error:
         raise StoreError(
             f"cannot read {path}: {error.strerror}",
             code="IO",
             where=str(path),
-            hint="a package directory has package.toml, files/, and maybe INSTALL and REMOVE",
+            hint=getattr(error, "hint", None)
+            or "a package directory has package.toml, files/, and maybe INSTALL and REMOVE",
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise _wrong(f"not TOML: {error}", str(path)) from error
@@ -229,8 +230,7 @@ def _scripts(directory: Path) -> dict[str, bytes]:
     found = {}
     for name, key in _SCRIPTS.items():
         try:
-            with (directory / name).open("rb") as file:
-                found[key] = file.read(_MAX_SCRIPT_BYTES)
+            found[key] = read_regular(directory / name, _MAX_SCRIPT_BYTES, follow=False)
         except FileNotFoundError:
             continue
         except OSError as error:
@@ -242,7 +242,7 @@ def _walk(root: Path) -> list[PackageMember]:
     """What lies below `root`, symlinks not followed; a missing `root` is an empty one."""
     found: list[PackageMember] = []
     links: dict[tuple[int, int], str] = {}
-    todo = [root] if root.is_dir() else []
+    todo = [root] if _is_directory(root) else []
     while todo:
         directory = todo.pop()
         try:
@@ -256,6 +256,19 @@ def _walk(root: Path) -> list[PackageMember]:
             if member.kind == "directory":
                 todo.append(path)
     return found
+
+
+def _is_directory(root: Path) -> bool:
+    """Whether there is a directory `root`; what else is there, a link too, is an error."""
+    try:
+        mode = root.lstat().st_mode
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise _unreadable(root, error) from error
+    if not stat.S_ISDIR(mode):
+        raise _wrong(f"files/ is {kind_in_words(mode) or 'a file'} and no directory", str(root))
+    return True
 
 
 def _member(path: Path, name: str, links: dict[tuple[int, int], str]) -> PackageMember:
@@ -276,7 +289,12 @@ def _member(path: Path, name: str, links: dict[tuple[int, int], str]) -> Package
 
 
 def _unreadable(path: Path, error: OSError) -> StoreError:
-    return StoreError(f"cannot read {path}: {error.strerror}", code="IO", where=str(path))
+    return StoreError(
+        f"cannot read {path}: {error.strerror}",
+        code="IO",
+        where=str(path),
+        hint=getattr(error, "hint", None),
+    )
 
 
 def _wrong(what: str, where: str) -> PackageError:

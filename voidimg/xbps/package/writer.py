@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
-from voidimg.errors import PackageError, StoreError, storing
+from voidimg.atomic import replacing
+from voidimg.errors import PackageError, StoreError, VoidimgError, storing
+from voidimg.foreign import open_regular
 from voidimg.xbps import plist, tarwriter
 from voidimg.xbps.names import file_name, split_pkgver
 from voidimg.xbps.package.link_target import Links
@@ -138,7 +138,7 @@ _DASHED = frozenset({"build_options", "source_revisions", "packaged_with", "shli
 def write_package(
     out_dir: Path, meta: PackageMeta, members: Sequence[PackageMember], *, level: int = 9
 ) -> Path:
-    """Write the package into `out_dir` and return its path; an older file is replaced.
+    """Write the package into `out_dir` and return its path; an older one of it is replaced.
 
     Args:
         out_dir: a directory, made if it is not there.
@@ -148,9 +148,11 @@ def write_package(
 
     Raises:
         PackageError: the description makes no sound package.
-        StoreError: a content cannot be read, or the package not be written.
+        StoreError: a content cannot be read, the package not be written, or something else than
+            this package is in its place.
     """
     _check_meta(meta)
+    _require_place(out_dir / meta.file_name, meta)
     entries = _sorted(members, meta)
     sums = {entry.path: _sum(entry, meta) for entry in entries if entry.kind == "file"}
     carriers = _carriers(entries, meta)
@@ -176,25 +178,24 @@ def write_package(
     return path
 
 
-@contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write that takes the place of `path` (mode 0644) when the block ends well.
+def _require_place(path: Path, meta: PackageMeta) -> None:
+    """Ensure that `path` is missing or an older file of the same package."""
+    from voidimg.xbps.package.reader import BinaryPackage  # seldom needed
 
-    Raises:
-        StoreError: it cannot be written.
-    """
-    with storing(path, "write"):
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with open(handle, "wb") as file:
-                yield file
-                file.flush()
-                os.fchmod(handle, 0o644)
-                os.fsync(handle)
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+    if not os.path.lexists(path):
+        return
+    try:
+        with BinaryPackage.open(path) as package:
+            if package.pkgver == meta.pkgver:
+                return
+    except VoidimgError:
+        pass
+    raise StoreError(
+        f"{path} is not the package {meta.pkgver}, and is not replaced",
+        code="NOT-OURS",
+        where=str(path),
+        hint="move it away",
+    )
 
 
 def _check_meta(meta: PackageMeta) -> None:
@@ -252,7 +253,7 @@ def _chunks(entry: PackageMember, meta: PackageMeta) -> Iterator[bytes]:
         raise _impossible(meta, f"{entry.path} has no content")
     else:
         try:
-            with entry.content.open("rb") as file:
+            with open_regular(entry.content, follow=False) as file:
                 while chunk := file.read(_CHUNK_BYTES):
                     yield chunk
         except OSError as error:

@@ -6,14 +6,16 @@ A repository is a directory with ``<arch>-repodata``, the packages and their ``.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from voidimg.errors import PackageError, StoreError
-from voidimg.xbps.keys import PrivateKey, PublicKey, create_repository_key
+from voidimg.atomic import new_file, private_directory, replacing
+from voidimg.errors import PackageError, StoreError, VoidimgError, storing
+from voidimg.foreign import open_regular, read_regular
+from voidimg.xbps.keys import MAX_BITS, PrivateKey, PublicKey, create_repository_key
 from voidimg.xbps.names import NOARCH, file_name, file_name_parts
 from voidimg.xbps.package.reader import BinaryPackage
-from voidimg.xbps.package.writer import PackageMember, PackageMeta, replacing, write_package
+from voidimg.xbps.package.writer import PackageMember, PackageMeta, write_package
 from voidimg.xbps.plist import PlistDict
 from voidimg.xbps.repository.repodata import KeyMeta, Repodata
 from voidimg.xbps.version import compare
@@ -32,6 +34,9 @@ __all__ = [
     "write_key_file",
     "write_package",
 ]
+
+MAX_REPODATA_BYTES = 256 * 2**20
+"""Most of an index that is read; Void's largest has some 2 MiB."""
 
 _NOT_IN_INDEX = frozenset({"pkgname", "version", "packaged-with"})
 
@@ -72,7 +77,7 @@ def read_repodata(repo_dir: Path, arch: str) -> Repodata:
     """
     path = repo_dir / f"{arch}-repodata"
     try:
-        data = path.read_bytes()
+        data = read_regular(path, MAX_REPODATA_BYTES)
     except FileNotFoundError:
         return Repodata({}, {}, None)
     except OSError as error:
@@ -103,7 +108,7 @@ def entry_of(path: Path) -> tuple[str, str, PlistDict]:
             hint=f"name it {file_name(pkgver, arch)}",
         )
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             size = file.tell()
     except OSError as error:
@@ -191,12 +196,16 @@ def sign_packages(paths: Sequence[Path], key: PrivateKey) -> list[Path]:
         VerifyError: a package cannot be read.
         StoreError: a signature cannot be written.
     """
-    signatures = []
-    for path in paths:
-        signature = path.with_name(f"{path.name}.sig2")
-        with replacing(signature) as file:
-            file.write(key.sign_file(path))
-        signatures.append(signature)
+    signatures = [path.with_name(f"{path.name}.sig2") for path in paths]
+    for repo_dir in dict.fromkeys(path.parent for path in paths):
+        # one private directory for all: to look for those of killed runs takes time
+        with storing(repo_dir, "write signatures to"), private_directory(repo_dir) as private:
+            for path, signature in zip(paths, signatures, strict=True):
+                if path.parent == repo_dir:
+                    _require_ours(signature, lambda content: len(content) <= MAX_BITS // 8)
+                    content = key.sign_file(path)
+                    with new_file(private, signature) as file:
+                        file.write(content)
     return signatures
 
 
@@ -207,9 +216,40 @@ def write_key_file(directory: Path, key: PublicKey) -> Path:
         StoreError: it cannot be written.
     """
     path = directory / f"{key.fingerprint}.plist"
+    _require_ours(path, lambda content: _fingerprint(content) == key.fingerprint)
     with replacing(path) as file:
         file.write(key.plist())
     return path
+
+
+def _require_ours(path: Path, is_ours: Callable[[bytes], bool]) -> None:
+    """Ensure that `path` is missing, or a file whose content is one that may be replaced.
+
+    Raises:
+        StoreError: something else is there.
+    """
+    try:
+        if is_ours(read_regular(path, MAX_REPODATA_BYTES)):
+            return
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StoreError(
+            f"cannot read {path}: {error.strerror}", code="IO", where=str(path)
+        ) from error
+    raise StoreError(
+        f"{path} is not what its name says, and is not replaced",
+        code="NOT-OURS",
+        where=str(path),
+        hint="move it away",
+    )
+
+
+def _fingerprint(plist: bytes) -> str | None:
+    try:
+        return PublicKey.from_plist(plist, where="key").fingerprint
+    except VoidimgError:
+        return None
 
 
 def _fitting(repo_dir: Path, arch: str) -> list[Path]:

@@ -37,7 +37,7 @@ class Qcow2(ArtifactKind):
     def steps(self, recipe: Recipe) -> Sequence[Step]:
         """Compress the raw disk, cluster by cluster."""
         del recipe
-        line = PlannedStep("qcow2", "write the qcow2 image, when it is asked for")
+        line = PlannedStep("image", "write the qcow2 image, when it is asked for")
         return (Step("qcow2: pack", (line,), _pack),)
 
 

@@ -475,7 +475,7 @@ def test_the_missing_packages_of_all_stages_come_at_once(shop: Shop, sources: So
     ended = voidimg(
         "lock", "board", "--profile", "little", "--platforms-and-profiles", shop.root / "spec",
         "-r", sources.repositories[0].name, "--repo-key", shop.key_plist,
-        env={"VOIDIMG_CACHE": str(sources.cache)},
+        env={"VOIDIMG_CACHE": str(sources.cache)}, cwd=shop.root,
     )  # fmt: skip
     assert ended.returncode == 4
     for name in ("nope", "gone", "never"):

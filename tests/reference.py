@@ -117,7 +117,7 @@ def _grammar(name: str) -> str:
     for meta in _WORDS[name].__metadata__:
         schema = getattr(meta, "json_schema", None)
         if schema is not None:
-            return f"`{schema['pattern']}`"
+            return f"`{schema['pattern']}`" if "pattern" in schema else "one line, or `false`"
     return "a regular expression of Python"
 
 

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from voidimg.identity import ReleaseDate
     from voidimg.inspection.disk import Filesystem, Inspection
     from voidimg.inspection.iso import IsoInspection, inspect
+    from voidimg.inspection.rights import Account
     from voidimg.lint.lint import lint_artifact, lint_checks, require_clean
     from voidimg.lint.model import Defect, LintReport
     from voidimg.lint.set_checks import artifacts_of_set, lint_set
@@ -150,6 +151,7 @@ _HOME = {
     "Finding": "voidimg.supply.consistency",
     "Forecast": "voidimg.pipeline.forecast",
     "Inspection": "voidimg.inspection.disk",
+    "Account": "voidimg.inspection.rights",
     "IsoInspection": "voidimg.inspection.iso",
     "LayoutError": "voidimg.errors",
     "LintError": "voidimg.errors",
@@ -258,6 +260,7 @@ _HOME = {
 }
 
 __all__ = [
+    "Account",
     "Artifact",
     "BinaryPackage",
     "BootTestError",

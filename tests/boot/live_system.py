@@ -6,7 +6,7 @@ from tests.boot.pc import Guest
 
 SERVICES = ("acpid", "chronyd", "sshd", "wpa_supplicant")
 USER = "eve"
-WORDS = f"live.user={USER} vconsole.keymap=fr-latin1 locale.LANG=de_DE.UTF-8"
+WORDS = f"live.user={USER} vconsole.keymap=fr-latin1 locale.LANG=C.UTF-8"
 """None of them is what the profile says."""
 
 

@@ -50,7 +50,7 @@ def test_it_starts_and_is_as_its_menu_was_told(iso: Path, medium: str, tmp_path:
         check_root(guest)
         check_user(guest)
         assert "\nKEYMAP=fr-latin1" in guest.answer("cat /etc/rc.conf")
-        assert guest.answer("cat /etc/locale.conf").split() == ["LANG=de_DE.UTF-8", "LC_COLLATE=C"]
+        assert guest.answer("cat /etc/locale.conf").split() == ["LANG=C.UTF-8", "LC_COLLATE=C"]
         check_services(guest)
         guest.power_off()
     assert sha256_of(iso) == before

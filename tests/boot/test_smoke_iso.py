@@ -35,7 +35,7 @@ def test_a_live_iso_passes_on_all_its_machines(iso: Path, tmp_path: Path) -> Non
         assert "anon logs in on the console" in outputs
         assert 'IMAGE_VERSION="20240314"' in outputs["the image says its release date"]
         log = Path(boot["log"]).read_bytes()
-        assert b"root=live:CDLABEL=VOID_LIVE" in log
+        assert b"root=live:CDLABEL=VOID_20240314_X86_64_" in log
     suites = ET.parse(tmp_path / "verdict.xml").getroot()
     assert [suite.get("failures") for suite in suites] == ["0", "0"]
     assert sha256_of(iso) == before

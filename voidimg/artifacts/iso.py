@@ -20,10 +20,11 @@ from voidimg.artifacts.live_tree import (
 from voidimg.artifacts.making import Making
 from voidimg.disk.compress import Compression
 from voidimg.identity import Identity, ReleaseDate
-from voidimg.live.efi import probe_grub
 from voidimg.live.iso import write_iso
+from voidimg.live.iso_plan import IsoPlan
 from voidimg.live.media import MediaParts, plan_media
 from voidimg.spec.model import Recipe
+from voidimg.spec.volume_id import planned_volume_id
 
 
 class LiveIso(ArtifactKind):
@@ -48,7 +49,6 @@ class LiveIso(ArtifactKind):
         """Refuse menus and options that cannot be, and a host that cannot make them."""
         del compression
         probe_live(recipe, date)
-        probe_grub()
 
     def room(self, compression: Compression) -> float:
         """The squashfs, and the ISO that holds it."""
@@ -58,7 +58,8 @@ class LiveIso(ArtifactKind):
     def steps(self, recipe: Recipe) -> Sequence[Step]:
         """Take the boot files, make initramfs and squashfs, write the ISO."""
         live = live_of(recipe)
-        line = PlannedStep("live", f"write the ISO {live.volume_id}, started by", live.loaders)
+        what = f"write the ISO {planned_volume_id(recipe)}, started by"
+        line = PlannedStep("live", what, live.loaders)
         return (
             Step("live: boot loaders", (), _take),
             *pack_live(recipe, network=False),
@@ -69,9 +70,10 @@ class LiveIso(ArtifactKind):
 def _take(making: Making) -> None:
     take_boot_files(making)
     make_esp_image(making)
+    _plan(making)  # what a loader needs and is not there is told now: what follows takes minutes
 
 
-def _write(making: Making) -> None:
+def _plan(making: Making) -> IsoPlan:
     recipe, live = making.recipe, live_of(making.recipe)
     parts = parts_of(making)
     media = MediaParts(
@@ -83,6 +85,10 @@ def _write(making: Making) -> None:
         others=parts.others,
     )
     identity = Identity(f"iso {recipe.platform} {recipe.profile} {making.date}")
+    return plan_media(menu_of(making), media, identity, making.templates)
+
+
+def _write(making: Making) -> None:
     out = making.work / "iso.new"
-    write_iso(plan_media(menu_of(making), media, identity, making.templates), out, making.epoch)
+    write_iso(_plan(making), out, making.epoch)
     making.keep("iso", {MAIN: out})

@@ -6,7 +6,7 @@ for, since the packages that only build it leave the tree before it is packed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,16 +30,16 @@ from voidimg.live.media import SYSLINUX
 from voidimg.live.menus import Menu, check_menu_words
 from voidimg.live.squashfs import SquashfsOptions, probe_squashfs, write_squashfs
 from voidimg.rootfs import steps
-from voidimg.rootfs.accounts import crypt_password
+from voidimg.rootfs.accounts import check_live_account, crypt_password
 from voidimg.rootfs.locale import check_keymap, check_layouts
 from voidimg.rootfs.script_runner import TreeScripts
-from voidimg.spec.live_checks import volume_id
 from voidimg.spec.live_model import Live
 from voidimg.spec.model import Recipe
+from voidimg.spec.volume_id import volume_id_of
 from voidimg.tree import beneath
 from voidimg.tree.copy_out import take_file, take_files
 from voidimg.tree.tree import Tree
-from voidimg.xbps.install.install import remove
+from voidimg.xbps.install.install import choose_alternative, remove
 
 _MODULE = "live/dracut/"
 """Where the templates have our dracut module; ``*.j2`` are rendered, the rest is copied."""
@@ -89,16 +89,18 @@ class LiveTree(Part):
         """An empty tree, its packages, what makes a live system of them, then what builds media."""
         live = live_of(recipe)
         kernel = () if live.kernel is None else (live.kernel,)
+        chosen = tuple(f"{group}={package}" for group, package in sorted(live.alternatives.items()))
         lines = (
             PlannedStep("live", "install the kernel", kernel),
             *install_lines("live", recipe, live),
+            *((PlannedStep("live", "choose the alternatives", chosen),) if chosen else ()),
         )
         build_line = PlannedStep(
             "live", "make the initramfs with", (*live.build_packages, live.initramfs)
         )
         return (
             Step("live: install", lines, _install_system),
-            Step("live: set up", set_up_lines("live", recipe, live), _set_up),
+            Step("live: set up", set_up_lines("live", recipe, live, recipe.live_hostname), _set_up),
             Step(
                 "live-build: install", (build_line,), lambda making: install(making, "live-build")
             ),
@@ -141,15 +143,14 @@ def live_of(recipe: Recipe) -> Live:
     return recipe.live
 
 
-def volume_id_of(making: Making) -> str:
-    """The volume id of the ISO."""
-    return volume_id(live_of(making.recipe).volume_id, str(making.date))
+def medium_id(making: Making) -> str:
+    """The volume id by which the medium is found."""
+    return volume_id_of(making.recipe, str(making.date))
 
 
 def menu_before_build(recipe: Recipe, date: ReleaseDate) -> Menu:
     """The menu as far as it is known before there is a kernel."""
-    name = volume_id(live_of(recipe).volume_id, str(date))
-    return live_menu(recipe, name, _ANY_KERNEL, {})
+    return live_menu(recipe, volume_id_of(recipe, str(date)), _ANY_KERNEL, {})
 
 
 def probe_live(recipe: Recipe, date: ReleaseDate) -> None:
@@ -161,7 +162,7 @@ def probe_live(recipe: Recipe, date: ReleaseDate) -> None:
         ToolError: mksquashfs or its compressor is missing.
     """
     live = live_of(recipe)
-    check_volume_id(volume_id(live.volume_id, str(date)))
+    check_volume_id(volume_id_of(recipe, str(date)))
     check_menu_words(menu_before_build(recipe, date))
     probe_squashfs(_squashfs_options(live))
 
@@ -195,11 +196,13 @@ def _install_system(making: Making) -> None:
     making.clear()
     steps.install_keys(tree_of(making), making.keys, epoch=making.epoch)
     install(making, "live", locale=making.recipe.locale)
+    for group, package in sorted(live_of(making.recipe).alternatives.items()):
+        choose_alternative(tree_of(making), package, group)
 
 
 def _set_up(making: Making) -> None:
     live = live_of(making.recipe)
-    set_up_system(making, tree_of(making), _identity(making))
+    set_up_system(making, tree_of(making), _identity(making), making.recipe.live_hostname)
     steps.apply_stage(
         tree_of(making),
         live,
@@ -213,6 +216,19 @@ def _set_up(making: Making) -> None:
     with Tree(tree_of(making)) as tree:
         check_keymap(tree, live.keymap)
         check_layouts(tree, live.keyboard.layouts)
+        check_live_account(tree, live.access.user, live.access.groups)
+        for word in _menu_words(live):
+            name, _, value = word.partition("=")
+            if name == "live.user":
+                check_live_account(tree, value, ())
+            elif name == "vconsole.keymap":
+                check_keymap(tree, value)
+
+
+def _menu_words(live: Live) -> Iterator[str]:
+    """What the profile and the platform add to the command lines of the menu."""
+    for cmdline in (live.cmdline, *(machine.cmdline for machine in live.machines)):
+        yield from cmdline.split()
 
 
 # --- what is taken from it ---
@@ -265,10 +281,11 @@ def make_esp_image(making: Making) -> None:
         tree_of(making),
         parts.esp,
         platforms,
-        volume_id=volume_id_of(making),
+        volume_id=medium_id(making),
         serial=_identity(making).uint32("esp serial"),
         epoch=making.epoch,
         templates=making.templates,
+        arch=making.recipe.arch,
     )
 
 
@@ -276,7 +293,7 @@ def menu_of(making: Making) -> Menu:
     """The menu of the medium, with what was taken."""
     parts = parts_of(making)
     speech = beneath.is_directory(tree_of(making), SPEECH)
-    return live_menu(making.recipe, volume_id_of(making), parts.kernel, parts.others, speech=speech)
+    return live_menu(making.recipe, medium_id(making), parts.kernel, parts.others, speech=speech)
 
 
 # --- what is made of it ---

@@ -21,7 +21,7 @@ from voidimg.artifacts.live_tree import (
 from voidimg.artifacts.making import Making
 from voidimg.disk.compress import Compression
 from voidimg.identity import ReleaseDate
-from voidimg.live.menus import check_menu_words, netboot_menu
+from voidimg.live.menus import Menu, check_menu_words, netboot_menu
 from voidimg.live.netboot import NetbootParts, plan_netboot, write_netboot
 from voidimg.spec.model import Recipe
 
@@ -74,13 +74,19 @@ class Netboot(ArtifactKind):
                 (install_line,),
                 lambda making: install(making, "netboot-build"),
             ),
-            Step("live: boot loaders", (), take_boot_files),
+            Step("live: boot loaders", (), _take),
             *pack_live(recipe, network=True),
             Step("netboot: write", (write_line,), _write),
         )
 
 
-def _write(making: Making) -> None:
+def _take(making: Making) -> None:
+    take_boot_files(making)
+    menu, parts = _contents(making)
+    plan_netboot(menu, parts, making.templates)  # what is not there is told before minutes of work
+
+
+def _contents(making: Making) -> tuple[Menu, NetbootParts]:
     parts = parts_of(making)
     wanted = NetbootParts(
         squashfs=parts.squashfs,
@@ -89,9 +95,13 @@ def _write(making: Making) -> None:
         tools=parts.directory,
         others={path.rpartition("/")[2]: source for path, source in parts.others.items()},
     )
-    menu = netboot_menu(menu_of(making), _url(making.recipe))
+    return netboot_menu(menu_of(making), _url(making.recipe)), wanted
+
+
+def _write(making: Making) -> None:
+    menu, parts = _contents(making)
     out = making.work / "netboot.new"
-    write_netboot(plan_netboot(menu, wanted, making.templates), out, making.epoch)
+    write_netboot(plan_netboot(menu, parts, making.templates), out, making.epoch)
     making.keep("netboot", {MAIN: out})
 
 

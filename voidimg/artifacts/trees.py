@@ -108,13 +108,15 @@ def install(making: Making, stage: str, *, locale: str | None = None) -> None:
     )
 
 
-def set_up_system(making: Making, tree: Path, identity: Identity) -> None:
-    """Accounts, host name and time zone of the recipe."""
+def set_up_system(
+    making: Making, tree: Path, identity: Identity, hostname: str | None = None
+) -> None:
+    """Accounts, host name and time zone of the recipe; `hostname` in place of its own."""
     recipe = making.recipe
     steps.set_up_system(
         tree,
         users=recipe.users,
-        hostname=recipe.hostname,
+        hostname=recipe.hostname if hostname is None else hostname,
         timezone=recipe.timezone,
         identity=identity,
         date=making.date,
@@ -146,11 +148,13 @@ def install_lines(name: str, recipe: Recipe, stage: Stage) -> tuple[PlannedStep,
     return lines
 
 
-def set_up_lines(name: str, recipe: Recipe, stage: Stage) -> tuple[PlannedStep, ...]:
+def set_up_lines(
+    name: str, recipe: Recipe, stage: Stage, hostname: str | None = None
+) -> tuple[PlannedStep, ...]:
     """What makes a system of installed packages."""
     return (
         PlannedStep(name, "set up accounts", tuple(user.name for user in recipe.users)),
-        PlannedStep(name, "set the host name", (recipe.hostname,)),
+        PlannedStep(name, "set the host name", (hostname or recipe.hostname,)),
         PlannedStep(name, "set the time zone", (recipe.timezone,)),
         *change_lines(name, stage),
     )

@@ -9,7 +9,7 @@ import click
 
 from voidimg import Filesystem, Inspection, IsoInspection, format_size, inspect
 from voidimg.cli.counting import counted
-from voidimg.cli.iso_text import PASSWORDS, iso_lines
+from voidimg.cli.iso_text import PASSWORDS, account_lines, iso_lines
 from voidimg.cli.printable import printable
 from voidimg.cli.session import Session, json_option, pass_session
 
@@ -59,6 +59,7 @@ def _lines(found: Inspection, packages: bool) -> list[str]:
     lines.append(f"services      {', '.join(found.services) or 'none'}")
     access = found.access
     lines.append(f"root          {PASSWORDS.get(access.root_password, access.root_password)}")
+    lines += account_lines(access.accounts)
     lines.append(f"ssh as root   {access.permit_root_login or 'no sshd'}")
     lines += ["fstab" if found.fstab else "fstab         none"]
     lines += [f"  {line}" for line in found.fstab]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from voidimg import IsoInspection, format_size
+from collections.abc import Sequence
+
+from voidimg import Account, IsoInspection, format_size
 
 PASSWORDS = {
     "public": "Void's public password (voidlinux)",
@@ -61,7 +63,9 @@ def _starting(found: IsoInspection) -> list[str]:
         esp = found.esp
         free = format_size(esp.free_bytes)
         lines.append(f"ESP           {esp.type} {esp.label!r} UUID={esp.serial}, {free} free")
-        lines += [f"  {name}" for name in esp.files]
+        for name in esp.files:
+            version = esp.grub.get(name)
+            lines.append(f"  {name}" + (f", GRUB {version}" if version else ""))
     return lines
 
 
@@ -127,12 +131,22 @@ def _access_lines(found: IsoInspection) -> list[str]:
         login = "without being asked" if access.autologin else "by name and password"
         lines.append(f"    desktop   logs in {login}")
     lines.append(f"  root        {PASSWORDS.get(access.root_password, access.root_password)}")
+    lines += [f"  {line}" for line in account_lines(access.accounts, 11)]
     if not access.sshd:
         lines.append("  sshd        is not started")
     else:
         by = "also by password" if access.ssh_passwords else "by key only"
         lines.append(f"  sshd        is started and lets in {by}; as root: {access.ssh_root}")
     return lines
+
+
+def account_lines(accounts: Sequence[Account], width: int = 13) -> list[str]:
+    """A line for each of `accounts`: its password, and how it can become root."""
+    return [
+        f"{account.name:{width}} {PASSWORDS.get(account.password, account.password)};"
+        f" becomes root by {', '.join(account.root) or 'nothing'}"
+        for account in accounts
+    ]
 
 
 def _yes(answer: bool) -> str:

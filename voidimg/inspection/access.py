@@ -10,12 +10,13 @@ from typing import Literal
 
 from voidimg.inspection.findings import (
     SERVICES,
-    SHADOW,
     SSHD,
+    notable_accounts,
     password_hash,
     password_state,
     sshd_value,
 )
+from voidimg.inspection.rights import SHADOW, Account, secret_state
 from voidimg.inspection.tree_files import TreeFiles
 from voidimg.rootfs.accounts import crypt_password
 
@@ -37,6 +38,8 @@ class LiveAccess:
     ``absent``. `sudo` is what the group wheel may. `autologin` means that the display manager logs
     the live user in without being asked. `sshd` says whether it is started, `ssh_passwords` whether
     it lets people in by their passwords, `ssh_root` is its PermitRootLogin (None without sshd).
+
+    `accounts` are those of the tree that can become root, and those without a password.
     """
 
     user: str | None
@@ -48,6 +51,7 @@ class LiveAccess:
     sshd: bool
     ssh_passwords: bool
     ssh_root: str | None
+    accounts: tuple[Account, ...] = ()
 
 
 def decode_live_conf(content: bytes | None) -> Mapping[str, str]:
@@ -76,7 +80,7 @@ def find_access(files: TreeFiles, conf: Mapping[str, str]) -> LiveAccess:
     return LiveAccess(
         user=user,
         groups=tuple(conf.get("LIVE_GROUPS", "").split()),
-        user_password="absent" if user is None else _state("set" if secret else "locked", secret),
+        user_password="absent" if user is None else _state(secret_state(secret or "!"), secret),
         sudo="passwordless" if sudo == "passwordless" else "password" if sudo == "password"
         else "none",
         autologin=conf.get("LIVE_AUTOLOGIN") == "1",
@@ -84,6 +88,7 @@ def find_access(files: TreeFiles, conf: Mapping[str, str]) -> LiveAccess:
         sshd="sshd" in files.names(SERVICES),
         ssh_passwords=sshd_value(sshd, "PasswordAuthentication", "yes") == "yes",
         ssh_root=sshd_value(sshd, "PermitRootLogin", "prohibit-password"),
+        accounts=notable_accounts(files),
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from voidimg.inspection.rights import READ, SHADOW, Account, find_accounts, secret_state
 from voidimg.inspection.tree_files import TreeFiles
 from voidimg.xbps.install.pkgdb import FILE as PKGDB
 from voidimg.xbps.install.pkgdb import Pkgdb
@@ -15,11 +16,10 @@ from voidimg.xbps.plist import decode
 SERVICES = "/etc/runit/runsvdir/default"
 """What runit starts: a link for each service."""
 FSTAB = "/etc/fstab"
-SHADOW = "/etc/shadow"
 SSHD = "/etc/ssh/sshd_config"
 _KERNEL = re.compile(r"/(kernel[^/]*\.img|vmlinu[xz][^/]*|[uz]?Image[^/]*)")
 
-WANTED = (PKGDB, FSTAB, SHADOW, SSHD, "/boot/cmdline.txt", "/boot/config.txt")
+WANTED = (PKGDB, FSTAB, SSHD, "/boot/cmdline.txt", "/boot/config.txt", *READ)
 """The files whose content is looked at."""
 
 BOOT_DIRECTORIES = ("/boot", "/boot/dtbs", "/boot/overlays")
@@ -53,11 +53,13 @@ class Boot:
 class Access:
     """Who may log in: `root_password` is ``set``, ``locked``, ``empty`` or ``absent``.
 
-    `permit_root_login` is the value in force for sshd, None without an sshd.
+    `permit_root_login` is the value in force for sshd, None without an sshd. `accounts` are those
+    that can become root, and those without a password.
     """
 
     root_password: str
     permit_root_login: str | None
+    accounts: tuple[Account, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ def find(files: TreeFiles) -> Findings:
         access=Access(
             password_state(files.read(SHADOW), "root"),
             sshd_value(files.read(SSHD), "PermitRootLogin", "prohibit-password"),
+            notable_accounts(files),
         ),
     )
 
@@ -116,6 +119,15 @@ def _packages(content: bytes | None) -> Iterable[Package]:
         )
 
 
+def notable_accounts(files: TreeFiles) -> tuple[Account, ...]:
+    """The accounts, but for root, that can become root or have no password."""
+    return tuple(
+        account
+        for account in find_accounts(files)
+        if account.name != "root" and (account.root or account.is_open)
+    )
+
+
 def _is_entry(line: str) -> bool:
     return bool(line.strip()) and not line.lstrip().startswith("#")
 
@@ -128,9 +140,7 @@ def password_state(shadow: bytes | None, user: str) -> str:
     secret = password_hash(shadow, user)
     if secret is None:
         return "absent"
-    if not secret:
-        return "empty"
-    return "locked" if secret[0] in "!*" else "set"
+    return secret_state(secret)
 
 
 def password_hash(shadow: bytes | None, user: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,13 +22,17 @@ from voidimg.live.media import SQUASHFS
 
 @dataclass(frozen=True, slots=True)
 class InspectedEsp:
-    """The EFI system partition: its filesystem, and the files in it."""
+    """The EFI system partition: its filesystem, and the files in it.
+
+    `grub` has, by loader, the version of GRUB that it is, None when it does not say one.
+    """
 
     type: str
     label: str
     serial: str
     free_bytes: int
     files: tuple[str, ...]
+    grub: Mapping[str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +155,12 @@ def _esp(medium: LiveMedium) -> InspectedEsp | None:
     if volume is None or files is None:
         return None
     return InspectedEsp(
-        f"FAT{volume.bits}", volume.label, volume.serial, volume.free_bytes, files.list()
+        f"FAT{volume.bits}",
+        volume.label,
+        volume.serial,
+        volume.free_bytes,
+        files.list(),
+        medium.grub_versions,
     )
 
 

@@ -24,6 +24,7 @@ from voidimg.inspection.access import decode_live_conf
 from voidimg.inspection.boot_files import BootFiles
 from voidimg.inspection.squashfs_files import SquashfsFiles
 from voidimg.inspection.tree_files import TarFiles, TreeFiles
+from voidimg.live.grub_version import version_of_loader
 from voidimg.live.media import SQUASHFS
 
 LIVE_CONF = "/usr/lib/void-live/live.conf"
@@ -78,6 +79,13 @@ class LiveMedium:
             return None
         with open_regular(self.iso.path, block_device=True) as file:
             return read_fat(file, self._esp_offset, self.iso.path.stat().st_size)
+
+    @cached_property
+    def grub_versions(self) -> Mapping[str, str | None]:
+        """Loader in the EFI system partition -> the version of GRUB that it says it is."""
+        esp = self.esp
+        paths = () if esp is None else esp.list("/EFI/BOOT")
+        return {} if esp is None else {path: version_of_loader(esp.read(path)) for path in paths}
 
     @property
     def _esp_offset(self) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import hashlib
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -62,15 +63,20 @@ def real_path(entries: Mapping[str, TreeEntry], path: str) -> str | None:
 
 @dataclass(slots=True)
 class TarFiles:
-    """The files of a tar, read in one pass that keeps the content of `wanted` only."""
+    """The files of a tar, read in one pass that keeps the content of `wanted` only.
+
+    A wanted path that ends with / stands for every file in that directory.
+    """
 
     contents: dict[str, bytes] = field(default_factory=dict)
     directories: dict[str, set[str]] = field(default_factory=dict)
     members: dict[str, TreeEntry] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
+    """The SHA-256 of files whose content is too large to be kept."""
 
     @classmethod
-    def of(cls, path: Path, wanted: Iterable[str]) -> TarFiles:
-        """The files of the tar at `path`, plain or compressed.
+    def of(cls, path: Path, wanted: Iterable[str], digested: Collection[str] = ()) -> TarFiles:
+        """The files of the tar at `path`, plain or compressed; of those `digested` the SHA-256.
 
         Raises:
             LayoutError: it is damaged or truncated.
@@ -89,8 +95,14 @@ class TarFiles:
                 parent, _, own = name.rpartition("/")
                 files.directories.setdefault(parent or "/", set()).add(own)
                 files.members[name] = files.entry_of(member)
-                if member.kind == "file" and name in keep and member.size <= MAX_FILE_BYTES:
+                is_kept = name in keep or f"{parent}/" in keep
+                if member.kind == "file" and is_kept and member.size <= MAX_FILE_BYTES:
                     files.contents[name] = b"".join(archive.chunks())
+                elif member.kind == "file" and name in digested:
+                    digest = hashlib.sha256()
+                    for chunk in archive.chunks():
+                        digest.update(chunk)
+                    files.digests[name] = digest.hexdigest()
         files.members.pop("/", None)
         return files
 

@@ -14,6 +14,7 @@ from voidimg.inspection.medium import LiveMedium
 from voidimg.lint.model import Problem
 from voidimg.lint.subject import Subject
 from voidimg.live.efi import LOADERS
+from voidimg.live.grub_version import release_of
 from voidimg.live.hybrid import ESP_TYPE
 from voidimg.live.media import SQUASHFS
 
@@ -127,6 +128,27 @@ def iso_efi_label(subject: Subject) -> Iterator[Problem]:
                 f"it looks for the volume {label}, but this is {medium.iso.volume_id}",
                 _REBUILD,
             )
+
+
+def iso_grub_version(subject: Subject) -> Iterator[Problem]:
+    """The EFI loaders are of the version of GRUB that the live system has."""
+    said = medium_of(subject).grub_versions
+    packaged = {
+        release_of(package.pkgver.rpartition("-")[2].partition("_")[0])
+        for package in subject.found.packages
+        if re.fullmatch(r"grub(?:-(?:x86_64|i386|arm64)-efi)?", package.pkgver.rpartition("-")[0])
+    }
+    for path, version in said.items():
+        if version is None:
+            what = "it does not say which version of GRUB it is"
+            yield Problem(f"ESP:{path}", what, _REBUILD)
+        elif packaged and release_of(version) not in packaged:
+            what = f"it is GRUB {version}, but the package is {', '.join(sorted(packaged))}"
+            hint = "make the loader with grub-mkimage of the live system, as voidimg does"
+            yield Problem(f"ESP:{path}", what, hint)
+    releases = sorted({release_of(version) for version in said.values() if version is not None})
+    if len(releases) > 1:
+        yield Problem("ESP:/EFI/BOOT", f"it has loaders of GRUB {' and '.join(releases)}", _REBUILD)
 
 
 def iso_menus(subject: Subject) -> Iterator[Problem]:

@@ -10,6 +10,7 @@ from voidimg.errors import PackageError
 from voidimg.formats.compression import Stream
 from voidimg.formats.cpio import Initramfs
 from voidimg.inspection.medium import LIVE_CONF, MEDIA_MODULES, LiveMedium
+from voidimg.inspection.rights import secret_state
 from voidimg.lint.iso_checks import medium_of
 from voidimg.lint.model import Problem
 from voidimg.lint.subject import Subject
@@ -21,7 +22,12 @@ _HOOK = re.compile(r".*/hooks/pre-pivot/\d+-live-([a-z-]+)\.sh")
 _RELEASE_DIRECTORY = re.compile(r"/usr/lib/modules/([^/]+)")
 _VERMAGIC = re.compile(rb"vermagic=([\x21-\x7e]+)")
 _MAX_MODULE_BYTES = 2**25
-_LIVE_RULES = ("/etc/sudoers.d/99-void-live", "/etc/polkit-1/rules.d/99-void-live.rules")
+_LIVE_RULES = (
+    "/etc/sudoers.d/99-void-live",
+    "/etc/polkit-1/rules.d/void-live.rules",
+    "/etc/polkit-1/rules.d/99-void-live.rules",
+)
+"""Void's installer removes the first two; the last is what earlier live systems of ours wrote."""
 _DRACUT = "build the initramfs again with dracut of the live system"
 
 
@@ -91,7 +97,12 @@ def iso_kernel_release(subject: Subject) -> Iterator[Problem]:
 
 def live_user(subject: Subject) -> Iterator[Problem]:
     """The live user is made at boot: in the squashfs it would get into installed systems."""
-    name = medium_of(subject).live_conf.get("LIVE_USER") or "anon"
+    conf = medium_of(subject).live_conf
+    name = conf.get("LIVE_USER") or "anon"
+    secret = conf.get("LIVE_PASSWORD", "")
+    if secret and secret_state(secret) != "set":
+        what = f"the password of {name} is no hash: no password lets in"
+        yield Problem(LIVE_CONF, what, "write the hash of crypt(5), or nothing to lock it")
     passwd = (subject.tree.read("/etc/passwd") or b"").decode("utf-8", "replace")
     if any(line.startswith(f"{name}:") for line in passwd.splitlines()):
         yield Problem("/etc/passwd", f"it holds the live user {name}", "remove it from the tree")

@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 from voidimg.artifact_names import date_of_name
-from voidimg.errors import CollectedError, ReleaseError, VerifyError, VoidimgError, storing
+from voidimg.errors import (
+    CollectedError,
+    PackageError,
+    ReleaseError,
+    VerifyError,
+    VoidimgError,
+    storing,
+)
 from voidimg.foreign import kind_in_words, read_regular
+from voidimg.formats.compression import Stream
 from voidimg.lint.model import Defect, LintReport, Problem, Severity, id_of, says_of
 from voidimg.signing.keys import date_in_comment, find_public_key, read_public_key
 from voidimg.signing.signing import date_of_set
@@ -19,6 +28,9 @@ _ARTIFACTS = (".iso", ".img", ".tar", ".wsl")
 _COMPRESSED = (".xz", ".zst", ".gz")
 _OWN = (SUMS_NAME, SIGNATURE_NAME)
 _MAX_BYTES = 2**22
+_DESCRIPTOR_AT = 2**15
+"""Where the primary volume descriptor of an ISO is (ECMA-119, 6.2.1)."""
+_HEAD_BYTES = _DESCRIPTOR_AT + 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +142,41 @@ def set_date(whole: ImageSet) -> Iterator[Problem]:
             yield Problem(name, f"{what}, but the set is of {date}", "move it out of the directory")
 
 
+def set_media(whole: ImageSet) -> Iterator[Problem]:
+    """Every medium has an identifier of its own: two in one machine would be taken for each other.
+
+    By it kernel and boot loader find the medium that they came from: the volume id of an ISO, the
+    identifier of a disk's partition table. Packed images are read as far as that.
+    """
+    seen: dict[str, str] = {}
+    for path in whole.artifacts:
+        said = _medium_identifier(path)
+        if said is None:
+            continue
+        if said in seen:
+            what = f"it has the {said} of {seen[said]}"
+            hint = "give the profile a volume_id with {platform} and {profile}, or build it again"
+            yield Problem(path.name, what, hint)
+        seen.setdefault(said, path.name)
+
+
+def _medium_identifier(path: Path) -> str | None:
+    """What kind of identifier the medium has, and which; None for what is no medium."""
+    with storing(path, "read"), path.open("rb") as file:
+        try:
+            head = Stream(file, where=path.name, max_bytes=2**62).read(_HEAD_BYTES)
+        except PackageError:
+            return None  # the check of the artifact itself says so
+    descriptor = head[_DESCRIPTOR_AT : _DESCRIPTOR_AT + 72]
+    if descriptor[:6] == b"\x01CD001":
+        return f"volume id {descriptor[40:72].decode('ascii', 'replace').rstrip()}"
+    if head[512:520] == b"EFI PART":
+        return f"GPT identifier {UUID(bytes_le=head[568:584])}"
+    if head[510:512] == b"\x55\xaa" and any(head[440:444]):
+        return f"MBR identifier {int.from_bytes(head[440:444], 'little'):08x}"
+    return None
+
+
 def set_sums(whole: ImageSet) -> Iterator[Problem]:
     """Where there are checksums, they cover exactly the files of the set, and are right."""
     if SUMS_NAME not in whole.names:
@@ -205,6 +252,7 @@ def _read(path: Path) -> bytes:
 SET_CHECKS: tuple[SetCheck, ...] = (
     SetCheck.of(set_artifacts, "error"),
     SetCheck.of(set_date, "error"),
+    SetCheck.of(set_media, "error"),
     SetCheck.of(set_sums, "error"),
     SetCheck.of(set_signature, "error"),
     SetCheck.of(set_signed, "warning"),

@@ -30,6 +30,7 @@ PI_KERNELS = ("kernel.img", "kernel7.img", "kernel8.img")
 GREETER = "/etc/lightdm/lightdm-gtk-greeter.conf"
 SESSION = "/etc/lightdm/.session"
 PXELINUX_CONFIG = "/pxelinux.cfg/default"
+NETBOOT_ROOT = "/squashfs.img"
 GROWPART = "/etc/default/growpart"
 _READ = (*WANTED, *PROMISED, PXELINUX_CONFIG, GROWPART, GREETER, SESSION,
          *(f"/boot/{name}" for name in PI_KERNELS))  # fmt: skip
@@ -77,8 +78,13 @@ class Subject:
         *,
         disk: DiskParts | None = None,
         medium: LiveMedium | None = None,
+        digests: Mapping[str, str] | None = None,
     ):
-        """What `artifact` holds: a tree, and the disk or the medium around it."""
+        """What `artifact` holds: a tree, and the disk or the medium around it.
+
+        `digests` are the SHA-256 of files that are too large to be read whole.
+        """
+        self.digests = digests or {}
         self.artifact = artifact
         self.tree = tree
         self.disk = disk
@@ -183,7 +189,8 @@ def open_subject(path: Path, scratch: Path | None) -> Iterator[Subject]:
     """
     artifact = open_artifact(path)
     if artifact.kind == "tar":
-        yield Subject(artifact, TarFiles.of(path, _READ))
+        files = TarFiles.of(path, _READ, (NETBOOT_ROOT,))
+        yield Subject(artifact, files, digests=files.digests)
     elif artifact.kind == "ISO image":
         with open_medium(path) as medium:
             yield Subject(artifact, medium.tree, medium=medium)

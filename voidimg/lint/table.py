@@ -21,6 +21,8 @@ CHECKS: tuple[LintCheck, ...] = (
     LintCheck.of(tree.script_ownership, _WARNING, tree.has_tree),
     LintCheck.of(tree.service_exists, _ERROR, tree.has_tree),
     LintCheck.of(tree.root_password, _ERROR, tree.has_tree),
+    LintCheck.of(tree.empty_password, _ERROR, tree.has_tree),
+    LintCheck.of(tree.unasked_root, _WARNING, tree.has_tree),
     LintCheck.of(tree.host_key, _ERROR, tree.has_tree),
     LintCheck.of(tree.machine_identity, _ERROR, tree.has_tree),
     LintCheck.of(tree.resolv_conf, _ERROR, tree.has_tree),
@@ -30,6 +32,7 @@ CHECKS: tuple[LintCheck, ...] = (
     LintCheck.of(tree.greeter_session, _ERROR, tree.has_lightdm),
     # Netboot tarballs.
     LintCheck.of(netboot.netboot_menu_file, _ERROR, netboot.is_netboot),
+    LintCheck.of(netboot.netboot_root_digest, _ERROR, netboot.is_netboot),
     # Disk images.
     LintCheck.of(disk.disk_table, _ERROR, disk.is_disk),
     LintCheck.of(disk.disk_alignment, _WARNING, disk.is_disk),
@@ -60,6 +63,7 @@ CHECKS: tuple[LintCheck, ...] = (
     LintCheck.of(iso.iso_hybrid, _ERROR, iso.is_iso),
     LintCheck.of(iso.iso_efi_files, _ERROR, iso.is_iso),
     LintCheck.of(iso.iso_efi_label, _ERROR, iso.is_iso),
+    LintCheck.of(iso.iso_grub_version, _WARNING, iso.is_iso),
     LintCheck.of(iso.iso_menus, _ERROR, iso.is_iso),
     LintCheck.of(iso.iso_menu_file, _ERROR, iso.is_iso),
     LintCheck.of(iso.iso_cdlabel, _ERROR, iso.is_iso),

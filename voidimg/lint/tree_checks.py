@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase, translate
 
-from voidimg.inspection.findings import SERVICES, SHADOW, password_state
+from voidimg.inspection.findings import SERVICES, password_state
+from voidimg.inspection.rights import PASSWD, SHADOW, find_accounts, find_rights
 from voidimg.lint.model import Problem
 from voidimg.lint.netboot_checks import is_netboot
 from voidimg.lint.subject import GREETER, SESSION, Subject
@@ -137,6 +138,25 @@ def root_password(subject: Subject) -> Iterator[Problem]:
     if state in ("empty", "absent"):
         what = "root has no password at all" if state == "empty" else "there is no user root"
         yield Problem(SHADOW, what, "set or lock the password of root in the profile")
+
+
+def empty_password(subject: Subject) -> Iterator[Problem]:
+    """Nobody gets in without a password, least of all who can become root."""
+    for account in find_accounts(subject.tree):
+        if account.name == "root" or not account.is_open or not account.logs_in:
+            continue  # root has a check of its own
+        what = f"{account.name} has no password at all"
+        if account.root:
+            what += f", and can become root: {', '.join(account.root)}"
+        yield Problem(PASSWD, what, "give the account a password, or lock it")
+
+
+def unasked_root(subject: Subject) -> Iterator[Problem]:
+    """Nobody but root may do everything without being asked for a password."""
+    for right in find_rights(subject.tree):
+        if right.unasked:
+            what = f"{right.who} may do everything as root: {right.by}"
+            yield Problem(right.where, what, "remove the rule, or let it ask for a password")
 
 
 def greeter_layout(subject: Subject) -> Iterator[Problem]:

@@ -1,8 +1,10 @@
 """Makes the EFI system partition of a live ISO: a small FAT12 with GRUB for each kind of firmware.
 
-GRUB is put together by this host's ``grub-mkimage``, which only arranges bytes, from the modules of
-the target's own package. (``grub-mkstandalone`` puts file times into its images.) The loader holds
-one thing to do: find the medium by its volume id, and go on with the configuration there.
+GRUB is put together by the target's own ``grub-mkimage`` in the sandbox, from the modules of its
+own package. This host's takes its place only in a tree that has none, and only when both are of one
+version: modules under another version's program make loaders that stop. (``grub-mkstandalone`` puts
+file times into its images.) The loader holds one thing to do: find the medium by its volume id, and
+go on with the configuration there.
 """
 
 from __future__ import annotations
@@ -14,15 +16,19 @@ from pathlib import Path
 from voidimg.atomic import private_directory
 from voidimg.disk.fat import make_fat
 from voidimg.disk.plan import FatPlan
-from voidimg.errors import LayoutError, ToolError, storing
+from voidimg.errors import LayoutError, ScriptError, ToolError, storing
 from voidimg.formats.contents import Contents
 from voidimg.formats.fat import choose_geometry, smallest_fitting
 from voidimg.formats.partition_table import SECTOR_BYTES
+from voidimg.live.grub_version import version_of_host, version_of_modules
 from voidimg.live.iso_plan import MAX_EFI_BYTES
 from voidimg.run import find_program, run
+from voidimg.sandbox.chroot import Chroot
+from voidimg.sandbox.jail import SCRIPT
 from voidimg.spec.templates import Templates
-from voidimg.tree.beneath import directory
+from voidimg.tree.beneath import directory, open_file
 from voidimg.tree.copy_out import take_files
+from voidimg.tree.tree import Tree
 
 GRUB_CONFIG = "/boot/grub/grub.cfg"
 """Where the loaders look for their menu on the ISO."""
@@ -32,6 +38,11 @@ LABEL = "GRUB_UEFI"
 MODE = 0o644
 
 _STEP_SECTORS = 2**20 // SECTOR_BYTES
+PROGRAMS = ("/usr/bin/grub-mkimage", "/usr/sbin/grub-mkimage")
+"""Where the tree has its own program."""
+_OUTPUT = "/boot/.grub-loader"
+_MODINFO = "modinfo.sh"
+_MAX_MODINFO_BYTES = 2**16
 _SPARE_BYTES = 256 * 2**10
 _DIRECTORIES = ("EFI", "BOOT")
 _MODULES = (
@@ -72,7 +83,7 @@ LOADERS: Mapping[str, EfiLoader] = {
 
 
 def probe_grub() -> None:
-    """Raise `ToolError` when this host has no ``grub-mkimage``, before work starts."""
+    """Raise `ToolError` when this host has no ``grub-mkimage``, for trees that have none either."""
     find_program("grub-mkimage")
 
 
@@ -85,6 +96,7 @@ def make_esp(
     serial: int,
     epoch: int,
     templates: Templates,
+    arch: str | None = None,
 ) -> None:
     """Make the image of the EFI system partition as the file `out`.
 
@@ -96,9 +108,14 @@ def make_esp(
         serial: the serial of the FAT filesystem.
         epoch: the build's time, in seconds since 1970.
         templates: what the menus and `early.cfg` are rendered from.
+        arch: XBPS architecture of the tree, whose own program is run in the sandbox then; None for
+            this host's.
 
     Raises:
-        LayoutError: the tree lacks GRUB or a module of it, or the loaders are too large.
+        LayoutError: the tree lacks GRUB or a module of it, its program is of another version than
+            this host's, or the loaders are too large.
+        SandboxError: the tree's own program cannot be started.
+        ScriptError: it failed.
         StoreError: the image cannot be written (`DiskFullError`: for want of space).
         ToolError: grub-mkimage, mkfs.vfat or mtools is missing or failed.
     """
@@ -114,7 +131,10 @@ def make_esp(
             for platform in sorted(platforms):
                 modules = private / platform
                 _take_modules(tree, LOADERS[platform], modules)
-                _make_loader(LOADERS[platform], modules, config, boot)
+                image = boot / LOADERS[platform].file
+                if arch is None or not _make_in_tree(tree, LOADERS[platform], early, image, arch):
+                    _make_on_host(tree, LOADERS[platform], modules, config, image)
+                _require_program(LOADERS[platform], image)
             image = private / "esp.img"
             with directory(top, "/") as content:
                 make_fat(_plan(boot, serial), content, image, epoch)
@@ -157,12 +177,58 @@ def _no_grub(loader: EfiLoader, what: str) -> LayoutError:
     )
 
 
-def _make_loader(loader: EfiLoader, modules: Path, config: Path, boot: Path) -> None:
-    image = boot / loader.file
-    run(
-        ["grub-mkimage", "-O", loader.platform, "-d", modules, "-c", config, "-p", "/boot/grub",
-         "-o", image, *sorted({*_MODULES, *loader.modules})]
-    )  # fmt: skip
+def _words(
+    loader: EfiLoader, modules: Path | str, config: Path | str, out: Path | str
+) -> list[str | Path]:
+    return [
+        *("-O", loader.platform, "-d", modules, "-c", config, "-p", "/boot/grub", "-o", out),
+        *sorted({*_MODULES, *loader.modules}),
+    ]
+
+
+def _make_in_tree(tree: Path, loader: EfiLoader, early: str, image: Path, arch: str) -> bool:
+    """Make the loader with the tree's own program; False when it has none."""
+    with Chroot(tree, arch) as chroot:
+        program = chroot.first_program(PROGRAMS)
+        if program is None:
+            return False
+        words = _words(loader, f"{GRUB_MODULES}/{loader.platform}", SCRIPT, _OUTPUT)
+        ended = chroot.run((program, *map(str, words)), script=early.encode())
+    if ended.status:
+        raise ScriptError(
+            f"grub-mkimage of the tree failed with {ended.status}: {ended.text.strip()[-200:]}",
+            code="GRUB",
+            where=f"{GRUB_MODULES}/{loader.platform}",
+            output=ended.text,
+        )
+    with Tree(tree) as opened:
+        image.write_bytes(opened.read(_OUTPUT))
+        opened.remove(_OUTPUT)
+    return True
+
+
+def _make_on_host(tree: Path, loader: EfiLoader, modules: Path, config: Path, image: Path) -> None:
+    ours, theirs = version_of_host(), _version_in_tree(tree, loader)
+    if ours is None or ours != theirs:
+        raise LayoutError(
+            f"GRUB of the tree is {theirs or 'of a version that it does not say'}, grub-mkimage of"
+            f" this host is {ours or 'of none'}: what they make together may not start",
+            code="GRUB-VERSION",
+            where=f"{GRUB_MODULES}/{loader.platform}",
+            hint="add the package grub to the recipe: the tree's own program is taken then",
+        )
+    run(["grub-mkimage", *_words(loader, modules, config, image)])
+
+
+def _version_in_tree(tree: Path, loader: EfiLoader) -> str | None:
+    descriptor = open_file(tree, f"{GRUB_MODULES}/{loader.platform}/{_MODINFO}")
+    if descriptor is None:
+        return None
+    with open(descriptor, "rb") as file:
+        return version_of_modules(file.read(_MAX_MODINFO_BYTES).decode("utf-8", "replace"))
+
+
+def _require_program(loader: EfiLoader, image: Path) -> None:
     if image.read_bytes()[:2] != b"MZ":
         raise ToolError(
             f"grub-mkimage made no EFI program for {loader.platform}",

@@ -11,11 +11,15 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from voidimg.errors import CollectedError, LayoutError
-from voidimg.spec.live_checks import title_fits
+from voidimg.spec.live_checks import MAX_TITLE, title_fits
 from voidimg.spec.templates import Templates
 
 Kind = Literal["linux", "memtest", "disk", "firmware", "restart", "poweroff"]
 Firmware = Literal["bios", "efi"]
+
+TITLE_COLUMNS = 72
+"""What isolinux shows of a line in our menu (vesamenu: WIDTH 78 less margins and frame); GRUB shows
+a little more."""
 
 _BOTH: tuple[Firmware, ...] = ("bios", "efi")
 _CMDLINE_BYTES = 2047
@@ -25,10 +29,14 @@ _BOOTIF = "BOOTIF=01-00-00-00-00-00-00"
 """What PXELINUX says of the network card, with any address of it."""
 _SPEECH = ("live.accessibility", "live.autologin")
 _RAM, _NO_GRAPHICS = ("rd.live.ram",), ("nomodeset",)
+_WILDCARDS = frozenset("*?[]")
+"""What GRUB's shell would replace by the names of files and disks that match (regexp)."""
 _FORBIDDEN_IN_WORDS = frozenset("\"'\\$;&|<>{}#`")
 """What GRUB's shell or isolinux would take for its own; a word that needs it cannot be written."""
 _SERIAL = re.compile(r"(tty[A-Z]+)(\d+)(?:,(\d+))?[a-z0-9]*")
 _DEFAULT_SPEED = 115200
+NO_DIGEST = "0" * 64
+"""Stands for the digest of a root that is not made yet."""
 _NETBOOT_SECONDS = 10
 """Void's: machines that try the network first go on with their disk soon."""
 
@@ -77,6 +85,8 @@ class Menu:
     netboot: str | None = None
     """The URL of the root for machines that start over the network by PXELINUX; all paths are
     relative to its directory then, and the first hard disk is what starts by itself."""
+    root_sha256: str | None = None
+    """Of the root that comes over the network, in 64 hexadecimal digits."""
     machines: tuple[MachineMenu, ...] = ()
 
     @property
@@ -112,6 +122,11 @@ class Entry:
         return " ".join(self.words)
 
     @property
+    def grub_words(self) -> tuple[str, ...]:
+        """`words` as GRUB's shell takes them literally."""
+        return tuple(f"'{word}'" if set(word) & _WILDCARDS else word for word in self.words)
+
+    @property
     def marked_title(self) -> str:
         """The title with ``^`` before its key, as isolinux wants it."""
         if not self.key:
@@ -135,6 +150,8 @@ class Submenu:
 def netboot_menu(menu: Menu, url: str) -> Menu:
     """`menu` for machines that start over the network by PXELINUX, and fetch their root from `url`.
 
+    Its `root_sha256` is `NO_DIGEST`, until there is a root.
+
     Files are relative to the directory that PXELINUX was loaded from, as servers put it anywhere.
     """
     splash, memtest = (
@@ -143,7 +160,7 @@ def netboot_menu(menu: Menu, url: str) -> Menu:
     return replace(
         menu, netboot=url, kernel=menu.kernel.rpartition("/")[2], initrd="initrd",
         timeout_seconds=_NETBOOT_SECONDS, memtest_bios=memtest, memtest_efi=None, splash=splash,
-        font=None, machines=(),
+        font=None, machines=(), root_sha256=NO_DIGEST,
     )  # fmt: skip
 
 
@@ -165,6 +182,7 @@ def kernel_words(menu: Menu) -> tuple[str, ...]:
         "rd.dm=0", "loglevel=4", "vconsole.unicode=1", f"vconsole.keymap={menu.keymap}",
         f"locale.LANG={menu.locale}", *menu.cmdline.split(), *consoles,
         "rd.live.overlay.overlayfs=1", "rd.overlay=1",
+        *(() if menu.root_sha256 is None else (f"live.sha256={menu.root_sha256}",)),
     )  # fmt: skip
 
 
@@ -246,7 +264,6 @@ _LIBRARIES = ("ldlinux", "libcom32", "libutil")
 
 
 def _linux(menu: Menu, machine: MachineMenu | None) -> Iterator[Entry]:
-    name = f"{menu.title} {menu.kernel_version} ({menu.arch})"
     variants = [
         ("linux", "", "", ()),
         ("linuxram", " (RAM)", "", _RAM),
@@ -261,6 +278,7 @@ def _linux(menu: Menu, machine: MachineMenu | None) -> Iterator[Entry]:
     if menu.netboot is not None:  # what comes over the network is in memory always
         variants = [variant for variant in variants if "rd.live.ram" not in variant[3]]
     base = kernel_words(menu)
+    name = _name(menu, machine, max(len(suffix) for _, suffix, _, _ in variants))
     if machine is None:
         for identifier, suffix, key, words in variants:
             yield Entry(identifier, "linux", name + suffix, key, (*base, *words))
@@ -268,9 +286,23 @@ def _linux(menu: Menu, machine: MachineMenu | None) -> Iterator[Entry]:
     for identifier, suffix, _, words in variants:
         # A key works in the whole menu of GRUB, where the entries above have it already.
         yield Entry(
-            f"{identifier}-{machine.name}", "linux", f"{name} {machine.title}{suffix}", "",
+            f"{identifier}-{machine.name}", "linux", name + suffix, "",
             (*base, *machine.cmdline.split(), *words), ("efi",), devicetree=machine.devicetree,
         )  # fmt: skip
+
+
+def _name(menu: Menu, machine: MachineMenu | None, suffix_columns: int) -> str:
+    """What the titles of entries begin with: as much as there is room for before their suffixes.
+
+    What is cut off at the edge of the screen are the suffixes, which tell the entries apart.
+    """
+    kernel, arch = menu.kernel_version, f"({menu.arch})"
+    forms: list[tuple[str, ...]] = [(menu.title, kernel, arch), (menu.title, kernel), (menu.title,)]
+    if machine is not None:
+        forms = [(*form, machine.title) for form in (*forms, ())]
+    names = [" ".join(form) for form in forms]
+    fitting = (name for name in names if len(name) + suffix_columns <= TITLE_COLUMNS)
+    return next(fitting, names[-1])
 
 
 def _others(menu: Menu) -> Iterator[Entry]:
@@ -325,6 +357,17 @@ def _check_titles(menu: Menu) -> Iterator[LayoutError]:
                 f"{text!r} cannot stand in a boot menu",
                 "write one line of ASCII, not empty, without quotes, $, ^ and \\",
             )
+    for machine in menu.machines or (None,):
+        entries = [*_linux(menu, machine), *_others(menu)]
+        longest = max((entry.title for entry in entries), key=len)
+        if len(longest) > TITLE_COLUMNS:
+            yield _bad(
+                f"{longest!r} has {len(longest)} characters, a boot menu shows {TITLE_COLUMNS}",
+                f"a title in [live] can have {MAX_TITLE} characters",
+            )
+    titles = [machine.title for machine in menu.machines]
+    for title in sorted({title for title in titles if titles.count(title) > 1}):
+        yield _bad(f"two machines have the title {title!r}", "give one of them another title")
 
 
 def _check_words(menu: Menu) -> Iterator[LayoutError]:

@@ -6,18 +6,19 @@ compressed already, and what zlib makes of the rest differs between its versions
 
 from __future__ import annotations
 
+import hashlib
 import os
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
 from voidimg.errors import CollectedError, LayoutError, storing
 from voidimg.formats.tar_writer import DIRECTORY, FILE, Member, encode_member, end_of_archive
 from voidimg.live.media import syslinux_file
-from voidimg.live.menus import Menu, files_of, render_pxelinux
+from voidimg.live.menus import NO_DIGEST, Menu, files_of, render_pxelinux
 from voidimg.spec.templates import Templates
 
 LOADER = "pxelinux.0"
@@ -54,10 +55,14 @@ Source = Path | bytes
 def plan_netboot(menu: Menu, parts: NetbootParts, templates: Templates) -> Mapping[str, Source]:
     """What the tarball of `parts` holds, by path, with the menu `menu`.
 
+    The menu says what the root must be. Before there is one, the plan says whether all else is.
+
     Raises:
         LayoutError: the menu names a file that is not there, or the tree lacks syslinux.
         SpecError: a template is missing or broken.
     """
+    # It comes by a protocol that whoever is on the way can change.
+    menu = replace(menu, root_sha256=_root_sha256(parts.squashfs))
     files: dict[str, Source] = {
         menu.kernel: parts.kernel,
         menu.initrd: parts.initrd,
@@ -99,6 +104,13 @@ def write_netboot(files: Mapping[str, Source], out: Path, epoch: int) -> None:
             written += len(block)
         stream.write(end_of_archive(written))
         stream.finish()
+
+
+def _root_sha256(squashfs: Path) -> str:
+    if not squashfs.exists():
+        return NO_DIGEST
+    with storing(squashfs, "read"), squashfs.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _blocks(files: Mapping[str, Source], epoch: int) -> Iterator[bytes]:

@@ -15,6 +15,7 @@ from voidimg.errors import PackageError, SpecError
 from voidimg.identity import Identity
 from voidimg.run import run
 from voidimg.spec.model import User
+from voidimg.spec.words import PASSWORD_BYTES
 from voidimg.tree.tree import Tree
 
 _LOCKED = "!"
@@ -23,23 +24,22 @@ _AGES = ("0", "99999", "7", "", "", "")
 
 _FIRST_UID = 1000
 _NOBODY = 65534
-_MOST_BYTES = 256
-"""`openssl passwd` cuts off what is longer."""
 
 
 def crypt_password(password: str, salt: str) -> str:
     """SHA512-crypt (``$6$``, 5000 rounds) of `password`, by openssl, which reads it from a pipe.
 
     Raises:
-        SpecError: the password has a line break or NUL, or more than 256 bytes.
+        SpecError: the password is empty, has a line break or NUL, or more than 256 bytes.
         ToolError: openssl is missing.
     """
     raw = password.encode("utf-8")
-    if len(raw) > _MOST_BYTES or any(byte in raw for byte in (b"\n", b"\r", b"\0")):
+    # Of nothing openssl makes the text <NULL>, which is no hash: the account would be locked.
+    if not 0 < len(raw) <= PASSWORD_BYTES or any(byte in raw for byte in (b"\n", b"\r", b"\0")):
         raise SpecError(
             "the password cannot be stored",
             code="PASSWORD",
-            hint=f"use at most {_MOST_BYTES} bytes on one line",
+            hint=f"use 1 to {PASSWORD_BYTES} bytes on one line",
         )
     ended = run(["openssl", "passwd", "-6", "-salt", salt, "-stdin"], stdin=raw + b"\n")
     return ended.stdout.decode("ascii").strip()
@@ -55,13 +55,39 @@ def apply_users(
 
     Raises:
         PackageError: the line of a user or group in an account file is malformed.
-        SpecError: a group or shell does not exist, or a uid is taken.
+        SpecError: a group or shell does not exist, or a name or uid is taken.
         StoreError: the tree has no /etc/passwd.
     """
     accounts = _Accounts.read(tree, day)
     for user in users:
         _apply(tree, accounts, user, identity, epoch)
     accounts.write(tree, epoch)
+
+
+def check_live_account(tree: Tree, name: str, groups: Sequence[str]) -> None:
+    """Raise for what would keep the account `name` from being made when a live system starts.
+
+    useradd makes a group of the same name, so neither may be there; all of `groups` must be.
+
+    Raises:
+        SpecError: the name is taken, or a group does not exist.
+        StoreError: the tree has no /etc/passwd.
+    """
+    accounts = _Accounts.read(tree, date(1970, 1, 1))
+    for kind, table in (("user", accounts.passwd), ("group", accounts.group)):
+        if table.row(name) is not None:
+            raise _taken(f"the live user {name}", kind, name)
+    for group in groups:
+        _group(accounts, f"the live user {name}", group)
+
+
+def _taken(whose: str, kind: str, name: str) -> SpecError:
+    return SpecError(
+        f"{whose} has the name of a {kind} that the system has already",
+        code="NAME-TAKEN",
+        where=name,
+        hint="choose another name",
+    )
 
 
 @dataclass(slots=True)
@@ -150,6 +176,13 @@ def _apply(tree: Tree, accounts: _Accounts, user: User, identity: Identity, epoc
     if row is None:
         row = _add(accounts, user)
         _make_home(tree, row, epoch)
+    elif user.password is not None and user.name != "root" and _is_of_system(row):
+        raise SpecError(
+            f"user {user.name} is an account of the system, which nobody logs in to",
+            code="NAME-TAKEN",
+            where=user.name,
+            hint="choose another name, or leave out the password",
+        )
     elif user.uid is not None and row[2] != str(user.uid):
         raise SpecError(
             f"user {user.name} exists with uid {row[2]}, not {user.uid}",
@@ -182,7 +215,14 @@ def _apply(tree: Tree, accounts: _Accounts, user: User, identity: Identity, epoc
     secret[2] = accounts.day
 
 
+def _is_of_system(row: Sequence[str]) -> bool:
+    """Whether packages made it: people have numbers from 1000 on (login.defs, UID_MIN)."""
+    return not row[2].isdigit() or not _FIRST_UID <= int(row[2]) < _NOBODY
+
+
 def _add(accounts: _Accounts, user: User) -> list[str]:
+    if accounts.group.row(user.name) is not None:
+        raise _taken(f"user {user.name}", "group", user.name)
     taken = {row[2] for table in (accounts.passwd, accounts.group) for row in table.rows if row[2:]}
     if user.uid is not None and str(user.uid) in taken:
         raise SpecError(
@@ -201,15 +241,20 @@ def _add(accounts: _Accounts, user: User) -> list[str]:
     return row
 
 
-def _join(accounts: _Accounts, name: str, group: str) -> None:
+def _group(accounts: _Accounts, whose: str, group: str) -> list[str]:
     row = accounts.group.row(group)
     if row is None:
         raise SpecError(
-            f"the group {group} of user {name} does not exist",
+            f"the group {group} of {whose} does not exist",
             code="GROUP",
-            where=name,
+            where=group,
             hint="add the package that makes it",
         )
+    return row
+
+
+def _join(accounts: _Accounts, name: str, group: str) -> None:
+    row = _group(accounts, f"user {name}", group)
     for found in (row, accounts.gshadow.row(group)):
         if found is not None:
             members = [member for member in found[3].split(",") if member]

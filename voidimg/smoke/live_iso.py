@@ -12,6 +12,7 @@ from typing import Literal
 from voidimg.errors import LayoutError, UsageError, storing
 from voidimg.foreign import open_regular
 from voidimg.formats.iso9660 import SYSTEM_AREA_BYTES, Iso, open_iso
+from voidimg.inspection.medium import open_medium
 from voidimg.inspection.opened import require_file
 from voidimg.live.efi import GRUB_CONFIG
 from voidimg.smoke.shell import Person
@@ -40,7 +41,8 @@ def patterns_of(
 ) -> dict[str, str]:
     """What ``{volume_id}`` and ``{kernel_release}`` stand for: what the ISO itself promises.
 
-    The release of the kernel is in the title of the first entry, where people read it too.
+    The release of the kernel is in the title of the first entry, where people read it too, unless
+    the title is long.
 
     Raises:
         UsageError: its menu has no serial console, the only one that a test can read.
@@ -50,23 +52,31 @@ def patterns_of(
         menus = [_menu(iso, kind) for kind in dict.fromkeys(firmware)]
         volume_id = iso.volume_id
     for menu in menus:
-        entry = _ENTRY.search(menu)
-        if entry is None or _SERIAL_CONSOLE.search(entry[0]) is None:
+        words = _ENTRY.search(menu)
+        if words is None or _SERIAL_CONSOLE.search(words[0]) is None:
             raise UsageError(
                 f"the boot menu of {path.name} starts no serial console, so nobody could log in",
                 code="NO-SERIAL",
                 where=str(path),
                 hint="build it with serial = true in [live] of its profile",
             )
-    title = re.search(rf"{re.escape(live.title)} (\S+) \({re.escape(arch)}\)", menus[0])
-    if title is None:
+    entry = rf"""(?:MENU LABEL |menuentry "){re.escape(live.title)}"""
+    title = re.search(rf"""{entry}(?: (\d[^\s"]*)|(?=["\n]| \(| with))""", menus[0])
+    release = title and (title[1] or _release(path))
+    if release is None:
         raise LayoutError(
             f"the boot menu does not say {live.title}, its kernel and ({arch})",
             code="MENU",
             where=str(path),
             hint="is this the profile that the ISO was built from? Name it with --profile",
         )
-    return {"volume_id": re.escape(volume_id), "kernel_release": re.escape(title[1])}
+    return {"volume_id": re.escape(volume_id), "kernel_release": re.escape(release)}
+
+
+def _release(path: Path) -> str | None:
+    """The release that the kernel says itself, where a long title left no room for it."""
+    with open_medium(path) as medium:
+        return medium.kernel.release
 
 
 def _menu(iso: Iso, firmware: str) -> str:

@@ -8,18 +8,22 @@ from collections.abc import Callable, Iterator
 from voidimg.errors import SpecError
 from voidimg.spec.disk_checks import check_disk
 from voidimg.spec.document import Profile
-from voidimg.spec.live_checks import check_live, check_live_content
+from voidimg.spec.live_checks import check_live, check_live_content, check_volume_id_length
 from voidimg.spec.model import Libc, Recipe
 from voidimg.spec.problems import did_you_mean, problem
 from voidimg.spec.search import SearchPath
 from voidimg.spec.sources import check_sources
 from voidimg.spec.templates import check_templates
 from voidimg.spec.tree import Node
+from voidimg.spec.volume_id import SAMPLE_DATE, unknown_placeholders, volume_id_of
 
 PLACEHOLDERS = frozenset({"root_partuuid", "boot_partuuid", "date", "volume_id", "kernel_release"})
 """What stands for the image's own values in the `expect` of a statement."""
 
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_]+)\}")
+
+_LOOPBACK = frozenset({"localhost", "localhost6", "ip6-localhost", "ip6-loopback"})
+"""Names that /etc/hosts gives 127.0.0.1 and ::1."""
 
 Content = Recipe | Profile
 """What has users, files and statements: a profile alone, or the recipe that it went into."""
@@ -64,6 +68,21 @@ def _check_users(content: Content, node: Node) -> Iterator[SpecError]:
         if name in names[:index]:
             place = node.at("users", index, "name").origin
             yield problem(place, f"user {name!r} is there twice", code="TWICE")
+    if content.live is not None and content.live.access.user in set(names) - {"root"}:
+        at = names.index(content.live.access.user)
+        yield problem(
+            node.at("users", at, "name").origin,
+            f"{names[at]} is the live user too, who is made when the live system starts",
+            code="NAME-TAKEN",
+            hint="give one of them another name",
+        )
+    if content.hostname.partition(".")[0] in _LOOPBACK:
+        yield problem(
+            node.at("hostname").origin,
+            f"the host name {content.hostname!r} is the one of every machine for itself",
+            code="NAME-TAKEN",
+            hint="choose another name",
+        )
 
 
 def _check_locale(content: Content, node: Node, libc: Libc) -> Iterator[SpecError]:
@@ -100,6 +119,10 @@ def _check_live_content(content: Content, node: Node) -> Iterator[SpecError]:
 def _check_live(recipe: Recipe, node: Node) -> Iterator[SpecError]:
     if recipe.live is not None:
         yield from check_live(recipe.live, recipe.arch, node.at("live"))
+        template = recipe.live.volume_id
+        if template is not None and not unknown_placeholders(template):
+            shown = volume_id_of(recipe, SAMPLE_DATE)
+            yield from check_volume_id_length(shown, node.at("live", "volume_id").origin)
 
 
 def _check_boot(recipe: Recipe, node: Node) -> Iterator[SpecError]:

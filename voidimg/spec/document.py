@@ -11,7 +11,7 @@ import functools
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import Discriminator, Field, Tag, create_model
+from pydantic import BeforeValidator, Discriminator, Field, Tag, create_model
 
 from voidimg.spec.base import Model
 from voidimg.spec.disk_model import Disk
@@ -140,7 +140,9 @@ def _partial(model: type[Model], *, without: frozenset[str] = frozenset()) -> ty
             continue
         annotation: Any = field.annotation
         inner = [part for part in get_args(annotation) if part is not NoneType]
-        if NoneType in get_args(annotation) and len(inner) == 1:
+        # A word of its own, as false for no password, may become None.
+        makes_none = any(isinstance(one, BeforeValidator) for one in field.metadata)
+        if NoneType in get_args(annotation) and len(inner) == 1 and not makes_none:
             annotation = inner[0]
         if isinstance(annotation, type) and issubclass(annotation, Model):
             annotation = _partial(annotation)

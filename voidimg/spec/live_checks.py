@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 
 from voidimg.errors import SpecError
 from voidimg.spec.live_model import Live, LiveContent
 from voidimg.spec.problems import problem
 from voidimg.spec.tree import Node, Origin
+from voidimg.spec.volume_id import (
+    LENGTH,
+    PLACEHOLDERS,
+    SAMPLE_DATE,
+    fill,
+    has_fixed_length,
+    is_plain,
+    unknown_placeholders,
+)
 
 _DISPLAY_MANAGERS = ("lightdm", "sddm", "gdm", "lxdm")
 _NEEDS_DBUS = (*_DISPLAY_MANAGERS, "NetworkManager")
@@ -20,9 +28,6 @@ _EXCLUDES = {
 }
 """Service -> those that would configure the same network interfaces; Void's handbook says so."""
 
-_VOLUME_ID_LENGTH = 32
-"""Bytes that the primary volume descriptor has for it (ECMA-119, 8.4.6)."""
-
 _LOADERS = {
     "x86_64": {"isolinux", "grub-x86_64-efi", "grub-i386-efi"},
     "i686": {"isolinux", "grub-x86_64-efi", "grub-i386-efi"},
@@ -30,6 +35,8 @@ _LOADERS = {
 }
 """Architecture -> the loaders that can start its kernel, from any firmware that it may meet."""
 
+MAX_TITLE = 40
+"""Characters of a title in a boot menu: what tells the entries apart must be on the screen too."""
 _FORBIDDEN_IN_TITLES = frozenset("\"'\\$^`")
 
 _GIVES_DEVICE_TREES = frozenset({"grub-arm64-efi"})
@@ -72,6 +79,10 @@ def check_live(live: Live, arch: str, node: Node) -> Iterator[SpecError]:
             place = node.at("machines", index, "name").origin
             yield problem(place, f"machine {name!r} is there twice", code="TWICE")
         yield from _check_title(live.machines[index].title, node.at("machines", index, "title"))
+        if live.machines[index].title in [one.title for one in live.machines[:index]]:
+            place = node.at("machines", index, "title").origin
+            what = f"two machines have the title {live.machines[index].title!r}"
+            yield problem(place, what, code="TWICE")
     if live.machines and _GIVES_DEVICE_TREES.isdisjoint(live.loaders):
         yield problem(
             node.at("machines").key,
@@ -95,11 +106,6 @@ def title_fits(title: str) -> bool:
     """
     plain = title.isascii() and title.isprintable() and not set(title) & _FORBIDDEN_IN_TITLES
     return plain and bool(title.strip())
-
-
-def volume_id(template: str, date: str) -> str:
-    """The volume id of an ISO of `date`, from ``live.volume_id``; ``20240314rc1`` in capitals."""
-    return template.replace("{date}", date.upper())
 
 
 def _check_networks(live: LiveContent, node: Node) -> Iterator[SpecError]:
@@ -135,18 +141,26 @@ def _check_display(live: LiveContent, node: Node) -> Iterator[SpecError]:
 
 
 def _check_volume_id(live: LiveContent, node: Node) -> Iterator[SpecError]:
+    template = live.volume_id
+    if template is None:
+        return
     place = node.at("volume_id").origin
-    shown = volume_id(live.volume_id, "20240314")
-    if len(shown) > _VOLUME_ID_LENGTH:
-        what = f"the volume id {shown!r} has {len(shown)} characters, an ISO has room for 32"
-        yield problem(place, what, code="VOLUME-ID")
-    if re.fullmatch(r"[A-Z0-9_]+", shown) is None:
+    if unknown_placeholders(template) or not is_plain(template):
         yield problem(
             place,
-            f"the volume id {shown!r} has other characters than A to Z, 0 to 9 and _",
+            f"the volume id {template!r} has other characters than A to Z, 0 to 9 and _",
             code="VOLUME-ID",
-            hint="{date} is the only placeholder",
+            hint=f"the placeholders are {', '.join(f'{{{name}}}' for name in PLACEHOLDERS)}",
         )
+    elif has_fixed_length(template):
+        yield from check_volume_id_length(fill(template, {"date": SAMPLE_DATE}), place)
+
+
+def check_volume_id_length(shown: str, place: Origin) -> Iterator[SpecError]:
+    """An ISO has no room for more; `shown` is the volume id with its placeholders filled."""
+    if not 0 < len(shown) <= LENGTH:
+        what = f"the volume id {shown!r} has {len(shown)} characters, an ISO has room for {LENGTH}"
+        yield problem(place, what, code="VOLUME-ID")
 
 
 def _check_menu_title(live: LiveContent, node: Node) -> Iterator[SpecError]:
@@ -158,6 +172,9 @@ def _check_title(title: str, node: Node) -> Iterator[SpecError]:
         what = f"{title!r} cannot stand in a boot menu"
         hint = "write one line of ASCII without quotes, $, ^ and \\"
         yield problem(node.origin, what, code="MENU-TITLE", hint=hint)
+    elif len(title) > MAX_TITLE:
+        what = f"the title has {len(title)} characters, a boot menu has room for {MAX_TITLE}"
+        yield problem(node.origin, what, code="MENU-TITLE", hint="write a shorter one")
 
 
 def _check_squashfs(live: LiveContent, node: Node) -> Iterator[SpecError]:

@@ -10,12 +10,14 @@ from voidimg.spec.base import Model
 from voidimg.spec.stage_model import File, Stage
 from voidimg.spec.words import (
     AccountName,
+    AlternativeGroup,
     Bytes,
     HttpUrl,
     KeyboardLayout,
     KeymapName,
     PackageName,
     PackageRequest,
+    Password,
     SerialPort,
     ServiceName,
 )
@@ -38,13 +40,14 @@ class Keyboard(Model):
 class Access(Model):
     """Who can do what on the live system; the account is made when it starts.
 
-    `password` None locks the account. `sudo` is what its members of the group wheel may do;
+    `sudo` is what its members of the group wheel may do;
     `polkit` lets them do without asking what desktops ask the system for.
     """
 
     user: AccountName = "anon"
     """The name of the account; ``live.user`` on the command line says another."""
-    password: str | None = "voidlinux"  # noqa: S105 - Void's, known to everybody
+    password: Password = "voidlinux"  # noqa: S105 - it is no secret
+    """Void's, known to everybody; ``false`` locks the account."""
     groups: tuple[AccountName, ...] = ("audio", "video", "wheel")
     """Those of the account that the system has."""
     sudo: Literal["none", "password", "passwordless"] = "passwordless"
@@ -140,14 +143,20 @@ class LiveContent(Stage):
     """Until the first entry of the boot menu starts; 0 waits for ever."""
     serial: bool = False
     """Whether menu and kernel speak on the platform's serial port too."""
-    volume_id: str = "VOID_LIVE"
-    """Of the ISO, by which the live system finds it; ``{date}`` stands for that of the set."""
+    volume_id: str | None = None
+    """Of the ISO, by which the live system finds it among other media.
+
+    ``{date}``, ``{platform}``, ``{arch}`` and ``{profile}`` stand for its own. By default it has
+    date, platform and profile, as far as there is room, and a digest of their names.
+    """
     squashfs: Squashfs = Squashfs()
     initramfs: Literal["xz", "zstd", "gzip", "lz4", "bzip2"] = "zstd"
     """How the initramfs is compressed, by a program of the target; kernels unpack zstd since 5.9.
 
     xz makes it 15 % smaller, and takes several times as long to start.
     """
+    alternatives: dict[AlternativeGroup, PackageName] = Field(default={})
+    """Group -> the package that has it, whatever the order in which packages are configured."""
     service_packages: dict[ServiceName, PackageName] = Field(default={})
     """Service -> the package that brings it, to be told of its want before anything is fetched."""
 

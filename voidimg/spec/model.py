@@ -22,6 +22,7 @@ from voidimg.spec.words import (
     HostName,
     ImagePath,
     LocaleName,
+    Password,
     RepositoryLocation,
     TimeZone,
 )
@@ -29,13 +30,17 @@ from voidimg.spec.words import (
 Libc = Literal["glibc", "musl"]
 WSL_ARCHES = ("x86_64", "aarch64")
 """Architectures, with either libc, that Windows can run."""
+UNNAMED = "void"
+"""The host name that Void's packages come with."""
+LIVE_HOSTNAME = "void-live"
+"""Void's live systems are called so."""
 
 
 class User(Model):
     """An account; `password` None locks it. `root` changes the existing account."""
 
     name: AccountName
-    password: str | None = None
+    password: Password = None
     """In plain text, as it is typed."""
     uid: int | None = Field(default=None, ge=0, lt=2**32)
     """The next free one when absent."""
@@ -81,3 +86,11 @@ class Recipe(Model):
     disk: Disk | None
     boot: Boot
     smoke: Smoke
+
+    @property
+    def live_hostname(self) -> str:
+        """The host name of the live system: the profile's, or Void's own ``void-live``.
+
+        ``void`` is what every system is called that nobody gave a name.
+        """
+        return LIVE_HOSTNAME if self.hostname == UNNAMED else self.hostname

@@ -21,6 +21,8 @@ from pydantic_core import PydanticCustomError
 
 from voidimg.units import format_mode, parse_mode, parse_size
 
+PASSWORD_BYTES = 256
+"""`openssl passwd` cuts off what is longer."""
 SIZE_PATTERN = r"^\d+\s*(B|KiB|MiB|GiB|TiB|sectors)$"
 
 
@@ -59,6 +61,29 @@ def _mode(value: object, info: ValidationInfo) -> object:
     if isinstance(value, int) and not isinstance(value, bool) and _in_document(info):
         raise _refuse("mode", f"{value} is a number; write a mode as a string, like '0644'")
     return value
+
+
+def _password(value: object) -> object:
+    if value is False:
+        return None
+    if value == "":
+        raise _refuse(
+            "password",
+            "an empty password would let everybody in; leave it out, or write false, to lock the"
+            " account",
+        )
+    if isinstance(value, str) and not _can_be_typed(value):
+        raise _refuse(
+            "password",
+            f"a password is one line without control characters, of at most {PASSWORD_BYTES} bytes",
+        )
+    return value
+
+
+def _can_be_typed(password: str) -> bool:
+    """Whether it is a password that openssl takes whole, and that a console can show and read."""
+    controls = any(ord(letter) < 0x20 or 0x7F <= ord(letter) < 0xA0 for letter in password)
+    return not controls and len(password.encode("utf-8", "replace")) <= PASSWORD_BYTES
 
 
 def _regex(value: str) -> str:
@@ -145,6 +170,11 @@ PackageName = Annotated[
 ServiceName = Annotated[
     str, *_text("service", r"[A-Za-z0-9][A-Za-z0-9._@+-]*", "the name of a directory in /etc/sv")
 ]
+AlternativeGroup = Annotated[
+    str,
+    *_text("alternative", r"[A-Za-z0-9][A-Za-z0-9._+-]*", "a group of alternatives"),
+]
+"""What several packages offer and one of them has: ``sh``, ``vi`` (xbps-alternatives(1))."""
 AccountName = Annotated[
     str, *_text("account", r"[a-z_][a-z0-9_-]{0,31}", "a name that useradd accepts")
 ]
@@ -152,6 +182,14 @@ AccountDescription = Annotated[
     str, *_text("account_description", r"[^:\x00-\x1f\x7f]*", "one line without ':'")
 ]
 """The fifth field of passwd(5); a colon or a line feed would be the end of it."""
+Password = Annotated[
+    str | None,
+    BeforeValidator(_password),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "minLength": 1}, {"const": False, "type": "boolean"}]}
+    ),
+]
+"""As it is typed; ``false``, and None, lock the account. There is no empty one."""
 LinkTarget = Annotated[
     str, *_text("link", r"[^\x00]{1,4095}", "the text of a symbolic link; it is empty or has a NUL")
 ]
@@ -185,9 +223,14 @@ TimeZone = Annotated[
     str,
     *_text("timezone", r"[A-Za-z0-9_+-]+(?:/[A-Za-z0-9_+-]+)*", "a time zone like 'Europe/Madrid'"),
 ]
+_HOST_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 HostName = Annotated[
     str,
-    *_text("hostname", r"[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?", "a host name (RFC 1123)"),
+    *_text(
+        "hostname",
+        rf"(?=.{{1,64}}$){_HOST_LABEL}(?:\.{_HOST_LABEL})*",
+        "a host name (RFC 1123) of at most 64 characters",
+    ),
 ]
 KeymapName = Annotated[
     str,

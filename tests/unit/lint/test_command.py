@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import lzma
 import shutil
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from click.testing import CliRunner
 
 from tests.live_medium import Spoiled, make_medium
 from tests.unit.lint import test_iso_checks, test_system_checks
-from tests.unit.lint.subjects import make_tar, patch
+from tests.unit.lint.subjects import make_image, make_tar, patch
 from voidimg.cli.main import cli
 from voidimg.errors import LintError, ToolError, UsageError, exit_status_of
 from voidimg.identity import ReleaseDate
@@ -145,6 +146,30 @@ def test_spoiled_sets_are_told(signed: Path) -> None:
     tar.unlink()
     told = [f"{one.check} {one.object}: {one.what}" for one in lint_set(signed).defects]
     assert any("lists it, but it is not there" in one for one in told)
+
+
+def test_media_that_would_be_taken_for_each_other(unsigned: Path, tmp_path: Path) -> None:
+    """ISOs of one volume id, and disks of one partition table, packed or not."""
+    iso = next(unsigned.glob("*.iso"))
+    shutil.copy(iso, unsigned / f"void-live-x86_64-{DATE}-xfce.iso")
+    image = make_image(tmp_path / "image")
+    shutil.copy(image, unsigned)
+    packed = unsigned / f"void-rpi-aarch64-musl-{DATE}.img.xz"
+    packed.write_bytes(lzma.compress(image.read_bytes(), preset=0))
+    other = unsigned / f"void-other-{DATE}.img"
+    other.write_bytes(image.read_bytes()[:440] + b"else" + image.read_bytes()[444:])
+    told = [
+        (one.object, one.what) for one in lint_set(unsigned).defects if one.check == "set-media"
+    ]
+    assert told == [
+        (f"void-live-x86_64-{DATE}-xfce.iso", f"it has the volume id VOID_TEST of {iso.name}"),
+        (packed.name, f"it has the MBR identifier {disk_id(image)} of {image.name}"),
+    ]
+
+
+def disk_id(image: Path) -> str:
+    with image.open("rb") as file:
+        return f"{int.from_bytes(file.read(444)[440:], 'little'):08x}"
 
 
 def test_spoiled_signatures_are_told(signed: Path) -> None:

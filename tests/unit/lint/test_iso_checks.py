@@ -11,6 +11,7 @@ from tests.generated_script import install_script
 from tests.live_medium import PKGDB, RELEASE, Spoiled, make_medium
 from tests.unit.lint.subjects import defects, patch
 from voidimg.formats.iso9660 import open_iso
+from voidimg.inspection.medium import LIVE_CONF
 from voidimg.lint.lint import lint_artifact
 from voidimg.xbps.plist import PlistDict, encode
 
@@ -20,6 +21,12 @@ OVERLAY = b" rd.live.overlay.overlayfs=1 rd.overlay=1"
 MODULES = f"/usr/lib/modules/{RELEASE}"
 DRIVERS = f"{MODULES}/kernel/drivers"
 GREETER = "/etc/lightdm/lightdm-gtk-greeter.conf"
+
+POLKIT = "/etc/polkit-1/rules.d"
+RULE = b"""polkit.addRule(function (action, subject) {
+    if (subject.isInGroup("wheel")) { return polkit.Result.YES; }
+});
+"""
 
 
 def promised(variables: Mapping[str, str]) -> dict[str, bytes | str | None]:
@@ -34,6 +41,17 @@ FAILING: list[tuple[str, Spoiled, str]] = [
     ("iso-el-torito", Spoiled(efi=()), "no entry for efi"),
     ("iso-efi-files", Spoiled(efi=("x86_64-efi",)), "BOOTIA32.EFI"),
     ("iso-efi-label", Spoiled(efi_label="OTHER"), "looks for the volume OTHER"),
+    (
+        "iso-grub-version",
+        Spoiled(
+            tree={
+                "/var/db/xbps/pkgdb-0.38.plist": encode(
+                    {**PKGDB, "grub": {"pkgver": "grub-2.12_1", "architecture": "x86_64"}}
+                )
+            }
+        ),
+        "but the package is 2.12",
+    ),
     ("iso-menus", Spoiled(files={GRUB: b"# nothing\n"}), "no menu of grub"),
     ("iso-menus", Spoiled(gone=(ISOLINUX,)), "no menu of isolinux"),
     ("iso-menu-file", Spoiled(gone=("/boot/isolinux/chain.c32",)), "names /boot/isolinux/chain"),
@@ -84,6 +102,30 @@ FAILING: list[tuple[str, Spoiled, str]] = [
     ),
     ("live-user", Spoiled(tree={"/etc/passwd": b"root:x:0:0::/:/x\nanon:x:1000::/:/x\n"}), "anon"),
     ("live-user", Spoiled(tree={"/etc/sudoers.d/99-void-live": b"%wheel"}), "rule for wheel"),
+    ("live-user", Spoiled(tree={f"{POLKIT}/void-live.rules": b"//"}), "rule for wheel"),
+    ("live-user", Spoiled(initramfs={LIVE_CONF: b"LIVE_PASSWORD='<NULL>'\n"}), "is no hash"),
+    (
+        "empty-password",
+        Spoiled(
+            tree={
+                "/etc/passwd": b"root:x:0:0::/:/bin/sh\nguest:x:1001:1001::/:/bin/sh\n",
+                "/etc/shadow": b"root:!:1::::::\nguest::1::::::\n",
+                "/etc/sudoers.d/guest": b"guest ALL=(ALL) NOPASSWD: ALL\n",
+            }
+        ),
+        "guest has no password at all, and can become root: sudo without a password (guest)",
+    ),
+    (
+        "empty-password",
+        Spoiled(tree={"/etc/passwd": b"root:x:0:0::/:/bin/sh\ntoor::0:0::/:/bin/sh\n"}),
+        "toor has no password at all, and can become root: uid 0",
+    ),
+    (
+        "unasked-root",
+        Spoiled(tree={f"{POLKIT}/50-mine.rules": RULE}),
+        "%wheel may do everything as root: polkit",
+    ),
+    ("unasked-root", Spoiled(tree={"/etc/doas.conf": b"permit nopass :wheel\n"}), "%wheel may do"),
     ("greeter-layout", Spoiled(tree={GREETER: b"[greeter]\nindicators=~host\n"}), "no menu of"),
     ("greeter-layout", Spoiled(tree={GREETER: b"[x]\nindicators=~layout\n"}), "are not set"),
     ("greeter-session", Spoiled(tree={"/etc/lightdm/.session": b"mate\n"}), "no session mate"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -220,7 +221,8 @@ def test_other_systems_are_not_asked_about_the_pi(tmp_path: Path) -> None:
 NETBOOT: Files = {
     "/pxelinux.0": b"loader",
     "/pxelinux.cfg/default": b"UI vesamenu.c32\nLABEL linux\n\tLINUX vmlinuz\n\tINITRD initrd\n"
-    b"\tAPPEND root=live:http://SERVER/squashfs.img\nLABEL disk\n\tCOM32 chain.c32\n",
+    b"\tAPPEND root=live:http://SERVER/squashfs.img live.sha256=%b\n"
+    b"LABEL disk\n\tCOM32 chain.c32\n" % sha256(b"x").hexdigest().encode(),
     **{f"/{name}": b"x" for name in ("vmlinuz", "initrd", "squashfs.img")},
     **{f"/{name}.c32": b"x" for name in ("vesamenu", "chain", "ldlinux", "libcom32", "libutil")},
 }
@@ -230,6 +232,13 @@ NETBOOT_FAILING: list[tuple[str, Files, str, str]] = [
     ("netboot-menu-file", {}, "/pxelinux.0", "the menu names pxelinux.0"),
     ("netboot-menu-file", {}, "/libutil.c32", "PXELINUX itself names libutil.c32"),
     ("netboot-menu-file", {"/pxelinux.cfg/default": b""}, "", "no entry starts"),
+    ("netboot-root-digest", {"/squashfs.img": b"y"}, "", "has another SHA-256"),
+    (
+        "netboot-root-digest",
+        {"/pxelinux.cfg/default": b"LABEL a\n\tLINUX vmlinuz\n\tAPPEND root=live:http://S/x\n"},
+        "",
+        "started whatever it is",
+    ),
 ]
 """Check, what is changed and what is gone, words of what is told."""
 
@@ -247,7 +256,7 @@ def test_a_sound_netboot_tarball_is_clean(tmp_path: Path) -> None:
     """It is not asked for a system, which is in its squashfs."""
     report = lint_artifact(make_netboot(tmp_path))
     assert report.defects == ()
-    assert report.checks == ("readable", "netboot-menu-file")
+    assert report.checks == ("readable", "netboot-menu-file", "netboot-root-digest")
 
 
 @pytest.mark.parametrize(("check", "changes", "gone", "words"), NETBOOT_FAILING)

@@ -60,16 +60,16 @@ class Medium:
 
     def __init__(self, directory: Path, profile: str):
         self.root = directory / "root"
-        self._module = directory / "module"
+        self.module = directory / "module"
         self._programs = directory / "bin"
         self.log = directory / "log"
         self.consoles = directory / "consoles"
-        shutil.copytree(MODULE, self._module)
+        shutil.copytree(MODULE, self.module)
         resolved = Catalog().recipe("x86_64", profile)
         context = {"recipe": resolved.recipe, "password_hash": "$6$salt$hash", "date": "20240314"}
         conf = Templates.read(resolved.templates).render("live/dracut/live.conf.j2", context)
-        (self._module / "live.conf").write_text(conf)
-        (self._module / "dracut-lib.sh").write_text(DRACUT_LIB)
+        (self.module / "live.conf").write_text(conf)
+        (self.module / "dracut-lib.sh").write_text(DRACUT_LIB)
         self._programs.mkdir()
         (self._programs / "chroot").write_text(CHROOT)
         (self._programs / "chroot").chmod(0o755)
@@ -103,7 +103,7 @@ class Medium:
         )
         environment = {
             "PATH": f"{self._programs}:{os.environ['PATH']}",
-            "VOID_LIVE": str(self._module),
+            "VOID_LIVE": str(self.module),
             "VOID_LIVE_CONSOLES": str(self.consoles),
             "NEWROOT": str(self.root),
             "CMDLINE": cmdline,
@@ -250,7 +250,7 @@ def test_a_shell_that_is_no_program(shell: str, base: Medium) -> None:
 def test_polkit_asks_the_group_wheel_nothing(xfce: Medium) -> None:
     """Where polkit is installed; its own user must be able to read the rule."""
     log = xfce.start("", "user")
-    rules = "etc/polkit-1/rules.d/99-void-live.rules"
+    rules = "etc/polkit-1/rules.d/void-live.rules"
     assert 'subject.isInGroup("wheel")' in xfce.text(rules)
     assert f"chown polkitd:polkitd /{rules}\n" in log
 

@@ -14,11 +14,13 @@ import pytest
 
 import voidimg
 from tests.unit.live.isos import EPOCH
-from voidimg.errors import LayoutError, ToolError
+from voidimg.errors import LayoutError, ScriptError, ToolError
 from voidimg.formats.fat import read_fat
 from voidimg.inspection.boot_files import BootFiles
 from voidimg.live.efi import GRUB_MODULES, LABEL, make_esp, probe_grub
+from voidimg.live.grub_version import release_of, version_of_host, version_of_loader
 from voidimg.run import run
+from voidimg.sandbox.namespace import call
 from voidimg.spec.templates import Templates
 
 PROJECT = Path(voidimg.__file__).parent.parent
@@ -166,3 +168,86 @@ def test_a_host_without_grub_is_told_of_before_work(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ToolError, match="apt-get install grub-common"):
         probe_grub()
+
+
+def modinfo(tree: Path, version: str | None) -> None:
+    """Let the modules of `tree` say another version, or none."""
+    path = tree / GRUB_MODULES[1:] / "x86_64-efi/modinfo.sh"
+    text = path.read_text()
+    path.unlink()
+    if version is not None:
+        path.write_text(text.replace(f'grub_version="{version_of_host()}"', f"{version}"))
+
+
+@pytest.mark.parametrize("version", ['grub_version="2.12"', 'grub_version=""', None])
+def test_modules_of_another_version_are_not_put_together_by_this_host(
+    version: str | None, tmp_path: Path
+) -> None:
+    """Other projects shipped loaders that stopped; the tree's own program is right always."""
+    grub_tree(tmp_path)
+    modinfo(tmp_path / "tree", version)
+    with pytest.raises(LayoutError, match="what they make together may not start") as caught:
+        make(tmp_path / "esp", tmp_path / "tree", ("x86_64-efi",))
+    assert caught.value.code == "E-LAYOUT-GRUB-VERSION"
+    assert not (tmp_path / "esp").exists()
+
+
+def test_the_program_of_the_tree_is_taken(tmp_path: Path) -> None:
+    """In the sandbox, whatever this host has: the same bytes, and nothing stays behind."""
+    grub_tree(tmp_path)
+    tree = tmp_path / "tree"
+    (tree / "boot").mkdir()
+    take_program(tree, "grub-mkimage")
+    modinfo(tree, 'grub_version="2.12"')
+    before = sorted(tree.rglob("*"))
+    call(make_from, tree, tmp_path / "esp")
+    made = BootFiles(tmp_path / "esp", 0).read("/EFI/BOOT/BOOTX64.EFI")
+    make(tmp_path / "host", platforms=("x86_64-efi",))
+    assert made == BootFiles(tmp_path / "host", 0).read("/EFI/BOOT/BOOTX64.EFI")
+    assert (version_of_loader(made) or "").startswith(f"{version_of_host()}")
+    assert {path for path in tree.rglob("*") if path.is_file()} <= set(before)
+
+
+def test_a_program_of_the_tree_that_fails_is_told(tmp_path: Path) -> None:
+    """With what it said."""
+    modules = grub_tree(tmp_path)
+    tree = tmp_path / "tree"
+    (tree / "boot").mkdir()
+    take_program(tree, "grub-mkimage")
+    (modules / "kernel.img").write_bytes(b"no kernel")
+    with pytest.raises(ScriptError, match="grub-mkimage of the tree failed") as caught:
+        call(make_from, tree, tmp_path / "esp")
+    assert caught.value.code == "E-SCRIPT-GRUB"
+    assert not (tmp_path / "esp").exists()
+
+
+def make_from(tree: Path, out: Path) -> None:
+    make_esp(
+        tree, out, ("x86_64-efi",), volume_id="VOID_TEST", serial=1, epoch=EPOCH,
+        templates=TEMPLATES, arch=os.uname().machine,
+    )  # fmt: skip
+
+
+def take_program(tree: Path, name: str) -> None:
+    """This host's program and its libraries, as a package of the tree would bring them."""
+    program = shutil.which(name)
+    assert program is not None
+    listed = run(["ldd", program]).stdout.decode()
+    for library in {word for word in listed.split() if word.startswith("/")} | {program}:
+        target = tree / library[1:]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(Path(library).resolve(), target)
+    tree.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("said", "release"),
+    [("2.06-13+deb12u2", "2.06"), ("2.12", "2.12"), ("2.12~rc1", "2.12~rc1"), ("2.14_1", "2.14")],
+)
+def test_a_version_without_what_a_distribution_adds(said: str, release: str) -> None:
+    assert release_of(said) == release
+    assert version_of_loader(b"x\0GNU GRUB  version %s\0\0" + said.encode() + b"\0y") == said
+
+
+def test_a_program_that_says_no_version() -> None:
+    assert version_of_loader(b"MZ GRUB") is None

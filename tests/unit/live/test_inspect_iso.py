@@ -9,11 +9,12 @@ import pytest
 from click.testing import CliRunner
 
 from tests.live_medium import OWN_HASH, PUBLIC_HASH, RELEASE, Spoiled, make_medium
+from voidimg.cli.iso_text import iso_lines
 from voidimg.cli.main import cli
 from voidimg.errors import LayoutError
 from voidimg.inspection.access import find_access
 from voidimg.inspection.iso import IsoInspection, inspect
-from voidimg.inspection.medium import open_medium
+from voidimg.inspection.medium import LIVE_CONF, open_medium
 from voidimg.inspection.opened import open_artifact, raw_image
 
 
@@ -161,7 +162,14 @@ def test_an_iso_is_no_disk_image(iso: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("secret", "expected"),
-    [(PUBLIC_HASH, "public"), (OWN_HASH, "set"), ("!", "locked"), ("", "empty"), ("x", "set")],
+    [
+        (PUBLIC_HASH, "public"),
+        (OWN_HASH, "set"),
+        ("!", "locked"),
+        ("", "empty"),
+        ("x", "locked"),
+        ("<NULL>", "locked"),
+    ],
 )
 def test_passwords_of_root(iso: Path, secret: str, expected: str) -> None:
     """Void's public password is known by its hash, whatever the salt."""
@@ -206,3 +214,28 @@ def test_a_file_that_lies_beyond_the_iso_is_damage(iso: Path, tmp_path: Path) ->
     damaged.write_bytes(content)
     with pytest.raises(LayoutError, match="lies beyond the end"):
         inspect(damaged)
+
+
+def test_accounts_that_can_become_root_are_said(tmp_path: Path) -> None:
+    """With their passwords, and by what; and the version of GRUB beside each loader."""
+    spoiled = Spoiled(
+        tree={
+            "/etc/passwd": b"root:x:0:0::/:/bin/sh\nguest:x:1001:1001::/:/bin/sh\n",
+            "/etc/shadow": b"root:!:1::::::\nguest::1::::::\n",
+            "/etc/sudoers.d/guest": b"guest ALL=(ALL) NOPASSWD: ALL\n",
+        },
+        initramfs={LIVE_CONF: b"LIVE_USER='anon'\nLIVE_PASSWORD='<NULL>'\n"},
+    )
+    found = inspect(make_medium(tmp_path, spoiled))
+    assert isinstance(found, IsoInspection)
+    (guest,) = found.access.accounts
+    assert (guest.name, guest.password) == ("guest", "empty")
+    assert found.access.user_password == "locked"
+    assert found.esp is not None
+    assert set(found.esp.grub) == set(found.esp.files)
+    text = "\n".join(iso_lines(found, packages=False))
+    by = "sudo without a password (guest)"
+    assert f"  guest       NO PASSWORD AT ALL; becomes root by {by}\n" in text
+    version = found.esp.grub["/EFI/BOOT/BOOTX64.EFI"]
+    assert version
+    assert f"  /EFI/BOOT/BOOTX64.EFI, GRUB {version}\n" in text

@@ -93,3 +93,19 @@ def test_a_tree_without_syslinux(parts: MediaParts, tmp_path: Path) -> None:
     """Said with the package to add."""
     with pytest.raises(LayoutError, match=r"no /usr/lib/syslinux/isohdpfx\.bin.*package syslinux"):
         plan_media(MENU, replace(parts, tools=tmp_path), IDENTITY, TEMPLATES)
+
+
+@pytest.mark.parametrize("name", ["isolinux.bin", "isohdpfx.bin", "ldlinux.c32", "chain.c32"])
+def test_a_missing_loader_file_is_told_before_there_is_a_root(
+    parts: MediaParts, name: str, tmp_path: Path
+) -> None:
+    """The plan needs neither squashfs nor initramfs, which take minutes."""
+    shutil.copytree(parts.tools or "", tmp_path / "tree")
+    early = replace(
+        parts, tools=tmp_path / "tree", squashfs=tmp_path / "squashfs", initrd=tmp_path / "initrd"
+    )
+    plan_media(MENU, early, IDENTITY, TEMPLATES)
+    (tmp_path / "tree/usr/lib/syslinux" / name).unlink()
+    with pytest.raises(LayoutError, match=rf"no /usr/lib/syslinux/{name}") as caught:
+        plan_media(MENU, early, IDENTITY, TEMPLATES)
+    assert caught.value.code == "E-LAYOUT-NO-SYSLINUX"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import pytest
 
 import voidimg
 from voidimg.errors import CollectedError, LayoutError
+from voidimg.formats.boot_menus import read_grub, read_isolinux
 from voidimg.live.menus import (
+    TITLE_COLUMNS,
     MachineMenu,
     Menu,
     entries_of,
@@ -269,3 +272,49 @@ def test_several_problems_are_said_at_once() -> None:
     with pytest.raises(CollectedError) as raised:
         render_grub(replace(X86, title="$", cmdline="a'b", serial="x"), TEMPLATES)
     assert len(raised.value.errors) >= 3
+
+
+@pytest.mark.parametrize("columns", [1, 10, 20, 30, 35, 39, 40])
+@pytest.mark.parametrize("machine", ["A", "Lenovo ThinkPad X13s", "x" * 40])
+def test_what_tells_entries_apart_is_on_the_screen(columns: int, machine: str) -> None:
+    """However long a title is, no two lines are the same where the screen ends."""
+    menu = replace(
+        X86, title="T" * columns, kernel_version="6.14.8-asahi_1",
+        machines=(MachineMenu("m", machine),),
+    )  # fmt: skip
+    for entries in (entries_of(menu), *(submenu.entries for submenu in submenus_of(menu))):
+        shown = [entry.title[:TITLE_COLUMNS] for entry in entries]
+        assert len(set(shown)) == len(shown)
+        assert [entry.title for entry in entries] == shown
+
+
+def test_a_title_that_leaves_no_room_is_refused() -> None:
+    """61 characters made six lines that were the same."""
+    with pytest.raises(LayoutError, match="a boot menu shows 72"):
+        entries_of(replace(X86, title="T" * 61))
+
+
+WILD = "acpi_osi=!* usbcore.quirks=0781:558?:k a=[bc] b=*"
+
+
+def test_a_wildcard_reaches_the_kernel_as_it_is() -> None:
+    """GRUB would put the names of its files in its place: it is quoted there, and there only."""
+    menu = replace(X86, cmdline=WILD)
+    text = render_grub(menu, TEMPLATES)
+    assert " 'acpi_osi=!*' 'usbcore.quirks=0781:558?:k' 'a=[bc]' 'b=*' " in text
+    assert f" {WILD} " in render_isolinux(menu, TEMPLATES)
+    for read in (read_grub(text, "/x"), read_isolinux(render_isolinux(menu, TEMPLATES), "/x")):
+        assert all(f" {WILD} " in entry.cmdline for entry in read.live_entries)
+
+
+def test_grub_itself_leaves_the_wildcards(tmp_path: Path) -> None:
+    """Its own shell, with the module that knows wildcards, says the words as they are."""
+    line = next(
+        line for line in render_grub(replace(X86, cmdline=WILD), TEMPLATES).splitlines()
+        if "\tlinux " in line
+    )  # fmt: skip
+    assert "'" in line
+    assert shlex.split(line)[-1] == "add_efi_memmap"
+    script = tmp_path / "grub.cfg"
+    script.write_text(render_grub(replace(X86, cmdline=WILD), TEMPLATES))
+    run(["grub-script-check", script])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import tarfile
 from dataclasses import replace
 from io import BytesIO
@@ -12,7 +13,15 @@ import pytest
 
 import voidimg
 from voidimg.errors import CollectedError, LayoutError, StoreError
-from voidimg.live.menus import Menu, entries_of, files_of, netboot_menu, render_pxelinux
+from voidimg.formats.boot_menus import read_isolinux
+from voidimg.live.menus import (
+    NO_DIGEST,
+    Menu,
+    entries_of,
+    files_of,
+    netboot_menu,
+    render_pxelinux,
+)
 from voidimg.live.netboot import CONFIG, NetbootParts, plan_netboot, write_netboot
 from voidimg.spec.templates import Templates
 
@@ -68,6 +77,19 @@ def test_the_menu_is_that_of_the_iso_but_for_what_a_network_changes() -> None:
     assert not [path for path in files_of(MENU, "bios") if path.startswith("/")]
 
 
+def test_the_menu_says_what_the_root_is(parts: NetbootParts) -> None:
+    """Every entry that starts it; before there is a root, the rest can be planned."""
+    digest = hashlib.sha256(parts.squashfs.read_bytes()).hexdigest()
+    for expected in (digest, NO_DIGEST):
+        config = plan_netboot(MENU, parts, TEMPLATES)[CONFIG]
+        assert isinstance(config, bytes)
+        menu = read_isolinux(config.decode(), "/pxelinux.0")
+        words = [entry.cmdline.split()[-1] for entry in menu.live_entries if "a11y" not in entry.id]
+        assert f"live.sha256={expected}" in words
+        assert all(f" live.sha256={expected}" in entry.cmdline for entry in menu.live_entries)
+        parts.squashfs.unlink(missing_ok=True)
+
+
 def test_everything_that_the_menu_names_is_there(parts: NetbootParts, tmp_path: Path) -> None:
     """Root's, readable by the server, of the set's date; and nothing else of syslinux."""
     content = written(parts, tmp_path / "netboot.tar.gz")
@@ -84,7 +106,9 @@ def test_everything_that_the_menu_names_is_there(parts: NetbootParts, tmp_path: 
         assert config is not None
         assert readme is not None
         assert squashfs is not None
-        assert config.read().decode() == render_pxelinux(MENU, TEMPLATES)
+        digest = hashlib.sha256(parts.squashfs.read_bytes()).hexdigest()
+        menu = replace(MENU, root_sha256=digest)
+        assert config.read().decode() == render_pxelinux(menu, TEMPLATES)
         assert URL in readme.read().decode()
         assert squashfs.read() == b"squashfs" * 50_001
 

@@ -9,7 +9,7 @@ import pytest
 
 from voidimg.errors import PackageError, SpecError
 from voidimg.identity import Identity
-from voidimg.rootfs.accounts import apply_users, crypt_password
+from voidimg.rootfs.accounts import apply_users, check_live_account, crypt_password
 from voidimg.spec.model import User
 from voidimg.tree.tree import Tree
 
@@ -46,12 +46,12 @@ def test_a_password_is_sha512_crypt() -> None:
     )
 
 
-@pytest.mark.parametrize("password", ["two\nlines", "nul\0", "x" * 257])
+@pytest.mark.parametrize("password", ["", "two\nlines", "nul\0", "x" * 257])
 def test_a_password_that_cannot_be_stored_is_refused(password: str) -> None:
     """Rather than cut off; the password is not in the message."""
     with pytest.raises(SpecError) as caught:
         crypt_password(password, "salt")
-    assert password not in str(caught.value)
+    assert not password or password not in str(caught.value)
 
 
 def test_roots_password_is_set_and_every_day_is_the_release(etc: Path) -> None:
@@ -146,3 +146,44 @@ def test_only_a_line_feed_ends_a_line(etc: Path) -> None:
         file.write(f"{line}\n")
     apply(etc, User(name="root"))
     assert line in (etc / "passwd").read_text().split("\n")
+
+
+@pytest.mark.parametrize("name", ["audio", "wheel"])
+def test_a_user_with_the_name_of_a_group_is_refused(etc: Path, name: str) -> None:
+    """A second group of the name would be made, and nothing of either would be sure."""
+    with pytest.raises(SpecError, match="has the name of a group") as caught:
+        apply(etc, User(name=name, password="secret"))
+    assert caught.value.code == "E-SPEC-NAME-TAKEN"
+    assert (etc / "group").read_text().count(f"{name}:") == 1
+
+
+def test_an_account_of_the_system_gets_no_password(etc: Path) -> None:
+    """Its groups can be changed, as its package cannot know them."""
+    with pytest.raises(SpecError, match="an account of the system") as caught:
+        apply(etc, User(name="nobody", password="secret"))
+    assert caught.value.code == "E-SPEC-NAME-TAKEN"
+    apply(etc, User(name="nobody", groups=("audio",)))
+    assert "audio:x:12:nobody\n" in (etc / "group").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "groups", "code"),
+    [
+        ("anon", ("audio", "wheel"), None),
+        ("nobody", (), "NAME-TAKEN"),
+        ("root", (), "NAME-TAKEN"),
+        ("audio", (), "NAME-TAKEN"),
+        ("anon", ("audio", "whel"), "GROUP"),
+    ],
+)
+def test_what_keeps_a_live_user_from_being_made(
+    etc: Path, name: str, groups: tuple[str, ...], code: str | None
+) -> None:
+    """useradd would say so at boot, where nobody reads it; a group would be left out."""
+    with Tree(etc.parent) as tree:
+        if code is None:
+            check_live_account(tree, name, groups)
+            return
+        with pytest.raises(SpecError) as caught:
+            check_live_account(tree, name, groups)
+    assert caught.value.code == f"E-SPEC-{code}"

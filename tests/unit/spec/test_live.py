@@ -5,16 +5,18 @@ The mark ▸ in a text is where the error is expected.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from tests.unit.spec.conftest import Write, place_of_mark
+from voidimg.artifacts.plan import planned_steps
 from voidimg.errors import SpecError
 from voidimg.spec.catalog import Catalog
-from voidimg.spec.live_checks import volume_id
 from voidimg.spec.live_model import Live
 from voidimg.spec.templates import Templates
+from voidimg.spec.volume_id import volume_id_of
 
 HEAD = 'schema = 1\nkind = "profile"\n'
 XFCE = HEAD + 'extends = "xfce"\n'
@@ -30,7 +32,7 @@ def words(text: str) -> set[str]:
 
 COMMON = words(
     "base-system dialog cryptsetup lvm2 mdadm void-docs-browse xtools-minimal xmirror chrony tmux"
-    " espeakup void-live-audio brltty"
+    " espeakup void-live-audio brltty jq"
 )
 X = words(
     "font-misc-misc terminus-font dejavu-fonts-ttf xorg-minimal xorg-input-drivers setxkbmap xauth"
@@ -66,7 +68,7 @@ VOID: dict[str, tuple[set[str], set[str], str | None]] = {
         ALONE | {"lightdm", "polkitd"},
         "cinnamon",
     ),
-    "gnome": (X | {"gnome", "firefox"}, ALONE | {"gdm", "polkitd"}, "gnome"),
+    "gnome": (X | {"gnome", "firefox", "NetworkManager"}, ALONE | {"gdm", "polkitd"}, "gnome"),
     "kde": (
         X | {"kde5", "konsole", "firefox", "dolphin", "NetworkManager"},
         ALONE | {"sddm"},
@@ -151,11 +153,33 @@ def test_offered_layouts_with_variants(write: Write, tmp_path: Path) -> None:
     assert '",nodeadkeys"' in keyboard
 
 
-def test_the_volume_id_may_have_the_date() -> None:
-    """So that two sticks do not confuse the live system."""
-    assert volume_id("VOID_LIVE", "20240314") == "VOID_LIVE"
-    assert volume_id("VOID_{date}", "20240314") == "VOID_20240314"
-    assert volume_id("VOID_{date}", "20240314rc1") == "VOID_20240314RC1"
+def volume_id(template: str | None, platform: str, profile: str, date: str = "20240314") -> str:
+    recipe = Catalog().recipe(platform, "base").recipe
+    assert recipe.live is not None
+    changed = recipe.live.model_copy(update={"volume_id": template})
+    return volume_id_of(recipe.model_copy(update={"live": changed, "profile": profile}), date)
+
+
+def test_the_volume_id_may_have_names() -> None:
+    """Each as a volume id can hold it."""
+    assert volume_id("VOID_LIVE", "x86_64", "base") == "VOID_LIVE"
+    assert volume_id("VOID_{date}", "x86_64", "base", "20240314rc1") == "VOID_20240314RC1"
+    template = "{date}_{platform}_{arch}_{profile}"
+    assert volume_id(template, "i686", "my-x.y") == "20240314_I686_I686_MY_X_Y"
+
+
+def test_the_volume_ids_of_all_media_differ() -> None:
+    """By date, platform and profile, however long or alike the names are; each fits an ISO."""
+    platforms = ("x86_64", "x86_64-musl", "i686", "aarch64", "aarch64-musl")
+    profiles = (*VOID, "musl-base", "Base", "ba-se", "ba_se", "ba.se", "x" * 60, "x" * 61, "\xfc")
+    dates = ("20240314", "20240315", "20240314rc1")
+    found = [
+        volume_id(None, platform, profile, date)
+        for platform in platforms for profile in profiles for date in dates
+    ]  # fmt: skip
+    assert len(set(found)) == len(found)
+    assert all(re.fullmatch("[A-Z0-9_]{1,32}", one) for one in found)
+    assert volume_id(None, "x86_64", "xfce").startswith("VOID_20240314_X86_64_XFCE_")
 
 
 def test_parts_are_laid_over_the_parent_in_their_order(write: Write, tmp_path: Path) -> None:
@@ -182,6 +206,20 @@ WRONG = [
     (DESKTOP + 'include = ["lightdm"]\n', "SESSION", "which session"),
     (BASE + 'include = ["lightdm"]\n[live]\nsession = "xfce"\n', "GRAPHICAL", "is not graphical"),
     (BASE + '[live]\nvolume_id = ▸"A_NAME_THAT_IS_TOO_LONG_FOR_{date}"\n', "VOLUME-ID", "room for"),
+    (BASE + '[live]\nvolume_id = ▸""\n', "VOLUME-ID", "has 0 characters"),
+    (BASE + '[live]\nvolume_id = ▸"VOID_{}"\n', "VOLUME-ID", "other characters"),
+    (BASE + '[live]\nvolume_id = ▸"VOID_{profile}-{date}"\n', "VOLUME-ID", "other characters"),
+    (BASE + '[live]\naccess = { password = ▸"" }\n', "PASSWORD", "an empty password"),
+    (BASE + '[live]\naccess = { password = ▸"a\\tb" }\n', "PASSWORD", "one line"),
+    (BASE + '[live]\naccess = { password = ▸true }\n', "TYPE", "should be a string"),
+    (BASE + 'users = [{ name = "root", password = ▸"" }]\n', "PASSWORD", "an empty password"),
+    (BASE + 'users = [{ name = ▸"anon" }]\n', "NAME-TAKEN", "is the live user too"),
+    (BASE + 'hostname = ▸"a..b"\n', "HOSTNAME", "host name"),
+    (BASE + 'hostname = ▸"a.-b"\n', "HOSTNAME", "host name"),
+    (BASE + f'hostname = ▸"{"a." * 40}b"\n', "HOSTNAME", "64 characters"),
+    (BASE + 'hostname = ▸"localhost"\n', "NAME-TAKEN", "of every machine for itself"),
+    (BASE + 'hostname = ▸"localhost.localdomain"\n', "NAME-TAKEN", "of every machine"),
+    (BASE + '[live]\nalternatives = { sh = ▸"a b" }\n', "PACKAGE", "name of a package"),
     (BASE + '[live]\nvolume_id = ▸"VOID-LIVE"\n', "VOLUME-ID", "other characters"),
     (BASE + '[live]\nvolume_id = ▸"VOID_{day}"\n', "VOLUME-ID", "other characters"),
     (BASE + "[live]\nsquashfs = { level = ▸23 }\n", "VALUE", "less than or equal"),
@@ -197,6 +235,7 @@ WRONG = [
     (BASE + '[live]\ntitle = ▸"Void\\u001b[2J"\n', "MENU-TITLE", "cannot stand in a boot menu"),
     (BASE + '[live]\ntitle = ▸"Void $arch"\n', "MENU-TITLE", "cannot stand in a boot menu"),
     (BASE + '[live]\ntitle = ▸"Void für alle"\n', "MENU-TITLE", "cannot stand in a boot menu"),
+    (BASE + f'[live]\ntitle = ▸"{"x" * 41}"\n', "MENU-TITLE", "has 41 characters"),
     (BASE + '[live]\ntitle = ▸" "\n', "MENU-TITLE", "cannot stand in a boot menu"),
     (BASE + '[live.service_packages]\nsshd = ▸"a b"\n', "PACKAGE", "name of a package"),
     (BASE + '[live.files]\nadd = [{ path = "/a", template = ▸"live/isue.j2" }]\n', "TEMPLATE",
@@ -230,6 +269,8 @@ HARDWARE = [
      "TWICE", "machine 'a'"),
     (ARM + '[live]\nmachines = [{ name = "a", title = ▸"A\\nB", devicetree = "a.dtb" }]\n',
      "MENU-TITLE", "cannot stand in a boot menu"),
+    (ARM + '[live]\nmachines = [{ name = "a", title = "A", devicetree = "a.dtb" },'
+     ' { name = "b", title = ▸"A", devicetree = "b.dtb" }]\n', "TWICE", "the title 'A'"),
     (PC + '[live.netboot]\nurl = ▸"tftp://SERVER/squashfs.img"\n', "URL", "http(s) URL"),
     (ARM + '[live]\nmachines = [▸{ name = "a", title = "A", packages = ["a-base"] }]\n',
      "MISSING", "devicetree"),
@@ -286,3 +327,52 @@ def test_an_abstract_profile_cannot_be_built() -> None:
     assert caught.value.code == "E-SPEC-ABSTRACT"
     paths = [file for file in Catalog().files() if file.stem in ("desktop", "lightdm")]
     assert Catalog().check_files(paths) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [("", "void-live"), ('hostname = "kiosk"\n', "kiosk"), ('hostname = "a.b-c.d"\n', "a.b-c.d")],
+)
+def test_the_host_name_of_a_profile_is_that_of_its_live_system(
+    words: str, name: str, write: Write, tmp_path: Path
+) -> None:
+    """A profile that gives none has Void's."""
+    write("profiles/mine.toml", BASE + words)
+    recipe = Catalog([tmp_path]).recipe("x86_64", "mine").recipe
+    assert recipe.live_hostname == name
+    (step,) = [step for step in planned_steps(recipe)
+               if (step.stage, step.what) == ("live", "set the host name")]  # fmt: skip
+    assert step.details == (name,)
+
+
+def test_what_the_live_systems_of_void_have_beside_packages() -> None:
+    """RAID volumes of LVM are started, and dash is /bin/sh whatever the order of packages is."""
+    found = live("x86_64", "base")
+    files = {file.path: file.content for file in found.files}
+    assert files["/etc/modules-load.d/dm-raid.conf"] == "dm-raid\n"
+    assert found.alternatives == {"sh": "dash"}
+
+
+def test_a_password_that_is_false_locks(write: Write, tmp_path: Path) -> None:
+    """TOML has no word for nothing; the issue promises no password then."""
+    text = "[live]\naccess = { password = false }\n"
+    write("profiles/mine.toml", BASE + 'users = [{ name = "root", password = false }]\n' + text)
+    resolved = Catalog([tmp_path]).recipe("x86_64", "mine")
+    assert resolved.recipe.live is not None
+    assert resolved.recipe.live.access.password is None
+    assert resolved.recipe.users[0].password is None
+    context = {"recipe": resolved.recipe, "date": "20240314"}
+    issue = Templates.read(resolved.templates).render("live/issue.j2", context)
+    assert 'The user is "anon", whom no password lets in.\n' in issue
+    assert "root" not in issue
+
+
+def test_the_issue_shows_a_password_as_it_is(write: Write, tmp_path: Path) -> None:
+    r"""agetty takes \d for the date, and two backslashes for one (agetty(8), issue escapes)."""
+    text = "[live]\naccess = { password = 'pa\\d\\n1\\\\' }\n"
+    write("profiles/mine.toml", BASE + "users = [{ name = 'root', password = '\\4%x' }]\n" + text)
+    resolved = Catalog([tmp_path]).recipe("x86_64", "mine")
+    context = {"recipe": resolved.recipe, "date": "20240314"}
+    issue = Templates.read(resolved.templates).render("live/issue.j2", context)
+    assert r'the password "pa\\d\\n1\\\\".' in issue
+    assert r'The password of root is "\\4%x".' in issue

@@ -138,7 +138,7 @@ def test_the_plan_of_a_live_system() -> None:
     done = [step.what for step in live]
     order = ["install and configure", "generate the locale", "set up accounts", "enable services"]
     assert [what for what in done if what in order] == order
-    assert live[-1].what == "write the ISO VOID_LIVE, started by"
+    assert live[-1].what == "write the ISO VOID_{date}_X86_64_XFCE_BC7E, started by"
     assert live[-1].details == ("isolinux", "grub-x86_64-efi", "grub-i386-efi")
     packages, written = (step for step in steps if step.stage == "netboot")
     assert packages.details == ("dracut-network", "dhclient", "curl")

@@ -5,39 +5,51 @@
 (
 . "$VOID_LIVE/lib.sh"
 
-user=$(live_user)
+NEW=
+! is_new display-manager || NEW=1
+user=
+! live_user || user=$REPLY
 session=$LIVE_SESSION
-[ ! -s "$NEWROOT/etc/lightdm/.session" ] || read -r session < "$NEWROOT/etc/lightdm/.session"
-autologin=
-! getargbool "${LIVE_AUTOLOGIN:-0}" live.autologin || autologin=1
+! line_of /etc/lightdm/.session '' || session=${REPLY:-$session}
 
-# key FILE SECTION KEY VALUE: set for autologin, taken out without.
+# What the command line says comes before what the profile says, which counts once.
+autologin=unasked
+if getarg live.autologin > /dev/null; then
+    autologin=no
+    ! getargbool 0 live.autologin || autologin=yes
+elif [ "$LIVE_AUTOLOGIN" = 1 ] && [ -n "$NEW" ]; then
+    autologin=first
+fi
+# Nobody can be logged in who is not there.
+[ -n "$user" ] || autologin=no
+
+# key PATH SECTION KEY VALUE: set for autologin, and as it was before without.
 key() {
-    if [ -n "$autologin" ]; then
-        set_key "$1" "$2" "$3" "$4"
-    else
-        set_key "$1" "$2" "$3"
-    fi
+    case "$autologin" in
+        yes) lend "$1" "$2" "$3" "$3=$4" ;;
+        first) keep "$1" "$2" "$3" "$3=$4" ;;
+        no) lend "$1" "$2" "$3" ;;
+        *) take_back "$1" "$2" "$3" ;;
+    esac
 }
 
-if [ -d "$NEWROOT/etc/sv/lightdm" ]; then
-    file="$NEWROOT/etc/lightdm/lightdm.conf"
-    [ -z "$session" ] || set_key "$file" 'Seat:*' user-session "$session"
-    key "$file" 'Seat:*' autologin-user "$user"
-    key "$file" 'Seat:*' autologin-user-timeout 0
-    key "$file" 'Seat:*' autologin-session "$session"
+if is_directory /etc/sv/lightdm; then
+    conf=/etc/lightdm/lightdm.conf
+    [ -z "$session" ] || keep "$conf" 'Seat:*' user-session "user-session=$session"
+    key "$conf" 'Seat:*' autologin-user "$user"
+    key "$conf" 'Seat:*' autologin-user-timeout 0
+    key "$conf" 'Seat:*' autologin-session "$session"
 fi
-if [ -d "$NEWROOT/etc/sv/sddm" ]; then
-    file="$NEWROOT/etc/sddm.conf"
-    key "$file" Autologin User "$user"
-    key "$file" Autologin Session "$session"
+if is_directory /etc/sv/sddm; then
+    key /etc/sddm.conf Autologin User "$user"
+    key /etc/sddm.conf Autologin Session "$session"
 fi
-if [ -d "$NEWROOT/etc/sv/gdm" ]; then
-    file="$NEWROOT/etc/gdm/custom.conf"
-    key "$file" daemon AutomaticLoginEnable true
-    key "$file" daemon AutomaticLogin "$user"
+if is_directory /etc/sv/gdm; then
+    key /etc/gdm/custom.conf daemon AutomaticLoginEnable true
+    key /etc/gdm/custom.conf daemon AutomaticLogin "$user"
 fi
-if [ -d "$NEWROOT/etc/sv/lxdm" ]; then
-    key "$NEWROOT/etc/lxdm/lxdm.conf" base autologin "$user"
+if is_directory /etc/sv/lxdm; then
+    key /etc/lxdm/lxdm.conf base autologin "$user"
 fi
+remember 'set-up display-manager' 1
 )

@@ -5,12 +5,12 @@
 . "$VOID_LIVE/lib.sh"
 
 for service in lightdm sddm gdm lxdm; do
-    down="$NEWROOT/etc/sv/$service/down"
+    down="/etc/sv/$service/down"
     if getargbool 0 nomodeset; then
-        [ ! -d "${down%/*}" ] || [ -e "$down" ] || echo 'void-live: nomodeset' | write "$down"
-    elif has_line "$down" 'void-live: nomodeset'; then
+        ! is_directory "${down%/*}" || is_file "$down" || write "$down" "void-live: nomodeset$LF"
+    elif line_of "$down" 'void-live: nomodeset'; then
         # An earlier start of this medium put it there.
-        rm -f "$down"
+        discard "$down"
     fi
 done
 )

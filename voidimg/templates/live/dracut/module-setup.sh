@@ -16,11 +16,12 @@ installkernel() {
 }
 
 install() {
-    inst_multiple cat chmod chroot ln mkdir mv rm
+    inst_multiple cat chmod chroot ln mkdir mv readlink rm sha256sum
     for file in lib.sh live.conf keymaps; do
         inst_simple "$moddir/$file" "/usr/lib/void-live/$file"
     done
     # After 10, where some versions of dracut make the root writable.
+    inst_hook pre-pivot 30 "$moddir/live-checked.sh"
     inst_hook pre-pivot 31 "$moddir/live-user.sh"
     inst_hook pre-pivot 32 "$moddir/live-display-manager.sh"
     inst_hook pre-pivot 33 "$moddir/live-serial.sh"

@@ -118,14 +118,24 @@ class Templates:
 def _plain(value: object) -> object:
     """`value` with models as objects that have their values and no methods."""
     if isinstance(value, BaseModel):
-        return SimpleNamespace(
-            **{name: _plain(getattr(value, name)) for name in type(value).model_fields}
-        )
+        names = [*type(value).model_fields, *_properties(type(value))]
+        return SimpleNamespace(**{name: _plain(getattr(value, name)) for name in names})
     if isinstance(value, Mapping):
         return {key: _plain(one) for key, one in value.items()}
     if isinstance(value, tuple | list):
         return tuple(_plain(one) for one in value)
     return value
+
+
+def _properties(model: type[BaseModel]) -> list[str]:
+    """What follows from the values of `model`, as its own classes define it."""
+    return [
+        name
+        for one in model.__mro__
+        if one.__module__.startswith("voidimg.")
+        for name, found in vars(one).items()
+        if isinstance(found, property) and not name.startswith("_")
+    ]
 
 
 def _text(content: bytes, where: str) -> str:

@@ -29,6 +29,7 @@ _ORDER = (
     "spec",
     "fetch",
     "xbps",
+    "tree",
     "sandbox",
     "rootfs",
     "disk",

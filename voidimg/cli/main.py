@@ -8,6 +8,8 @@ import gc
 import importlib
 import io
 import os
+import resource
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -242,6 +244,22 @@ def _open_standard_streams() -> None:
             setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8", closefd=False))
 
 
+def _leave_callers_state() -> None:
+    """Signals that the caller ignores or blocks, and soft limits, change nothing of what is made.
+
+    The end of a program would not be seen with SIGCHLD ignored. What the hard limits do not allow
+    is refused by whoever needs it.
+    """
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for name in ("AS", "CPU", "DATA", "FSIZE", "NOFILE", "NPROC"):
+        number = getattr(resource, f"RLIMIT_{name}")
+        with suppress(OSError, ValueError):
+            hard = resource.getrlimit(number)[1]
+            resource.setrlimit(number, (hard, hard))
+
+
 def _explained(error: click.ClickException) -> click.ClickException:
     """`error`, or where an option belongs that is one of `voidimg` and not of the verb."""
     if not isinstance(error, click.NoSuchOption) or error.ctx is None:
@@ -274,6 +292,7 @@ def _leave_output(error: OSError) -> int:
 def entry_point(argv: list[str] | None = None) -> None:
     """Run the command; every `VoidimgError` becomes a message and its documented exit status."""
     _open_standard_streams()
+    _leave_callers_state()
     # Names in packages and images need not be UTF-8; what cannot be written is escaped, as in JSON.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -101,7 +101,7 @@ def command(
         recipe,
         logs=logs or session.out / "smoke",
         media=media,
-        scratch=session.cache / "smoke",
+        scratch=session.cache / "work",
         patience=patience,
         listener=session.listener,
     )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voidimg.errors import storing
+from voidimg.sandbox.caller import give, make_directory
 
 PART = ".part"
 """Ending of a block that is being written, or that a killed build left half written."""
@@ -48,7 +49,7 @@ class BlockCache:
         """
         path = self._path(settings, content)
         with storing(path, "keep the compressed block"):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_directory(path.parent)
             # Two runs that make the same block write the same bytes: the later one wins
             # harmlessly. Process ids do not tell them apart, each has its own pid namespace.
             descriptor, part = tempfile.mkstemp(PART, dir=self.directory)
@@ -56,6 +57,7 @@ class BlockCache:
                 os.fchmod(descriptor, 0o644)
                 with os.fdopen(descriptor, "wb") as file:
                     file.write(hashlib.sha256(compressed).digest() + compressed)
+                give(Path(part))
                 os.replace(part, path)
             except BaseException:
                 os.unlink(part)

@@ -13,6 +13,7 @@ import fcntl
 import hashlib
 import json
 import os
+import stat
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -41,6 +42,8 @@ _PARTS = {
 
 _NAMED_BY_TREE = ("objects", "blocks")
 """Directories whose files are named by the first two digits of a SHA-256 and the other 62."""
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _BATCH = 64
 """So many entries are removed while the gate is held once."""
@@ -97,11 +100,36 @@ def measure_cache(cache: Cache) -> tuple[CacheUse, ...]:
 def disk_use(directory: Path) -> tuple[int, int]:
     """The number of files below `directory` and the bytes that they take on disk."""
     files = size = 0
-    for path in _files(directory):
-        with suppress(OSError):  # it may be gone by now, or belong to subordinate ids
-            size += path.lstat().st_blocks * 512
-            files += 1
+    pending = [b""]
+    with suppress(OSError):  # it may be gone by now
+        top = os.open(directory, _DIRECTORY)
+        try:
+            while pending:
+                for status in _below(top, pending.pop(), pending):
+                    size += status.st_blocks * 512
+                    files += 1
+        finally:
+            os.close(top)
     return files, size
+
+
+def _below(top: int, path: bytes, pending: list[bytes]) -> Iterator[os.stat_result]:
+    """The lstat of the files in the directory `path`; directories are put into `pending`.
+
+    Whoever fills a tree could make it too deep for paths: what cannot be reached is not counted,
+    and neither is what belongs to subordinate ids.
+    """
+    with suppress(OSError):
+        fd = os.open(path or b".", _DIRECTORY, dir_fd=top)
+        try:
+            for name in os.listdir(fd):
+                status = os.stat(name, dir_fd=fd, follow_symlinks=False)
+                if stat.S_ISDIR(status.st_mode):
+                    pending.append(os.path.join(path, os.fsencode(name)))
+                else:
+                    yield status
+        finally:
+            os.close(fd)
 
 
 def verify_cache(
@@ -293,7 +321,15 @@ def _size(path: Path) -> int:
 
 def _files(directory: Path) -> Iterable[Path]:
     """Every file below `directory`, in order."""
-    found = [Path(parent, name) for parent, _, names in os.walk(directory) for name in names]
+    found = []
+    pending = [directory]
+    while pending:
+        with suppress(OSError), os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(Path(entry.path))
+                else:
+                    found.append(Path(entry.path))
     return sorted(found)
 
 

@@ -125,8 +125,8 @@ def make_esp(
         with private_directory(out.parent) as private:
             config = private / "early.cfg"
             config.write_text(early)
-            top = private / "esp"
-            boot = top.joinpath(*_DIRECTORIES)
+            esp = private / "esp"
+            boot = esp.joinpath(*_DIRECTORIES)
             boot.mkdir(parents=True)
             for platform in sorted(platforms):
                 modules = private / platform
@@ -136,7 +136,7 @@ def make_esp(
                     _make_on_host(tree, LOADERS[platform], modules, config, image)
                 _require_program(LOADERS[platform], image)
             image = private / "esp.img"
-            with directory(top, "/") as content:
+            with directory(esp, "/") as content:
                 make_fat(_plan(boot, serial), content, image, epoch)
             _check(image)
             image.chmod(MODE)

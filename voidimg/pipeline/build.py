@@ -39,7 +39,7 @@ from voidimg.pipeline.options import BuildOptions
 from voidimg.pipeline.run import Bench, run_job
 from voidimg.pipeline.store import Artifact, ArtifactStore, Record
 from voidimg.pipeline.workdir import remove_abandoned, workplace
-from voidimg.sandbox import namespace
+from voidimg.sandbox import limits, namespace
 from voidimg.spec.compose import ResolvedRecipe
 from voidimg.spec.sources import own_files
 from voidimg.spec.stages import PackageStage
@@ -184,7 +184,13 @@ class _Build:
         self.missing: tuple[KindName, ...] = ()
 
     def prepare(self) -> None:
-        """Find out which packages there will be, and which artifacts are not there yet."""
+        """Find out which packages there will be, and which artifacts are not there yet.
+
+        Raises:
+            SandboxError: ``LIMITS``, under the caller's limits the artifacts could not be what they
+                are elsewhere.
+        """
+        limits.check()
         check_kinds(self._kinds, self._recipe, self._date, self._options.compression)
         self._prepare_packages()
         for name in sorted({*self._recipe.keys} - {key.fingerprint for key in self.lock.keys}):

@@ -14,6 +14,7 @@ from voidimg.artifacts.kind import MAIN, KindName
 from voidimg.atomic import replace_by_file, write_out
 from voidimg.errors import storing
 from voidimg.fetch import Cache
+from voidimg.sandbox.caller import give
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +74,17 @@ class ArtifactStore:
         """
         record = {role: self._keep_file(key, role, path) for role, path in files.items()}
         text = json.dumps({role: asdict(one) for role, one in record.items()})
-        self._cache.write_small(text.encode(), "artifacts", key, "record.json")
+        stamp = self._cache.write_small(text.encode(), "artifacts", key, "record.json")
+        with storing(stamp, "write"):
+            give(stamp)
         return record
 
     def _keep_file(self, key: str, role: str, finished: Path) -> StoredFile:
         content = self.content_path(key, role)
         with storing(content, "write"):
             finished.chmod(0o644)
+            for path in (content.parent.parent, content.parent, finished):
+                give(path)
             status = finished.stat()
             stored = StoredFile(status.st_size, _sha256(finished), status.st_mtime_ns)
             write_out(finished)

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from voidimg.errors import storing
+from voidimg.errors import VoidimgError, storing
 from voidimg.events import Listener, Message, ignore
 from voidimg.fetch import Cache, upkeep
 from voidimg.fetch.upkeep import CacheUse
 from voidimg.sandbox import namespace
 from voidimg.tree.remove import LOCK_FILE, empty_directory
+from voidimg.tree.walk import DIRECTORY
+
+_EARLIER_PLACES = ("inspect", "lint", "smoke")
+"""Below the cache: where earlier versions unpacked images."""
+_PREFIX = "voidimg-build."
+_OURS = re.compile(rf"(tmp|{re.escape(_PREFIX)}|voidimg-image\.)[a-z0-9_]{{8}}")
+"""The names of our directories; ``tmp`` is that of earlier versions. Nothing else is removed: a
+cache may have been put where somebody has a directory ``work``."""
 
 
 @contextmanager
@@ -27,7 +37,7 @@ def workplace(cache: Cache, listener: Listener) -> Iterator[Path]:
     remove_abandoned(cache, listener)
     base = _base(cache)
     with storing(base, "make a work directory in"), _alone(base):
-        directory = Path(tempfile.mkdtemp(dir=base))
+        directory = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base))
         lock = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         fcntl.flock(lock, fcntl.LOCK_EX)
     try:
@@ -40,21 +50,14 @@ def workplace(cache: Cache, listener: Listener) -> Iterator[Path]:
 def remove_abandoned(cache: Cache, listener: Listener) -> CacheUse:
     """Remove the work directories of builds that were killed, and nobody else's.
 
+    What cannot be removed is told as a warning and stays: it must not keep anybody from building.
+
     Returns:
         What was removed, as far as the caller may look into it.
-
-    Raises:
-        StoreError: one cannot be removed.
-        SandboxError: its files belong to subordinate ids, and there is no user namespace here.
     """
-    base = _base(cache)
-    removed = CacheUse("work under way", 0, 0)
-    if not any(base.iterdir()):
-        return removed
-    with storing(base, "clear"), _alone(base):
-        for directory in sorted(base.iterdir()):
-            files, size = _remove_if_abandoned(directory, listener)
-            removed = CacheUse(removed.content, removed.files + files, removed.size + size)
+    removed, problems = _remove_all_abandoned(cache, listener)
+    for problem in problems:
+        listener(Message("warning", f"what an interrupted run left stays: {problem}"))
     return removed
 
 
@@ -77,12 +80,14 @@ def clear_cache(
         What was removed. What a build under way has used stays, and its work.
 
     Raises:
-        StoreError, SandboxError: something cannot be removed.
+        StoreError, SandboxError: something cannot be removed; all else has been.
     """
-    work = remove_abandoned(cache, listener)
+    work, problems = _remove_all_abandoned(cache, listener)
     others = upkeep.clear_cache(
         cache, max_bytes=max_bytes, older_seconds=older_seconds, listener=listener
     )
+    if problems:
+        raise problems[0]
     return (work, *others) if work.files else others
 
 
@@ -101,34 +106,84 @@ def _alone(base: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def _remove_all_abandoned(
+    cache: Cache, listener: Listener
+) -> tuple[CacheUse, tuple[VoidimgError, ...]]:
+    """What was removed, and what went wrong with the rest."""
+    files = size = 0
+    problems: list[VoidimgError] = []
+    for base in (_base(cache), *(cache.directory / name for name in _EARLIER_PLACES)):
+        try:
+            with storing(base, "clear"):
+                entries = sorted(base.iterdir()) if base.is_dir() else []
+                if not entries:
+                    continue
+                with _alone(base):
+                    for entry in entries:
+                        found = _tried(entry, listener, problems)
+                        files, size = files + found[0], size + found[1]
+        except VoidimgError as error:
+            problems.append(error)
+    return CacheUse("work under way", files, size), tuple(problems)
+
+
+def _tried(entry: Path, listener: Listener, problems: list[VoidimgError]) -> tuple[int, int]:
+    try:
+        with storing(entry, "remove"):
+            return _remove_if_abandoned(entry, listener)
+    except VoidimgError as error:
+        problems.append(error)
+        return (0, 0)
+
+
 def _remove_if_abandoned(directory: Path, listener: Listener) -> tuple[int, int]:
-    """The number of files that were removed, and the bytes that they took on disk."""
-    removed = (0, 0)
+    """The number of files that were removed, and the bytes that they took on disk.
+
+    The lock of a build is a file in its directory; that of an unpacked image is its directory, see
+    `voidimg.disk.private`.
+    """
+    match = _OURS.fullmatch(directory.name)
+    if match is None:
+        return (0, 0)
     try:
-        lock = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        # Made or removed only in part; if its build is alive, it is about to remove it itself.
-        with suppress(OSError):
-            directory.rmdir()
+        held = os.open(directory, DIRECTORY)
+    except (FileNotFoundError, NotADirectoryError):
+        return (0, 0)  # gone, or nothing of ours
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return (0, 0)
+        raise
+    lock = held
+    try:
+        with suppress(FileNotFoundError):
+            flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            lock = os.open(LOCK_FILE, flags, dir_fd=held)
+        if lock == held and match[1] == "tmp":
+            with suppress(OSError):  # made or removed only in part, if it is ours
+                directory.rmdir()
+            return (0, 0)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return (0, 0)
+        if not os.fstat(lock).st_nlink:
+            return (0, 0)  # its build has just ended
+        listener(Message("note", f"removing what an interrupted run left in {directory}"))
+        removed = upkeep.disk_use(directory)
+        _remove(directory)
         return removed
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        pass
-    else:
-        if (directory / LOCK_FILE).exists():  # else its build has just ended
-            listener(Message("note", f"removing what an interrupted build left in {directory}"))
-            removed = upkeep.disk_use(directory)
-            _remove(directory)
     finally:
-        os.close(lock)
-    return removed
+        if lock != held:
+            os.close(lock)
+        os.close(held)
 
 
 def _remove(directory: Path) -> None:
     with storing(directory, "remove"):
-        if any(entry.name != LOCK_FILE for entry in directory.iterdir()):
+        try:
+            empty_directory(directory)
+        except PermissionError:  # it belongs to subordinate ids
             namespace.call(empty_directory, directory)
-        (directory / LOCK_FILE).unlink()
+        (directory / LOCK_FILE).unlink(missing_ok=True)
         with suppress(FileNotFoundError):  # another build saw it without its lock
             directory.rmdir()

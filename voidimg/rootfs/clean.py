@@ -90,7 +90,7 @@ def clean(tree: Tree, owned: Collection[str]) -> tuple[Cleaned, ...]:
         if entry.path in owned:
             continue
         if stat.S_ISDIR(entry.stat.st_mode):
-            if entry.path.startswith(tuple(f"{top}/" for top in TEMPORARY)):
+            if entry.path.startswith(tuple(f"{place}/" for place in TEMPORARY)):
                 directories.append(entry.path)
             continue
         rule = _rule_for(tree, entry)

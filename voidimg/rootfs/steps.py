@@ -7,7 +7,6 @@ PLATFORMFS, on a copy of that tree: `install_stage`, `apply_stage`, `finish`. Fo
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -35,6 +34,7 @@ from voidimg.rootfs.services import enable_services
 from voidimg.spec.model import User
 from voidimg.spec.stage_model import Stage
 from voidimg.tree.tree import Tree
+from voidimg.tree.walk import remove_directory
 from voidimg.xbps.install.install import InstallReport, VerifiedPackage, install, reconfigure
 
 KEYS = "/var/db/xbps/keys"
@@ -143,7 +143,7 @@ def _configure(
 def _discard(scratch: Path) -> None:
     if scratch.exists():
         with storing(scratch, "remove"):
-            shutil.rmtree(scratch)
+            remove_directory(scratch)
 
 
 def set_up_system(

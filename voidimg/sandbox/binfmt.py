@@ -1,8 +1,8 @@
 """Lets the kernel run programs of another architecture through qemu-user.
 
-Since Linux 6.7 a user namespace has binfmt_misc entries of its own, so that nothing is registered
-on the host. On older kernels a registration that root made on the host is used, if it has the
-flag F (the emulator was opened at registration, hence need not exist in the tree).
+Since Linux 6.7 a user namespace has binfmt_misc entries of its own, and only there something is
+registered, never on the host. On older kernels a registration that root made on the host is used,
+if it has the flag F (the emulator was opened at registration, hence need not exist in the tree).
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from voidimg.run import find_program
 from voidimg.sandbox import kernel
 
 _DIRECTORY = Path("/proc/sys/fs/binfmt_misc")
+
+_registered: set[str] = set()
+"""The architectures that this process, or one that it was forked from, has registered."""
 
 _FLAGS = "POCF"
 """Preserve argv[0]; open the binary for the emulator, with the binary's credentials; fix binary."""
@@ -81,22 +84,24 @@ def register(arch: str) -> None:
             hint=f"known are: {', '.join(sorted(_ELF))}, each also with -musl",
         )
     entry = _DIRECTORY / f"voidimg-{elf.qemu}"
-    if entry.exists():
+    if arch in _registered:
         return
+    of_host = _host_entry(elf)
     try:
         emulator = _emulator(elf.qemu)
     except ToolError:
-        if _host_entry(elf):
+        if of_host:
             return
         raise
     try:
-        if not (_DIRECTORY / "register").exists() or not os.access(
-            _DIRECTORY / "register", os.W_OK
-        ):
+        # Always an instance of this user namespace: what shows here may be the host's.
+        if not _registered:
             kernel.mount("binfmt_misc", str(_DIRECTORY), "binfmt_misc")
-        _write_entry(registration(entry.name, arch, emulator))
+        if not entry.exists():  # another architecture may have the same emulator
+            _write_entry(registration(entry.name, arch, emulator))
+        _registered.add(arch)
     except OSError as error:
-        if _host_entry(elf):
+        if of_host:
             return
         raise SandboxError(
             f"programs for {arch} cannot be run here: the kernel has no binfmt_misc "

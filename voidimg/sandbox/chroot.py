@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Self, cast
 
 from voidimg.errors import SandboxError, ScriptError
-from voidimg.sandbox import binfmt, jail
+from voidimg.sandbox import binfmt, jail, limits
 from voidimg.sandbox.frames import Channel
 
 _EXECUTION = (
@@ -86,6 +86,7 @@ class Chroot:
         theirs.close()
         self._channel = Channel(ours)
         try:
+            jail.write_ids(self._server, self._channel, self.root)
             self._answer()
         except SandboxError:
             self.close()
@@ -115,7 +116,8 @@ class Chroot:
         Raises:
             SandboxError: the program cannot be started: missing, without its loader, or of a
                 machine that nobody emulates.
-            ScriptError: the time is over.
+            ScriptError: the time is over (``TIME``), or something else ran out (``STARVED``): what
+                it left would depend on this host.
         """
         wanted = jail.Run(
             argv=tuple(argv),
@@ -125,6 +127,7 @@ class Chroot:
             script=script,
             timeout_seconds=timeout_seconds,
         )
+        before = limits.pressure()
         self._channel.send(jail.RUN, wanted)
         ended = cast("jail.Ended", self._answer())
         if ended.failure is not None:
@@ -144,7 +147,17 @@ class Chroot:
                 where=argv[0],
                 output=ended.output.decode("utf-8", "replace"),
             )
-        return Outcome(tuple(argv), ended.status, ended.output)
+        if ended.memory_exceeded:
+            raise _starved(argv[0], f"more than {limits.MEMORY_BYTES} bytes of memory", ended)
+        after = limits.pressure()
+        if after != before:
+            refused = sorted(dict(set(after) - set(before)))
+            raise _starved(argv[0], f"the control group refused: {', '.join(refused)}", ended)
+        outcome = Outcome(tuple(argv), ended.status, ended.output)
+        said = limits.said_starved(outcome.text)
+        if said is not None:
+            raise _starved(argv[0], f"it said {said!r}", ended)
+        return outcome
 
     def first_program(self, paths: Sequence[str]) -> str | None:
         """The first of `paths` that can be run in the tree; None when none of them is there.
@@ -193,3 +206,14 @@ class Chroot:
         if kind == jail.REFUSED:
             raise cast("SandboxError", value)
         return value
+
+
+def _starved(program: str, what: str, ended: jail.Ended) -> ScriptError:
+    return ScriptError(
+        f"a resource ran out, or a program was killed, while {program} ran: {what}",
+        code="STARVED",
+        where=program,
+        hint="scripts get the same limits everywhere; give the host or the container more memory"
+        " and processes, or leave out the package",
+        output=ended.output.decode("utf-8", "replace"),
+    )

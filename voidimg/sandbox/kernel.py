@@ -10,9 +10,11 @@ import functools
 import os
 import platform
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
 CLONE_NEWNS = 0x00020000
+CLONE_NEWCGROUP = 0x02000000
 CLONE_NEWUTS = 0x04000000
 CLONE_NEWIPC = 0x08000000
 CLONE_NEWUSER = 0x10000000
@@ -32,7 +34,13 @@ MNT_DETACH = 2
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
+PR_SET_SECCOMP = 22
 PR_CAPBSET_DROP = 24
+PR_SET_NO_NEW_PRIVS = 38
+
+_KEYCTL = {"x86_64": 250, "i686": 288, "armv7l": 311, "ppc64le": 271}
+_KEYCTL_GENERIC = 219
+_KEYCTL_JOIN_SESSION_KEYRING = 1
 
 _PIVOT_ROOT = {"x86_64": 155, "i686": 217, "armv7l": 218, "ppc64le": 203}
 _PIVOT_ROOT_GENERIC = 41
@@ -44,7 +52,6 @@ def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
 
-@functools.cache
 def last_capability() -> int:
     """The highest capability number of the running kernel."""
     return int(Path("/proc/sys/kernel/cap_last_cap").read_bytes())
@@ -79,6 +86,15 @@ def unmount(target: str, flags: int = 0) -> None:
     _check(_libc().umount2(os.fsencode(target), ctypes.c_int(flags)), target)
 
 
+def bind_read_only(target: str) -> None:
+    """Make the mount at `target` read-only, here only; whatever else holds of it goes on to hold.
+
+    Device nodes can be opened for writing all the same, but get no other mode, owner or time.
+    """
+    kept = os.statvfs(target).f_flag & (MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    mount(None, target, flags=MS_BIND | MS_REMOUNT | MS_RDONLY | kept)
+
+
 def pivot_root(new_root: str, put_old: str) -> None:
     """Make `new_root` the root mount and put the old one at `put_old`; no C library wraps it."""
     number = _PIVOT_ROOT.get(platform.machine(), _PIVOT_ROOT_GENERIC)
@@ -86,10 +102,23 @@ def pivot_root(new_root: str, put_old: str) -> None:
     _check(_libc().syscall(ctypes.c_long(number), *arguments), new_root)
 
 
-def prctl(option: int, argument: int = 0) -> None:
-    """Set an attribute of this process that takes one argument."""
+def prctl(option: int, argument: int = 0, second: int = 0) -> None:
+    """Set an attribute of this process that takes one argument or two."""
     zero = ctypes.c_ulong(0)
-    _check(_libc().prctl(ctypes.c_int(option), ctypes.c_ulong(argument), zero, zero, zero))
+    words = (ctypes.c_ulong(argument), ctypes.c_ulong(second))
+    _check(_libc().prctl(ctypes.c_int(option), *words, zero, zero))
+
+
+def leave_session_keyring() -> None:
+    """Take a new empty session keyring in place of the caller's.
+
+    Nothing happens on a kernel without keys, or where a container forbids the call: programs there
+    cannot read any.
+    """
+    number = _KEYCTL.get(platform.machine(), _KEYCTL_GENERIC)
+    join = ctypes.c_long(_KEYCTL_JOIN_SESSION_KEYRING)
+    with suppress(OSError):
+        _check(_libc().syscall(ctypes.c_long(number), join, None))
 
 
 def enter(descriptor: int, kind: int) -> None:
@@ -97,9 +126,8 @@ def enter(descriptor: int, kind: int) -> None:
     _check(_libc().setns(ctypes.c_int(descriptor), ctypes.c_int(kind)))
 
 
-def drop_bounding_set(kept: Collection[int]) -> None:
-    """Take every capability that is not in `kept` from the programs that are executed later."""
-    last = last_capability()
+def drop_bounding_set(kept: Collection[int], last: int) -> None:
+    """Take the capabilities up to `last` that are not in `kept` from programs executed later."""
     for number in range(last + 1):
         if number not in kept:
             prctl(PR_CAPBSET_DROP, number)

@@ -6,6 +6,7 @@ scripts, filesystems made from the tree. The function runs in a fresh interprete
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pickle
 import signal
@@ -18,7 +19,7 @@ from typing import TypeVar, cast
 
 from voidimg.errors import SandboxError, VoidimgError
 from voidimg.events import Event, Listener, ignore
-from voidimg.sandbox import idmap
+from voidimg.sandbox import idmap, limits
 from voidimg.sandbox.frames import Channel
 from voidimg.sandbox.worker import CALL, CRASH, ERROR, EVENT, MAPPED, RESULT, UNMAPPED, Call, Crash
 
@@ -64,13 +65,15 @@ def call(
         kwargs: keyword arguments.
 
     Raises:
-        SandboxError: no namespace could be made; the hint says what to change.
+        SandboxError: no namespace could be made, or the caller's limits are too low (``LIMITS``);
+            the hint says what to change.
         ToolError: newuidmap is missing (package uidmap).
         WorkerError: the function raised something other than a `VoidimgError`, or was killed.
         VoidimgError: whatever the function raised, as itself.
     """
+    limits.check()
     wanted = _describe(function, args, kwargs)
-    ours, theirs = socket.socketpair()
+    ours, theirs = _socket_pair()
     log = os.memfd_create("voidimg-worker")
     try:
         with theirs:
@@ -96,6 +99,16 @@ def call(
         os.close(log)
 
 
+def _socket_pair() -> tuple[socket.socket, socket.socket]:
+    """Two connected sockets, none of which has the number of a standard stream that is closed."""
+    pair = []
+    for one in socket.socketpair():
+        with one:
+            number = fcntl.fcntl(one.fileno(), fcntl.F_DUPFD_CLOEXEC, 3)
+        pair.append(socket.socket(fileno=number))
+    return pair[0], pair[1]
+
+
 def _describe(
     function: Callable[..., object], args: tuple[object, ...], kwargs: dict[str, object]
 ) -> Call:
@@ -115,10 +128,18 @@ def _describe(
 def _program(descriptor: int) -> str:
     home = str(Path(__file__).resolve().parents[2])
     # Relative entries mean another directory once the worker has changed to /.
-    path = [str(Path(entry).resolve()) for entry in sys.path]
+    path = [resolved for entry in sys.path if (resolved := _resolved(entry)) is not None]
     if home not in path:
         path.append(home)
     return _PROGRAM.format(path=path, descriptor=descriptor, caller=os.getpid())
+
+
+def _resolved(entry: str) -> str | None:
+    """The absolute path of an entry; None when it is relative and its directory is gone."""
+    try:
+        return str(Path(entry).resolve())
+    except OSError:
+        return None
 
 
 def _converse(
@@ -133,8 +154,7 @@ def _converse(
         while (frame := channel.receive()) is not None:
             kind, value = frame
             if kind == UNMAPPED:
-                idmap.enter_maps(worker.pid)
-                channel.send(MAPPED)
+                channel.send(MAPPED, idmap.enter_maps(worker.pid))
                 channel.send(CALL, wanted)
             elif kind == EVENT:
                 listener(cast("Event", value))

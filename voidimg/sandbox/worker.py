@@ -23,10 +23,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, ModuleType
+from typing import cast
 
 from voidimg.errors import DiskFullError, SandboxError, VoidimgError
 from voidimg.events import Event
-from voidimg.sandbox import kernel
+from voidimg.sandbox import caller, kernel, limits
 from voidimg.sandbox.frames import Channel
 
 UNMAPPED, MAPPED, CALL, EVENT, RESULT, ERROR, CRASH = (
@@ -69,13 +70,16 @@ class Crash:
     trace: str
 
 
-def main(descriptor: int, caller: int) -> None:
-    """Serve one call on the socket `descriptor` for the process `caller`, and exit."""
+def main(descriptor: int, parent: int) -> None:
+    """Serve one call on the socket `descriptor` for the process `parent`, and exit."""
     channel = Channel(socket.socket(fileno=descriptor))
+    _forget_signals()
+    limits.raise_soft()
+    kernel.leave_session_keyring()
     # A request to stop waits until there is someone who can pass it on.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     _die_with_parent()
-    if os.getppid() != caller:
+    if os.getppid() != parent:
         os._exit(1)
     try:
         _leave(channel)
@@ -100,14 +104,33 @@ def main(descriptor: int, caller: int) -> None:
 def _leave(channel: Channel) -> None:
     kernel.unshare(kernel.CLONE_NEWUSER)
     channel.send(UNMAPPED)
-    if channel.receive() is None:
+    mapped = channel.receive()
+    if mapped is None:
         os._exit(1)
+    caller.remember(*cast("tuple[int, int]", mapped[1]))
     os.setresgid(0, 0, 0)
     os.setgroups([])
     os.setresuid(0, 0, 0)
     # A change of credentials makes the kernel forget the death signal.
     _die_with_parent()
+    # The host's setuid programs, such as mount, would become the host's root, who is nobody here.
+    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     kernel.unshare(_NAMESPACES)
+
+
+def _forget_signals() -> None:
+    """Signals that the caller ignores or blocks mean what they mean to everybody else."""
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        with contextlib.suppress(OSError):
+            if signal.getsignal(number) is signal.SIG_IGN:
+                signal.signal(number, signal.SIG_DFL)
+    for number, handler in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGPIPE, signal.SIG_IGN),
+        (signal.SIGXFSZ, signal.SIG_IGN),
+    ):
+        signal.signal(number, handler)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def _die_with_parent() -> None:
@@ -173,6 +196,7 @@ def _mount_proc() -> None:
         # Not seeing the host's entries only costs a fallback.
         with contextlib.suppress(OSError):
             kernel.mount(f"/proc/self/fd/{shown}", _BINFMT, flags=kernel.MS_BIND)
+            kernel.bind_read_only(_BINFMT)
         os.close(shown)
 
 

@@ -1,8 +1,9 @@
 """Opens what is in a tree for those who read it as the host: never through a link.
 
-Packages and their scripts decide what a tree holds. Whoever takes a file of it, or hands a directory
-of it to a program of the host, opens it here: a link on the way, or at the end, could lead to a file
-of the host, and is refused. (`voidimg.tree.tree` follows links, but only inside the tree.)
+Packages and their scripts decide what a tree holds. Whoever takes a file of it, or hands a
+directory of it to a program of the host, opens it here: a link on the way, or at the end, could
+lead to a file of the host, and is refused. (`voidimg.tree.tree` follows links, but only inside the
+tree.)
 
 This is the one module that makes something of the host from a tree and a path in it; a test looks
 for others.
@@ -37,7 +38,8 @@ def open_directory(tree: Path, path: str) -> int | None:
     try:
         found = _open_at(tree, path, Links.REFUSED)
     except OSError as error:
-        return _absent(error, path)
+        _require_absent(error, path)
+        return None
     try:
         return os.open(b".", _DIRECTORY, dir_fd=found)
     finally:
@@ -65,7 +67,8 @@ def open_file(tree: Path, path: str) -> int | None:
     except OSError as error:
         if error.errno == errno.ENXIO:  # a socket
             return None
-        return _absent(error, path)
+        _require_absent(error, path)
+        return None
     if stat.S_ISREG(os.fstat(file).st_mode):
         return file
     os.close(file)
@@ -135,7 +138,8 @@ def _require_plain(part: str, path: str) -> None:
         raise _outside(path)
 
 
-def _absent(error: OSError, path: str) -> None:
+def _require_absent(error: OSError, path: str) -> None:
+    """Raise for an error that says more than that there is nothing."""
     if error.errno in (errno.ELOOP, errno.EXDEV):
         raise _outside(path) from error
     if error.errno not in _ABSENT:

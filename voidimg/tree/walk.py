@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from voidimg.tree.paths import MAX_PATH_BYTES, decode_path
 
@@ -81,6 +82,34 @@ def remove_all(fd: int, name: bytes) -> None:
         os.rmdir(name, dir_fd=fd)
 
 
+def remove_directory(path: Path) -> None:
+    """Remove the directory `path` of the host with all that is below; a link there raises.
+
+    Raises:
+        OSError: something cannot be removed.
+    """
+    parent = os.open(path.absolute().parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        remove_all(parent, os.fsencode(path.name))
+    finally:
+        os.close(parent)
+
+
+def empty_directory(path: Path, *, kept: Container[bytes] = ()) -> None:
+    """Remove all that is below the directory `path` of the host, but the names in `kept`.
+
+    Raises:
+        OSError: something cannot be removed, or `path` is a link.
+    """
+    top = os.open(path, DIRECTORY)
+    try:
+        for name in os.listdir(top):
+            if os.fsencode(name) not in kept:
+                remove_all(top, os.fsencode(name))
+    finally:
+        os.close(top)
+
+
 def _unlink_all_but_directories(fd: int) -> list[bytes]:
     """Unlink what is in the directory `fd`; the names of the directories, which stay."""
     directories = []
@@ -113,10 +142,11 @@ class Met:
 
 
 def descend(top: int, *, max_bytes: int | None = MAX_PATH_BYTES) -> Iterator[Met]:
-    """Everything below the directory `top`: parents first, siblings in byte order, no link followed.
+    """Everything below the directory `top`: parents first, siblings in byte order, links as such.
 
-    One descriptor is open at a time, and nothing recurses, so no depth is too much. With `max_bytes`
-    None there is no limit to paths, and `Met.path` stays empty: a hostile tree could fill memory.
+    One descriptor is open at a time, and nothing recurses, so no depth is too much. With
+    `max_bytes` None there is no limit to paths, and `Met.path` stays empty: a hostile tree could
+    fill memory.
 
     Raises:
         OSError: ``ENAMETOOLONG``, a path is longer than `max_bytes`; ``ESTALE``, somebody moved a
@@ -148,7 +178,7 @@ def descend(top: int, *, max_bytes: int | None = MAX_PATH_BYTES) -> Iterator[Met
 
 @dataclass(frozen=True, slots=True)
 class _Level:
-    """A directory on the way down: which it is, its name or path, and the names left, last first."""
+    """A directory on the way down: which it is, its name or path, the names left, last first."""
 
     identity: tuple[int, int]
     name: bytes

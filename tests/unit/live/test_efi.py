@@ -141,9 +141,11 @@ def test_no_part_of_grub_is_taken_through_a_link(name: str, tmp_path: Path) -> N
     part = modules if name == modules.name else modules / name
     part.rename(tmp_path / name)
     part.symlink_to(tmp_path / name)
-    with pytest.raises(LayoutError, match=r"the tree has not .*GRUB") as caught:
+    with pytest.raises(
+        LayoutError, match=r"the tree has not .*GRUB|does not stay inside"
+    ) as caught:
         make(tmp_path / "esp", tmp_path / "tree", ("x86_64-efi",))
-    assert caught.value.code == "E-LAYOUT-NO-GRUB"
+    assert caught.value.code in ("E-LAYOUT-NO-GRUB", "E-LAYOUT-OUTSIDE")
     assert not (tmp_path / "esp").exists()
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.sandbox.conftest import adopt
 from voidimg.errors import LayoutError, ScriptError
 from voidimg.formats.cpio import decode_initramfs
 from voidimg.live.initramfs import find_kernel, make_initramfs
@@ -81,6 +82,7 @@ def root(tmp_path: Path) -> Path:
 
 def make(root: str, out: str) -> None:
     """Runs inside the namespace."""
+    adopt(root)
     make_initramfs(
         Path(root),
         Path(out),

@@ -51,6 +51,7 @@ def make_tree(path: str, backwards: bool = False) -> None:
     (root / "usr/bin/sh").symlink_to("/usr/bin/" + "x" * 110)
     os.chown(root / "usr/bin/sh", 3, 4, follow_symlinks=False)
     (root / "bin").symlink_to("usr/bin")
+    os.chown(root, 0, 0)
     os.mkfifo(root / "etc/fifo")
     os.setxattr(root / "usr/bin/ping", "security.capability", CAPABILITY)
     os.setxattr(root / "etc/shadow", "user.note", b"a\nb")

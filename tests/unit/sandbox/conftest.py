@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from voidimg.sandbox.namespace import call
+
 collect_ignore = [] if os.geteuid() == 0 else ["test_ordinary_user.py"]
 """Only root can play another user."""
 
@@ -33,4 +35,14 @@ def native_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (tree / "bin/sh").symlink_to("dash")
     (tree / "etc").mkdir()
     (tree / "etc/passwd").write_text("root:x:0:0::/:/bin/sh\n")
+    call(adopt, str(tree))
     return tree
+
+
+def adopt(tree: str) -> None:
+    """Make root of the namespace the owner of all that is in `tree`, as of the trees of builds."""
+    os.chown(tree, 0, 0)
+    os.chmod(tree, 0o755)
+    for directory, directories, files in os.walk(tree):
+        for name in (*directories, *files):
+            os.chown(os.path.join(directory, name), 0, 0, follow_symlinks=False)

@@ -16,6 +16,7 @@ import voidimg
 from voidimg.errors import CollectedError, DiskFullError, ResolveError, SandboxError
 from voidimg.events import Event, Listener, Message, ignore
 from voidimg.sandbox import kernel, worker
+from voidimg.sandbox.idmap import own_extents
 from voidimg.sandbox.namespace import WorkerError, call
 
 PROJECT = Path(voidimg.__file__).parent.parent
@@ -102,7 +103,7 @@ def test_the_function_is_root_of_its_own_world() -> None:
         "pid": 1,
         "umask": 0o022,
         "cwd": "/",
-        "environment": ["HOME", "LC_ALL", "PATH", "TZ"],
+        "environment": ["HOME", "LC_ALL", "PATH", "TZ", "VOIDIMG_CALLER"],
         "processes": ["1"],
         "interfaces": ["all", "default", "lo"],
     }
@@ -114,7 +115,8 @@ def test_owners_modes_and_capabilities_can_be_set(tmp_path: Path) -> None:
     assert (uid, gid, mode & 0o7777) == (1234, 65534, 0o4755)
     assert capability == bytes.fromhex("0100000200200000000000000000000000000000")
     if os.geteuid() == 0:
-        assert (tmp_path / "file").stat().st_uid == 1234
+        tree_ids = own_extents("uid")[0]
+        assert (tmp_path / "file").stat().st_uid == tree_ids.outside + 1234
     call(os.unlink, str(tmp_path / "file"))
 
 

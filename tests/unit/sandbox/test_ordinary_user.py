@@ -13,7 +13,6 @@ from pathlib import Path
 
 import voidimg
 from voidimg.sandbox import kernel
-from voidimg.sandbox.namespace import call
 
 PROJECT = Path(voidimg.__file__).parent.parent
 
@@ -29,6 +28,25 @@ def expose(paths: list[str]) -> None:
         if closed or not os.path.isdir(path):
             os.makedirs(path)
             kernel.mount(f"/proc/self/fd/{descriptor}", path, flags=kernel.MS_BIND)
+
+
+def in_own_mounts(directory: str, subuid: str, program: str, hide: bool) -> tuple[int, str]:
+    """`as_ordinary_user` in a mount namespace of its own; its status and output."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            kernel.unshare(kernel.CLONE_NEWNS)
+            kernel.mount(None, "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
+            with open(writing, "w") as out:
+                json.dump(as_ordinary_user(directory, subuid, program, hide), out)
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with open(reading) as answer:
+        status, text = json.load(answer)
+    os.waitpid(child, 0)
+    return status, text
 
 
 def as_ordinary_user(directory: str, subuid: str, program: str, hide: bool) -> tuple[int, str]:
@@ -73,7 +91,7 @@ try:
 except VoidimgError as error:
     print(json.dumps(error.as_json()))
 """
-    status, text = call(as_ordinary_user, str(tmp_path), subuid, program, hide)
+    status, text = in_own_mounts(str(tmp_path), subuid, program, hide)
     assert status == 0, text
     answer: dict[str, object] = json.loads(text)
     return answer

@@ -32,7 +32,7 @@ from voidimg import (
 from voidimg.cli.counting import counted
 from voidimg.cli.passphrase import passphrase_options, read_passphrase
 from voidimg.cli.session import Session, json_option, pass_session
-from voidimg.cli.sources import consistency_options
+from voidimg.cli.sources import consistency_options, mirror_option
 
 _REPO = click.Path(path_type=Path, file_okay=False, exists=True)
 _NEW_REPO = click.Path(path_type=Path, file_okay=False)
@@ -237,6 +237,7 @@ def keygen(
 @click.option("--prometheus", type=_NEW_FILE, metavar="FILE",
               help="Write metrics for the textfile collector to FILE.")  # fmt: skip
 @consistency_options
+@mirror_option
 @json_option
 @pass_session
 def status(
@@ -244,6 +245,7 @@ def status(
     locations: tuple[str, ...],
     archs: tuple[str, ...],
     *,
+    mirrors: tuple[str, ...],
     prometheus: Path | None,
     offline: bool,
     require_consistent: bool,
@@ -254,7 +256,8 @@ def status(
     """Say how repositories are doing: age, packages, staged packages, signs of inconsistency.
 
     A URL needs --arch. Several mirrors of a repository are one argument, separated by blanks:
-    those that lag are named. With --require-consistent any sign is an error.
+    those that lag are named; --mirror asks mirrors for the paths of the URLs. With
+    --require-consistent any sign is an error.
 
     \b
     Examples:
@@ -264,6 +267,7 @@ def status(
     """  # noqa: D301
     sources = Sources.parse(
         cache=session.cache,
+        mirrors=mirrors,
         jobs=session.jobs,
         offline=offline,
         require_consistent=require_consistent,

@@ -48,6 +48,7 @@ def command(
     *,
     repositories: tuple[str, ...],
     added: tuple[str, ...],
+    mirrors: tuple[str, ...],
     repo_keys: tuple[Path, ...],
     profile: str | None,
     origin: bool,
@@ -70,26 +71,31 @@ def command(
     if origin and plan:
         raise click.UsageError("--origin and --plan exclude each other")
     resolved = catalog.recipe(platform, profile)
-    if (repositories or added) and not plan:
-        raise click.UsageError("-r and --add-repository go with --plan, which then predicts sizes")
+    named = bool(repositories or added or mirrors)
+    if named and not plan:
+        raise click.UsageError(
+            "-r, --add-repository and --mirror go with --plan, which then predicts sizes"
+        )
     keys = repository_keys(resolved.recipe.keys, repo_keys)
     if plan:
+        options = BuildOptions.parse(
+            cache=session.cache,
+            out=session.out,
+            repositories=repositories,
+            added=added,
+            mirrors=mirrors,
+            repo_keys=repo_keys,
+            jobs=session.jobs,
+        )
         steps = planned_steps(
             resolved.recipe,
-            repositories=repositories,
+            repositories=repositories
+            or [one.places for one in options.own_locations(resolved.recipe.repositories)],
             added=added,
             keys=[key.fingerprint for key in keys],
         )
         forecasts: tuple[Forecast, ...] = ()
-        if repositories or added:
-            options = BuildOptions.parse(
-                cache=session.cache,
-                out=session.out,
-                repositories=repositories,
-                added=added,
-                repo_keys=repo_keys,
-                jobs=session.jobs,
-            )
+        if named:
             forecasts = forecast_build(resolved, options, listener=session.listener)
         _show_plan(steps, forecasts, as_json=as_json)
     elif as_json:

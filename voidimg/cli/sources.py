@@ -17,6 +17,7 @@ class SourceWords(TypedDict):
 
     repositories: tuple[str, ...]
     added: tuple[str, ...]
+    mirrors: tuple[str, ...]
     repo_keys: tuple[Path, ...]
     offline: bool
     require_consistent: bool
@@ -43,7 +44,8 @@ def source_options(function: F) -> F:
 
 
 def repository_options(function: F) -> F:
-    """Add `-r/--repository`, `--add-repository` and `--repo-key` to a verb."""
+    """Add `-r/--repository`, `--add-repository`, `--mirror` and `--repo-key` to a verb."""
+    function = mirror_option(function)
     function = click.option(
         "--repo-key",
         "repo_keys",
@@ -66,6 +68,18 @@ def repository_options(function: F) -> F:
         multiple=True,
         metavar="URL|DIR",
         help="Take packages from here, in this order, instead of Void's mirror.",
+    )(function)
+
+
+def mirror_option(function: F) -> F:
+    """Add `--mirror` to a verb."""
+    return click.option(
+        "--mirror",
+        "mirrors",
+        multiple=True,
+        metavar="URL|DIR",
+        help="Read the platform's own repositories from this mirror of Void, its top: their paths"
+        " (/current/...) follow. Of several the freshest are taken, in this order.",
     )(function)
 
 

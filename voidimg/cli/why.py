@@ -40,6 +40,7 @@ def command(
     offline: bool,
     repositories: tuple[str, ...],
     added: tuple[str, ...],
+    mirrors: tuple[str, ...],
     repo_keys: tuple[Path, ...],
     as_json: bool,
 ) -> None:
@@ -56,6 +57,7 @@ def command(
         cache=session.cache,
         repositories=repositories,
         added=added,
+        mirrors=mirrors,
         repo_keys=repo_keys,
         jobs=session.jobs,
         offline=offline,

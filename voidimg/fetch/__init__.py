@@ -3,6 +3,7 @@
 from voidimg.fetch.cache import Cache, require_room
 from voidimg.fetch.fetcher import Fetcher, Wanted
 from voidimg.fetch.location import Location
+from voidimg.fetch.mirrored import mirrored, parse_mirrors
 from voidimg.fetch.repodata import RepodataFile, require_directory
 
 __all__ = [
@@ -11,6 +12,8 @@ __all__ = [
     "Location",
     "RepodataFile",
     "Wanted",
+    "mirrored",
+    "parse_mirrors",
     "require_directory",
     "require_room",
 ]

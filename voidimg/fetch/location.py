@@ -19,7 +19,7 @@ class Location:
     """One repository: `urls` are the same content in order of preference (mirrors).
 
     A local directory is one URL-less absolute path. `title` is the name it keeps whichever of its
-    mirrors are used.
+    mirrors are used, a directory with a copy of it among them.
     """
 
     urls: tuple[str, ...]
@@ -60,6 +60,21 @@ class Location:
         if self.title:
             return self.title
         return without_credentials(self.urls[0]) if self.remote else self.urls[0]
+
+    @property
+    def place(self) -> str:
+        """Where it is read, for messages: its first URL without user name and password."""
+        return without_credentials(self.urls[0])
+
+    @property
+    def places(self) -> str:
+        """All places where it may be read, for messages."""
+        return " ".join(map(without_credentials, self.urls))
+
+    @property
+    def is_served(self) -> bool:
+        """Whether it is the repository of a server, also where it is read from a copy."""
+        return "://" in self.name
 
     def served_by(self, urls: Sequence[str]) -> Location:
         """The same repository from these of its mirrors only, in this order."""

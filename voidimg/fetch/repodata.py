@@ -393,7 +393,7 @@ def require_directory(location: Location) -> None:
         raise FetchError(
             f"the repository directory {what}",
             code="NO-DIRECTORY",
-            where=location.name,
+            where=location.place,
             hint="check the path of the repository",
         )
 

@@ -10,7 +10,7 @@ from typing import Self
 from voidimg.artifacts.kind import KindName
 from voidimg.artifacts.registry import parse_kinds
 from voidimg.disk.compress import Compression, parse_compression
-from voidimg.fetch import Location
+from voidimg.fetch import Location, parse_mirrors
 from voidimg.supply.sources import Sources, parse_age
 
 
@@ -46,6 +46,7 @@ class BuildOptions(Sources):
         compression: str = "xz",
         repositories: Sequence[str] = (),
         added: Sequence[str] = (),
+        mirrors: Sequence[str] = (),
         repo_keys: Sequence[Path] = (),
         jobs: int = 1,
         lock: Path | None = None,
@@ -60,7 +61,8 @@ class BuildOptions(Sources):
         """The options from words as a command line has them.
 
         Raises:
-            UsageError: an unknown artifact or compression, what is not a repository or an age.
+            UsageError: an unknown artifact or compression; what is not a repository, a mirror
+                or an age.
         """
         return cls(
             cache=cache.absolute(),
@@ -69,6 +71,7 @@ class BuildOptions(Sources):
             compression=parse_compression(compression),
             repositories=tuple(Location.parse(text) for text in repositories),
             added=tuple(Location.parse(text, where="--add-repository") for text in added),
+            mirrors=parse_mirrors(mirrors),
             repo_keys=tuple(path.absolute() for path in repo_keys),
             jobs=jobs,
             lock=None if lock is None else lock.absolute(),

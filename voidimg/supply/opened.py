@@ -62,7 +62,7 @@ def fetch_repodata(
         raise FetchError(
             f"no repository has packages for {arch}",
             code="NO-ARCH",
-            where=", ".join(location.name for location in locations),
+            where=", ".join(location.place for location in locations),
             hint=f"a repository for it has a file named {arch}-repodata",
         )
     return files
@@ -107,15 +107,15 @@ def open_repository(
         PackageError: the index is malformed, or of another architecture.
         VerifyError: the repository is unsigned or its key is not trusted.
     """
-    name = file.location.name
-    repodata = repodata or Repodata.decode(file.content, f"{name}/{arch}-repodata")
-    require_arch(repodata, arch, f"{name}/{arch}-repodata")
-    key = trust.require(None if repodata.meta is None else repodata.meta.key, name)
+    name, place = file.location.name, file.location.place
+    repodata = repodata or Repodata.decode(file.content, f"{place}/{arch}-repodata")
+    require_arch(repodata, arch, f"{place}/{arch}-repodata")
+    key = trust.require(None if repodata.meta is None else repodata.meta.key, place)
     return OpenRepository(
         location=file.location,
         locked=LockedRepository(name, arch, file.sha256, key.fingerprint),
         key=key,
-        repository=Repository(name, repodata.index, repodata.stage, remote=file.location.remote),
+        repository=Repository(name, repodata.index, repodata.stage, remote=file.location.is_served),
         modified_epoch=file.modified_epoch,
         content=file.content,
     )

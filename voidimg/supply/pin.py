@@ -84,11 +84,11 @@ def sources_to_update(old: Lock, resolved: Sequence[ResolvedRecipe], sources: So
     """`sources` for an update of `old`: its repositories unless others are chosen, and its keys.
 
     The keys that were given when the lock was made stay trusted, as they are in a build from it. To
-    be rid of one, make the lock anew.
+    be rid of one, make the lock anew. Mirrors are of the platforms' own repositories, so whoever
+    names some gets those.
     """
-    chosen = sources.repositories or tuple(
-        Location.parse(text) for text in repositories_to_update(old, resolved)
-    )
+    used = () if sources.mirrors else repositories_to_update(old, resolved)
+    chosen = sources.repositories or tuple(Location.parse(text) for text in used)
     stated = {fingerprint for one in resolved for fingerprint in one.recipe.keys}
     given = tuple(key for key in old.keys if key.fingerprint not in stated)
     return replace(sources, repositories=chosen, lock_keys=given)

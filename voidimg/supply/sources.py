@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from voidimg.errors import UsageError
-from voidimg.fetch import Location
+from voidimg.fetch import Location, mirrored, parse_mirrors
 from voidimg.xbps.keys import PublicKey
 
 _UNITS = {"m": 60, "h": 3600, "d": 24 * 3600, "w": 7 * 24 * 3600}
@@ -23,6 +23,8 @@ class Sources:
         repositories: replace the platform's own completely; empty means those.
         added: repositories beside those, before them: of two that have a package the first is
             taken, so that a private repository can hold another build of one of Void's.
+        mirrors: tops of mirrors from which the platform's own repositories are read, under the
+            same paths; in order of preference. They exclude `repositories`.
         repo_keys: key plists that are trusted beside the platform's keys.
         lock_keys: keys of a lock that is brought up to date, trusted as those are.
         jobs: how many things to do at once.
@@ -37,6 +39,7 @@ class Sources:
     cache: Path
     repositories: tuple[Location, ...] = ()
     added: tuple[Location, ...] = ()
+    mirrors: tuple[Location, ...] = ()
     repo_keys: tuple[Path, ...] = ()
     lock_keys: tuple[PublicKey, ...] = ()
     jobs: int = 1
@@ -46,6 +49,28 @@ class Sources:
     max_age_seconds: int | None = None
     allow_older: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse choices that exclude each other.
+
+        Raises:
+            UsageError: mirrors of repositories that others stand in place of.
+        """
+        if self.mirrors and self.repositories:
+            raise UsageError(
+                "--mirror moves the platform's own repositories, and -r replaces them",
+                code="MIRROR",
+                where="--mirror",
+                hint="leave out one of them; --add-repository goes with --mirror",
+            )
+
+    def own_locations(self, repositories: Sequence[str]) -> tuple[Location, ...]:
+        """A platform's own `repositories`, read from the chosen mirrors.
+
+        Raises:
+            UsageError: the mirrors cannot be put under them.
+        """
+        return mirrored([Location.parse(text) for text in repositories], self.mirrors)
+
     @classmethod
     def parse(
         cls,
@@ -53,6 +78,7 @@ class Sources:
         cache: Path,
         repositories: Sequence[str] = (),
         added: Sequence[str] = (),
+        mirrors: Sequence[str] = (),
         repo_keys: Sequence[Path] = (),
         jobs: int = 1,
         offline: bool = False,
@@ -64,12 +90,13 @@ class Sources:
         """The sources from words as a command line has them.
 
         Raises:
-            UsageError: what is not a repository or not an age.
+            UsageError: what is not a repository, a mirror or an age.
         """
         return cls(
             cache=cache.absolute(),
             repositories=tuple(Location.parse(text) for text in repositories),
             added=tuple(Location.parse(text, where="--add-repository") for text in added),
+            mirrors=parse_mirrors(mirrors),
             repo_keys=tuple(path.absolute() for path in repo_keys),
             jobs=jobs,
             offline=offline,

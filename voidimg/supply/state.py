@@ -59,12 +59,23 @@ class RepositoryState:
         """Where packages of `recipe` come from: what was added, then what was chosen or its own.
 
         A repository that is named twice counts where it is named first.
+
+        Raises:
+            UsageError: the mirrors that the caller chose cannot be put under its own.
         """
-        own = tuple(Location.parse(text) for text in recipe.repositories)
+        own = self.own_locations(recipe)
         named: dict[str, Location] = {}
         for one in (*self.sources.added, *(self.sources.repositories or own)):
             named.setdefault(one.name, one)
         return tuple(named.values())
+
+    def own_locations(self, recipe: Recipe) -> tuple[Location, ...]:
+        """The platform's own repositories, read from the mirrors that the caller chose.
+
+        Raises:
+            UsageError: the mirrors cannot be put under them.
+        """
+        return self.sources.own_locations(recipe.repositories)
 
     def files(self, recipe: Recipe) -> tuple[RepodataFile, ...]:
         """The repodata of the repositories of `recipe`, as it was when first asked for.
@@ -82,7 +93,7 @@ class RepositoryState:
             trust = self.trust(recipe)
             self._checks[key] = lambda at: partial(self._judge, at, recipe.arch, trust)
             self._files[key] = fetch_repodata(self.fetcher, *key, self._checks[key])
-            self._tell_of_empty(key[0], recipe.arch)
+            self._tell_of_empty(key[0], recipe)
             for file in self._files[key]:
                 compare_with_seen(
                     file,
@@ -93,18 +104,21 @@ class RepositoryState:
                 )
         return self._files[key]
 
-    def _tell_of_empty(self, locations: tuple[Location, ...], arch: str) -> None:
-        """A repository that somebody named is not passed over in silence.
+    def _tell_of_empty(self, locations: tuple[Location, ...], recipe: Recipe) -> None:
+        """A repository or mirror that somebody named is not passed over in silence.
 
         Of those of `-r` it is normal that each is for some of the platforms of a run only.
         """
+        arch = recipe.arch
         found = {file.location.name for file in self._files[locations, arch]}
-        added = {one.name for one in self.sources.added}
+        named = {one.name for one in self.sources.added}
         chosen = {one.name for one in self.sources.repositories}
-        for name in [one.name for one in locations if one.name not in found]:
-            if name in added | chosen:
-                text = f"{name} has nothing for {arch}: it has no file {arch}-repodata"
-                self._listener(Message("warning" if name in added else "note", text))
+        if self.sources.mirrors:
+            named |= {one.name for one in self.own_locations(recipe)}
+        for one in locations:
+            if one.name in (named | chosen) - found:
+                text = f"{one.place} has nothing for {arch}: it has no file {arch}-repodata"
+                self._listener(Message("warning" if one.name in named else "note", text))
 
     def _warn_once(self, text: str) -> None:
         if text not in self._told:
@@ -150,7 +164,7 @@ class RepositoryState:
                     place = places[file.location.name]
                     self._seen.remember(place, recipe.arch, file.sha256, one.repository.index)
                 self._opened[key] = one
-            trust.require(self._opened[key].key, file.location.name)
+            trust.require(self._opened[key].key, file.location.place)
             found.append(self._opened[key])
         return tuple(found)
 

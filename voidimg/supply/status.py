@@ -9,13 +9,20 @@ from __future__ import annotations
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from voidimg.atomic import write_result
 from voidimg.errors import UsageError
 from voidimg.events import Listener, Message, ignore
-from voidimg.fetch import Cache, Fetcher, Location, RepodataFile, require_directory
+from voidimg.fetch import (
+    Cache,
+    Fetcher,
+    Location,
+    RepodataFile,
+    mirrored,
+    require_directory,
+)
 from voidimg.supply.consistency import (
     Finding,
     index_findings,
@@ -78,9 +85,10 @@ def repository_status(
     No key is required to be trusted: nothing is installed.
 
     Args:
-        locations: URLs (of several mirrors, separated by blanks) or directories.
+        locations: URLs (of several mirrors, separated by blanks) or directories; the mirrors of
+            `sources` are asked in place of those servers.
         archs: whose indexes; empty means all of a directory.
-        sources: the cache, and the age that is too old.
+        sources: the cache, the mirrors, and the age that is too old.
         now: seconds since 1970; None means the present time.
         listener: is told of mirrors that lag.
 
@@ -91,7 +99,9 @@ def repository_status(
         PackageError: an index is malformed.
     """
     present = now_epoch() if now is None else now
-    places = [Location.parse(text, where=None) for text in locations]
+    own = [Location.parse(text, where=None) for text in locations]
+    # it is the mirrors that are asked about, so they are named
+    places = [replace(one, title="") for one in mirrored(own, sources.mirrors)]
     asked = [(location, list(archs) or _archs_of(location)) for location in places]
     with Cache(sources.cache).in_use():
         cache = Cache(sources.cache)

@@ -21,6 +21,7 @@ from voidimg.errors import (
     PackageError,
     ResolveError,
     StoreError,
+    UsageError,
     VerifyError,
     VoidimgError,
 )
@@ -153,6 +154,7 @@ class LockedSupply:
         self._recipe = recipe
         self._state = state
         self._lock_file = lock_file
+        self._require_use_of_mirrors()
         self._stages = lock.platforms[0].stages
         self._bundles = [
             bundle
@@ -164,6 +166,21 @@ class LockedSupply:
         sources = self._state.sources
         named = (*sources.repositories, *sources.added)
         return [Path(one.urls[0]) for one in named if not one.remote]
+
+    def _require_use_of_mirrors(self) -> None:
+        """Ensure that mirrors which the caller named are asked for something."""
+        if not self._state.sources.mirrors:
+            return
+        own = {one.name for one in self._state.own_locations(self._recipe)}
+        used = {one.url for one in self.lock.repositories}
+        if not own & used:
+            raise UsageError(
+                f"no package of the lock is from the platform's own repositories, "
+                f"{', '.join(sorted(own))}, but from {', '.join(sorted(used))}",
+                code="MIRROR",
+                where=str(self._lock_file),
+                hint="leave out --mirror, or say with -r where those packages are now",
+            )
 
     def _locations(self, url: str) -> tuple[Location, ...]:
         """Where to look for what was at `url`: what the caller chose, else there; what they add."""
@@ -298,7 +315,7 @@ class LockedSupply:
 
     def _location(self, url: str) -> Location:
         """The repository of the lock, with the mirrors and credentials that are known for it."""
-        own = map(Location.parse, self._recipe.repositories)
+        own = self._state.own_locations(self._recipe)
         for location in (*self._state.sources.added, *own):
             if location.name == url:
                 return location

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -34,8 +35,9 @@ def whole() -> RepositoryFixture:
     [
         (provide, [*RASPBERRY, "wsl-base"]),
         (provide_tiny, ["tiny-base", "tiny-platform", "tiny-service"]),
+        (partial(provide_tiny, musl=True), ["tiny-base", "tiny-platform", "tiny-service"]),
     ],
-    ids=["whole", "tiny"],
+    ids=["whole", "tiny", "tiny-musl"],
 )
 def test_the_package_sets_resolve(make: object, requests: list[str]) -> None:
     """Nothing is missing, no shared library, no virtual package; no package is left over."""
@@ -54,6 +56,71 @@ def test_every_package_is_signed_by_the_trusted_key(whole: RepositoryFixture) ->
     assert meta.key.fingerprint == key.fingerprint
     for path in packages_of(whole.path):
         key.verify(path, path.with_name(f"{path.name}.sig2").read_bytes())
+
+
+def test_the_packages_are_as_unkind_as_voids(whole: RepositoryFixture) -> None:
+    """Each shape that packages of a distribution have after 17 years is in this repository."""
+    index = read_repodata(whole.path, whole.arch).index
+    assert {name for name, entry in index.items() if "build-date" in entry} == {
+        "traceroute",
+        "wifi-firmware",
+    }
+    for name in ("traceroute", "wifi-firmware"):
+        assert "build-date" not in _props(whole, name)
+    assert "libpcre2-8-0>=10.22_1" in _texts(index["libselinux"], "run_depends")
+    assert {"libpcre2-8-0", "libstdc++"} <= index.keys()
+    assert _props(whole, "rpi-kernel")["preserve"] is True
+    assert "xbps-triggers>=0" in _texts(index["base-files"], "run_depends")
+    assert _links(whole, "xbps-triggers") == {"/var/db/xbps/triggers": "/usr/libexec/xbps-triggers"}
+    services = _links(whole, "runit-void")
+    assert services["/etc/sv/agetty-ttyS0/run"] == "/etc/sv/agetty-generic/run"
+    assert services["/etc/sv/agetty-ttyS0/supervise"] == "/run/runit/supervise.agetty-ttyS0"
+
+
+def test_every_package_with_triggers_has_both_scripts(whole: RepositoryFixture) -> None:
+    """In the form of the build system, with the test whose status is that of the test."""
+    index = read_repodata(whole.path, whole.arch).index
+    scripts = {}
+    for name in index:
+        with BinaryPackage.open(_path(whole, name)) as package:
+            scripts[name] = (package.install_script, package.remove_script)
+    asked = {name for name, pair in scripts.items() if b"TRIGGERSDIR}/" in b"".join(map(_is, pair))}
+    assert {"bash", "chrony", "dhcpcd", "openssh", "rpi-kernel"} <= asked
+    for name in asked:
+        for script in scripts[name]:
+            assert script is not None, name
+            assert script.startswith(b"#!/bin/sh\n")
+            assert script.endswith(b"\nexit 0\n")
+            assert script.count(b" run p") == script.count(b"\t[ $? -ne 0 ] && exit $?\n")
+
+
+def _is(script: bytes | None) -> bytes:
+    return script or b""
+
+
+def _path(repository: RepositoryFixture, name: str) -> Path:
+    entry = read_repodata(repository.path, repository.arch).index[name]
+    return repository.path / f"{entry['pkgver']}.{entry['architecture']}.xbps"
+
+
+def _props(repository: RepositoryFixture, name: str) -> PlistDict:
+    with BinaryPackage.open(_path(repository, name)) as package:
+        return package.props
+
+
+def _links(repository: RepositoryFixture, name: str) -> dict[str, str]:
+    with BinaryPackage.open(_path(repository, name)) as package:
+        entries = package.files["links"]
+    assert isinstance(entries, list)
+    return {
+        str(entry["file"]): str(entry["target"]) for entry in entries if isinstance(entry, dict)
+    }
+
+
+def _texts(entry: PlistDict, key: str) -> list[str]:
+    found = entry[key]
+    assert isinstance(found, list)
+    return [str(one) for one in found]
 
 
 def test_the_set_stays_small(whole: RepositoryFixture) -> None:

@@ -128,6 +128,7 @@ def assemble(
     variables = {
         name: value.replace("@KERNEL@", kernel_release) for name, value in source.triggers.items()
     }
+    triggers = triggers_of(variables, (member.path for member in members))
     return Package(
         name=source.name,
         version=version,
@@ -143,8 +144,10 @@ def assemble(
         alternatives=source.alternatives,
         shlib_provides=provided,
         shlib_requires=required,
-        install=render_script("install", variables, source.install),
-        remove=render_script("remove", variables, source.remove),
+        preserve=source.preserve,
+        build_date=source.build_date,
+        install=render_script("install", variables, source.install, triggers),
+        remove=render_script("remove", variables, source.remove, triggers),
     )
 
 
@@ -175,8 +178,6 @@ def _depends(source: Source, needs: Mapping[str, str]) -> tuple[str, ...]:
     for pattern in source.depends:
         found.pop(dependency_name(pattern), None)
         found[dependency_name(pattern)] = pattern
-    if triggers_of(source.triggers):
-        found.setdefault("xbps-triggers", "xbps-triggers>=0")
     return tuple(found.values())
 
 
@@ -206,8 +207,12 @@ def _placed(members: Iterable[Member], source: Source) -> list[Member]:
         found[member.path] = member
     for path, text in source.links.items():
         found[path] = Member(path, "symlink", 0o777, mtime=HANDMADE_MTIME, target=text)
-    for path, mode in source.modes.items():
-        found[path] = replace(found[path], mode=int(mode, 8))
+    for pattern, mode in source.modes.items():
+        paths = [path for path in found if fnmatchcase(path, pattern)]
+        if not paths:
+            raise LookupError(f"{source.name} has nothing like {pattern}")
+        for path in paths:
+            found[path] = replace(found[path], mode=int(mode, 8))
     return [member for _, member in sorted(found.items())]
 
 

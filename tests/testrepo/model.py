@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from voidimg.xbps.query import parse_query
+
 Kind = Literal["file", "symlink", "hardlink"]
 
 HANDMADE_MTIME = 1_704_067_200
@@ -28,7 +30,11 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """One XBPS package before it is written. `version` includes the revision."""
+    """One XBPS package before it is written. `version` includes the revision.
+
+    `build_date` stands in its index entry, and not in the package: xbps-rindex did so until 2020,
+    and entries of packages that nobody has built since still have it.
+    """
 
     name: str
     version: str
@@ -43,6 +49,8 @@ class Package:
     alternatives: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     shlib_provides: tuple[str, ...] = ()
     shlib_requires: tuple[str, ...] = ()
+    preserve: bool = False
+    build_date: str = ""
     install: bytes | None = None
     remove: bytes | None = None
 
@@ -58,5 +66,5 @@ class Package:
 
 
 def dependency_name(pattern: str) -> str:
-    """The package a dependency such as ``glibc>=2.36_1`` is on."""
-    return pattern.partition(">")[0].partition("<")[0]
+    """The package a dependency such as ``glibc>=2.36_1`` or ``libpcre2-8-0-10.42_1`` is on."""
+    return parse_query(pattern).name or pattern

@@ -15,15 +15,16 @@ from pathlib import Path
 
 from voidimg import xbps
 from voidimg.errors import FetchError
+from voidimg.xbps.keys import PrivateKey
 
 from .apt import Apt, DebEntry
 from .checks import check
 from .convert import Conversion
 from .model import Package
 from .selection import Selection, read_names
-from .target import DEFAULT, TARGETS, Arch, Target
+from .target import DEFAULT, TARGETS, TINY_MUSL, Arch, Target
 from .tinyset import tiny_packages, tiny_selection
-from .writing import write_repository
+from .writing import OTHER_KEY, SIGNED_BY, write_repository
 
 HERE = Path(__file__).parent
 DEFAULT_CACHE = HERE.parent.parent / "build" / "testrepo"
@@ -40,11 +41,19 @@ _Make = Callable[[Selection, dict[str, Path]], Iterable[Package]]
 
 @dataclass(frozen=True, slots=True)
 class RepositoryFixture:
-    """A signed repository: its directory, the plist of the key to trust, its architecture."""
+    """A signed repository: its directory, the plist of the key to trust, its architecture.
+
+    Its owner has two keys, of which he signs with one; `other_key_plist` is that of the other.
+    """
 
     path: Path
     key_plist: Path
     arch: str
+
+    @property
+    def other_key_plist(self) -> Path:
+        """The key that nothing here is signed with, and that a tree trusts all the same."""
+        return next(path for path in self.key_plist.parent.iterdir() if path != self.key_plist)
 
 
 def provide(
@@ -73,13 +82,20 @@ def provide(
     return _provide("whole", target, cache or DEFAULT_CACHE, lambda selection: selection, make)
 
 
-def provide_tiny(cache: Path | None = None) -> RepositoryFixture:
+def provide_tiny(cache: Path | None = None, *, musl: bool = False) -> RepositoryFixture:
     """The tiny repository (`tiny-base`, `tiny-platform`, `tiny-service`), of a few megabytes.
 
+    With `musl` it is for aarch64-musl, and has that C library beside the static busybox.
+
     Raises:
-        FetchError: the one Debian package it needs cannot be downloaded.
+        FetchError: the Debian packages it needs, one or two, cannot be downloaded.
     """
-    return _provide("tiny", DEFAULT, cache or DEFAULT_CACHE, tiny_selection, tiny_packages)
+    target = TINY_MUSL if musl else DEFAULT
+
+    def make(selection: Selection, deb_files: dict[str, Path]) -> Iterable[Package]:
+        return tiny_packages(selection, deb_files, target)
+
+    return _provide("tiny", target, cache or DEFAULT_CACHE, tiny_selection, make)
 
 
 def read_selection(cache: Path, target: Target = DEFAULT, *, refresh: bool = False) -> Selection:
@@ -159,21 +175,26 @@ def _write(
         new = Path(work) / "made"
         key = write_repository(packages, new / "repository", target.arch)
         (new / "keys").mkdir()
-        name = f"{key.fingerprint}.plist"
-        (new / "keys" / name).write_bytes(key.plist())
+        for one in (key, PrivateKey.read(OTHER_KEY).public(SIGNED_BY)):
+            (new / "keys" / f"{one.fingerprint}.plist").write_bytes(one.plist())
+        (new / "key").write_text(f"{key.fingerprint}.plist", "utf-8")
         (new / "stamp").write_text(stamp, "utf-8")
         if directory.exists():
             shutil.rmtree(directory)
         new.rename(directory)
-    return RepositoryFixture(directory / "repository", directory / "keys" / name, target.arch)
+    return _fixture(directory, target)
 
 
 def _finished(directory: Path, target: Target, stamp: str) -> RepositoryFixture | None:
     memory = directory / "stamp"
     if not memory.is_file() or memory.read_text("utf-8") != stamp:
         return None
-    key_plist = next((directory / "keys").glob("*.plist"))
-    return RepositoryFixture(directory / "repository", key_plist, target.arch)
+    return _fixture(directory, target)
+
+
+def _fixture(directory: Path, target: Target) -> RepositoryFixture:
+    name = (directory / "key").read_text("utf-8")
+    return RepositoryFixture(directory / "repository", directory / "keys" / name, target.arch)
 
 
 def _stamp(target: Target, selection: Selection) -> str:

@@ -1,11 +1,12 @@
 """Reads the written part of a package: `packages/<name>/package.toml`, `files/`, scripts.
 
-Keys of package.toml, all optional: `version` (with revision), `short_desc`, `architecture`
-(`@ARCH@` for that of the repository), `depends`, `without` (dependencies to forget), `sonames`
-(of shared libraries that are links here), `provides`, `conflicts`, `replaces`, `conf_files`,
-`keep` and `prune` (shell patterns), and the tables `move` (path to path), `links` (path to link
-text), `modes` (path to octal mode), `alternatives` (group to `link:target` list) and `triggers`
-(variables of the trigger scripts).
+Keys of package.toml, all optional: `version` (with revision), `short_desc`, `build_date` (of the
+index entry alone, as old tools left it there), `architecture` (`@ARCH@` for that of the
+repository), `depends`, `without` (dependencies to forget), `sonames` (of shared libraries that are
+links here), `provides`, `conflicts`, `replaces`, `conf_files`, `keep` and `prune` (shell patterns),
+`preserve` (old files stay when it goes), and the tables `move` (path to path), `links` (path to
+link text), `modes` (path or shell pattern to octal mode), `alternatives` (group to `link:target`
+list) and `triggers` (variables of the trigger scripts).
 
 Where several directories have a part of the same package, later ones are laid over earlier ones:
 lists and tables are added to, all else is replaced.
@@ -48,6 +49,8 @@ class Source:
     modes: Mapping[str, str] = field(default_factory=dict)
     alternatives: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     triggers: Mapping[str, str] = field(default_factory=dict)
+    preserve: bool = False
+    build_date: str = ""
     install: str = ""
     remove: str = ""
     files: tuple[Member, ...] = ()
@@ -103,18 +106,16 @@ def _read_part(name: str, directory: Path) -> Source:
         **values,
         install=_text(directory / "INSTALL"),
         remove=_text(directory / "REMOVE"),
-        files=tuple(_files(directory / "files", table.get("modes", {}))),
+        files=tuple(_files(directory / "files")),
     )
 
 
-def _files(top: Path, modes: Mapping[str, str]) -> list[Member]:
+def _files(top: Path) -> list[Member]:
     members = []
     for path in sorted(path for path in top.rglob("*") if path.is_file()):
         place = "/" + path.relative_to(top).as_posix()
         mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
-        members.append(
-            Member(place, "file", int(modes.get(place, oct(mode)), 8), content=path.read_bytes())
-        )
+        members.append(Member(place, "file", mode, content=path.read_bytes()))
     return members
 
 

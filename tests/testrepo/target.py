@@ -16,7 +16,7 @@ from .modules import KernelSource
 HERE = Path(__file__).parent
 COMMON = HERE / "packages"
 NAMES = "names.toml"
-Arch = Literal["aarch64", "i686", "x86_64"]
+Arch = Literal["aarch64", "aarch64-musl", "i686", "x86_64"]
 _LIVE, _PC = HERE / "live", HERE / "pc"
 
 
@@ -61,7 +61,8 @@ class Target:
 
     def inputs(self) -> Iterator[Path]:
         """The files here that may change this repository."""
-        all_layers = {layer for target in TARGETS.values() for layer in target.layers}
+        targets = (*TARGETS.values(), TINY_MUSL)
+        all_layers = {layer for target in targets for layer in target.layers}
         others = all_layers - {*self.layers}
         for path in HERE.rglob("*"):
             if "__pycache__" in path.parts or not path.is_file():
@@ -105,3 +106,7 @@ TARGETS: Mapping[str, Target] = {
 }  # fmt: skip
 """By name."""
 DEFAULT = TARGETS["aarch64"]
+TINY_MUSL = Target(
+    "aarch64-musl", "aarch64-musl", "arm64", (HERE / "musl",), "linux-image-arm64", {}
+)
+"""Of the tiny set alone: Debian has no packages that are built with musl."""

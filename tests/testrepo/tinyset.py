@@ -9,34 +9,35 @@ from .convert import assemble
 from .deb import read_deb
 from .model import Package
 from .selection import Selection, void_version
-from .source import read_source
+from .source import read_source, source_names
+from .target import COMMON, DEFAULT, Target
 
 TINY = Path(__file__).parent / "tiny"
 _SHARED = ("base-files", "xbps-triggers")
-_BUSYBOX = "busybox-static"
+_DEBS = {"busybox": "busybox-static", "musl": "musl"}
+"""Packages that are made of one of Debian's."""
 
 
 def tiny_selection(selection: Selection) -> Selection:
     """The Debian packages the tiny set needs, of those chosen for the whole one."""
-    return Selection(selection.names, {_BUSYBOX: selection.debs[_BUSYBOX]})
+    wanted = {deb: selection.debs[deb] for deb in _DEBS.values() if deb in selection.debs}
+    return Selection(selection.names, wanted)
 
 
-def tiny_packages(selection: Selection, deb_files: Mapping[str, Path]) -> Iterator[Package]:
-    """The packages in order of name: those of the directory `tiny`, and two of the whole set."""
-    busybox = read_deb(deb_files[_BUSYBOX])
-    own = {path.parent.name: read_source(path.parent.name, TINY) for path in _sources()}
-    shared = {name: read_source(name) for name in _SHARED}
-    for name, source in sorted({**own, **shared}.items()):
-        debs = [busybox] if name == "busybox" else []
+def tiny_packages(
+    selection: Selection, deb_files: Mapping[str, Path], target: Target = DEFAULT
+) -> Iterator[Package]:
+    """The packages in order of name: the directory `tiny`, two of the whole set, the layers."""
+    layers = [layer / "packages" for layer in target.layers]
+    for name in sorted({*source_names((TINY, *layers)), *_SHARED}):
+        source = read_source(name, COMMON if name in _SHARED else TINY, *layers)
+        debs = [_DEBS[name]] if name in _DEBS else []
         yield assemble(
             source,
-            debs,
+            [read_deb(deb_files[deb]) for deb in debs],
             [],
-            version=source.version or void_version(selection.debs[_BUSYBOX].version),
+            version=source.version or void_version(selection.debs[debs[0]].version),
             short_desc=source.short_desc,
             needs={},
+            architecture=target.arch,
         )
-
-
-def _sources() -> list[Path]:
-    return sorted(TINY.glob("*/package.toml"))

@@ -14,6 +14,7 @@ from tests.http_server import Server, serving
 from tests.unit.pipeline.shop import Shop
 from voidimg.errors import FetchError, UsageError, VerifyError
 from voidimg.events import Event, Message
+from voidimg.fetch import Location
 from voidimg.pipeline.locks import explain_package, lock_platforms
 from voidimg.pipeline.options import BuildOptions
 from voidimg.supply.pin import sources_to_update
@@ -53,11 +54,11 @@ def test_a_lock_does_not_say_which_mirror(
 ) -> None:
     """By HTTP, from a directory, from several: the same bytes, under the names of Void's own."""
     boards = [shop.board(), shop.board("board-musl")]
+    choices: list[tuple[str | Path, ...]]
+    choices = [(server.url,), (top,), (server.url, f"{server.url}/nowhere"), (f"file://{top}",)]
     found = [
         lock_platforms(boards, sources(shop, tmp_path / str(number), *mirrors)).encode()
-        for number, mirrors in enumerate(
-            [(server.url,), (top,), (server.url, f"{server.url}/nowhere"), (f"file://{top}",)]
-        )
+        for number, mirrors in enumerate(choices)
     ]
     assert set(found) == {found[0]}
     assert {one["url"] for one in json.loads(found[0])["repositories"]} == {OWN}
@@ -104,7 +105,7 @@ def test_an_update_asks_the_mirror(shop: Shop, server: Server, tmp_path: Path) -
         assert {one.url for one in new.repositories} == {OWN}
 
 
-def _named(shop: Shop) -> tuple[object, ...]:
+def _named(shop: Shop) -> tuple[Location, ...]:
     return Sources.parse(cache=shop.root, repositories=[str(shop.path)]).repositories
 
 

@@ -12,11 +12,12 @@ from tests.testrepo.checks import check
 from tests.testrepo.convert import assemble
 from tests.testrepo.deb import read_deb
 from tests.testrepo.model import Member, Package
-from tests.testrepo.scripts import render_script
+from tests.testrepo.scripts import render_script, triggers_of
 from tests.testrepo.selection import Names, Selection, void_version
 from tests.testrepo.source import Source
 from tests.testrepo.writing import write_one
 from voidimg.errors import PackageError
+from voidimg.run import run
 from voidimg.xbps.package.reader import BinaryPackage
 
 from .debs import write_deb
@@ -133,7 +134,7 @@ def test_debian_files_and_the_written_part_make_one_package(tmp_path: Path) -> N
     ]
     assert package.architecture == "noarch"
     assert package.conf_files == ("/etc/demo.conf",)
-    assert package.depends == ("zlib>=1_1", "glibc>=0", "xbps-triggers>=0")
+    assert package.depends == ("zlib>=1_1", "glibc>=0")
     assert package.install is not None
     assert b"system-accounts run post-install" in package.install
 
@@ -178,8 +179,9 @@ def test_dependencies_in_a_circle_are_refused() -> None:
 
 
 def test_a_script_that_would_do_nothing_is_not_written() -> None:
-    """No trigger of that stage and no text."""
+    """A package with triggers has both, as the build system writes them."""
     assert render_script("remove", {"kernel_hooks_version": "1"}, "") is not None
+    assert render_script("remove", {}, "", ["openjdk-profile"]) is not None
     assert render_script("install", {}, "") is None
 
 
@@ -188,3 +190,26 @@ def test_accounts_come_before_the_directories_they_own() -> None:
     script = render_script("install", {"make_dirs": "/a 0750 _x _x", "system_accounts": "_x"}, "")
     assert script is not None
     assert script.index(b"system-accounts run") < script.index(b"mkdirs run")
+
+
+def test_what_a_package_has_calls_for_triggers() -> None:
+    """As the build system looks into it."""
+    paths = ["/usr/share/applications/x.desktop", "/usr/share/mime/packages/x.xml", "/usr/bin/x"]
+    assert triggers_of({"register_shell": "/bin/x"}, paths) == [
+        "register-shell", "update-desktopdb", "mimedb",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("status", "said"), [(0, "trigger pkg 1_1 no\nown\n"), (7, "trigger pkg 1_1 no\n")]
+)
+def test_a_failing_trigger_ends_the_script_with_0(status: int, said: str, tmp_path: Path) -> None:
+    """And skips the package's own text: the quirk of Void's scripts."""
+    trigger = tmp_path / "usr/libexec/xbps-triggers/mkdirs"
+    trigger.parent.mkdir(parents=True)
+    trigger.write_text(f'#!/bin/sh\necho "trigger $3 $4 $5"\nexit {status}\n')
+    trigger.chmod(0o754)
+    script = render_script("install", {"make_dirs": "/x 0755 root root"}, "echo own\n")
+    (tmp_path / "INSTALL").write_bytes(script or b"")
+    ended = run(["sh", "INSTALL", "post", "pkg", "1_1", "no", "no", "aarch64"], cwd=tmp_path)
+    assert ended.stdout.decode() == said

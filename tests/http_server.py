@@ -70,17 +70,16 @@ class Server:
 
 
 @contextmanager
-def serving(root: Path, certificate: Path | None = None) -> Iterator[Server]:
+def serving(
+    root: Path, certificate: Path | None = None, responder: type[Responder] | None = None
+) -> Iterator[Server]:
     """Serve `root` on a free port of 127.0.0.1 until the block ends.
 
-    With `certificate`, a PEM file with its key, by https.
+    With `certificate`, a PEM file with its key, by https. `responder` answers the requests.
     """
     state = Server(root)
-
-    class Responder(_Responder):
-        server_state = state
-
-    server = _Quiet(("127.0.0.1", 0), Responder)
+    own = type("OwnResponder", (responder or _Responder,), {"server_state": state})
+    server = _Quiet(("127.0.0.1", 0), own)
     server.daemon_threads = True
     state.url = f"http://127.0.0.1:{server.server_address[1]}"
     if certificate is not None:
@@ -110,13 +109,17 @@ class _Quiet(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
-class _Responder(BaseHTTPRequestHandler):
+class Responder(BaseHTTPRequestHandler):
+    """Answers the requests to one server."""
+
     server_state: Server
     protocol_version = "HTTP/1.1"
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
         """Say nothing."""
 
+
+class _Responder(Responder):
     def do_GET(self) -> None:
         state = self.server_state
         state.requests.append((self.path, dict(self.headers.items())))

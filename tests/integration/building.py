@@ -27,6 +27,7 @@ def build_words(
     place: Path,
     *more: str | Path,
     location: str | Path | None = None,
+    mirror: str | Path | None = None,
     platform: str = "tiny",
     compression: str = "none",
     jobs: int = 2,
@@ -39,6 +40,7 @@ def build_words(
         place: gets `cache` and `out`.
         more: further options of `build`.
         location: the repository's URL or directory when it is not where the fixture says.
+        mirror: read the platform's own repositories from there instead.
         platform: what to build; the tiny board comes with its own profile.
         compression: of every artifact.
         jobs: how many things to do at once.
@@ -50,8 +52,8 @@ def build_words(
     words: list[str | Path] = ["--cache", place / "cache", "--out", place / "out"]
     words += ["--jobs", str(jobs), *before]
     words += ["build", platform, *own, "--date", DATE, "--compression", compression]
-    words += ["-r", location or repository.path, "--repo-key", repository.key_plist, *more]
-    return words
+    words += ["-r", location or repository.path] if mirror is None else ["--mirror", mirror]
+    return [*words, "--repo-key", repository.key_plist, *more]
 
 
 def names_of(compression: str) -> set[str]:

@@ -16,6 +16,7 @@ from tests.images import built_iso, live_words
 from tests.integration.building import LOCK, build_words, left_in_work, published, sha256_of
 from tests.integration.persons import as_somebody_else
 from tests.testrepo import RepositoryFixture
+from tests.void_mirror import Mirror
 
 Finished = Callable[[str], Path]
 
@@ -65,11 +66,14 @@ def test_another_user_gets_the_same_bytes(
 
 
 def test_another_user_gets_the_same_raspberry_pi(
-    whole: RepositoryFixture, raspberry: Path, tmp_path: Path
+    whole: RepositoryFixture, mirror: Mirror, raspberry: Path, tmp_path: Path
 ) -> None:
-    """140 packages with their scripts, capabilities and an image."""
+    """140 packages with their scripts, capabilities and an image; from the mirror that is near."""
     place = tmp_path / "home"
-    words = build_words(whole, place, platform="rpi-aarch64", compression="zstd:1", jobs=3)
+    near = f"{mirror.behind.url}/"
+    words = build_words(
+        whole, place, platform="rpi-aarch64", compression="zstd:1", jobs=3, mirror=near
+    )
     build_as_somebody_else(place, words)
     ours, theirs = published(raspberry), published(place)
     shutil.rmtree(place)

@@ -14,6 +14,7 @@ from tests.testrepo.convert import Conversion
 from tests.testrepo.provision import DEFAULT_CACHE, read_selection
 from tests.testrepo.writing import write_repository
 from voidimg.xbps.keys import PublicKey
+from voidimg.xbps.names import file_name
 from voidimg.xbps.package.reader import BinaryPackage
 from voidimg.xbps.plist import PlistDict
 from voidimg.xbps.repository.local import packages_of, read_repodata
@@ -84,7 +85,11 @@ def test_every_package_with_triggers_has_both_scripts(whole: RepositoryFixture) 
     for name in index:
         with BinaryPackage.open(_path(whole, name)) as package:
             scripts[name] = (package.install_script, package.remove_script)
-    asked = {name for name, pair in scripts.items() if b"TRIGGERSDIR}/" in b"".join(map(_is, pair))}
+    asked = {
+        name
+        for name, pair in scripts.items()
+        if b"TRIGGERSDIR}/" in b"".join(script or b"" for script in pair)
+    }
     assert {"bash", "chrony", "dhcpcd", "openssh", "rpi-kernel"} <= asked
     for name in asked:
         for script in scripts[name]:
@@ -94,13 +99,9 @@ def test_every_package_with_triggers_has_both_scripts(whole: RepositoryFixture) 
             assert script.count(b" run p") == script.count(b"\t[ $? -ne 0 ] && exit $?\n")
 
 
-def _is(script: bytes | None) -> bytes:
-    return script or b""
-
-
 def _path(repository: RepositoryFixture, name: str) -> Path:
     entry = read_repodata(repository.path, repository.arch).index[name]
-    return repository.path / f"{entry['pkgver']}.{entry['architecture']}.xbps"
+    return repository.path / file_name(str(entry["pkgver"]), str(entry["architecture"]))
 
 
 def _props(repository: RepositoryFixture, name: str) -> PlistDict:

@@ -44,14 +44,14 @@ def state_findings(state: RepositoryState, now: int) -> list[Finding]:
     sources = state.sources
     found = []
     for one in state.opened:
-        where, staged = f"{one.locked.url} ({one.locked.arch})", len(one.repository.stage)
+        where, staged = f"{one.location.place} ({one.locked.arch})", len(one.repository.stage)
         limit = sources.max_age_seconds
         found += index_findings(where, staged, one.modified_epoch, limit, now)
     if sources.offline or not (sources.require_consistent or sources.max_age_seconds is not None):
         return found
     for location in {one.location.name: one.location for one in state.opened}.values():
         times = read_times(state.fetcher, location)
-        found += time_findings(location.name, times, sources.max_age_seconds, now)
+        found += time_findings(location.place, times, sources.max_age_seconds, now)
     return found
 
 

@@ -181,6 +181,20 @@ def test_mirrors_and_other_repositories_exclude_each_other(tmp_path: Path) -> No
         )
 
 
+def test_a_mirror_that_lags_is_named(shop: Shop, server: Server, top: Path, tmp_path: Path) -> None:
+    """It is the mirror that is old, and not the repository that it is a copy of."""
+    (shop.path / "otime").write_text("1600000000\n")
+    shop.date(1_600_000_000)
+    for mirror in (server.url, str(top)):
+        asked = replace(sources(shop, tmp_path, mirror), max_age_seconds=3600)
+        events: list[Event] = []
+        lock_platforms([shop.board()], asked, listener=events.append)
+        told = [one.text for one in events if isinstance(one, Message)]
+        assert len(told) == 2
+        assert all(f"{mirror}/current/aarch64" in text for text in told)
+        assert not any(OWN in text for text in told)
+
+
 def test_why_and_status(shop: Shop, server: Server, tmp_path: Path) -> None:
     """The other readers of repositories; the status is of the mirror, and says so."""
     asked = sources(shop, tmp_path, server.url)

@@ -80,9 +80,9 @@ def planned_steps(
 ) -> tuple[PlannedStep, ...]:
     """What a build of all artifacts of `recipe` does, in the order in which it is done.
 
-    Nothing is fetched to say it, so a size is given where the recipe fixes it. `repositories`, where
-    there are any, are named in place of the platform's own; `added` before them; `keys` beside the
-    platform's.
+    Nothing is fetched to say it, so a size is given where the recipe fixes it. `repositories`,
+    where there are any, are named in place of the platform's own; `added` before them; `keys`
+    beside the platform's.
     """
     wanted = [name for name, kind in KINDS.items() if kind.why_not(recipe) is None]
     sources = tuple(map(without_passwords, (*added, *(repositories or recipe.repositories))))

@@ -25,7 +25,7 @@ def recipe_of(platform: str, profile: str | None) -> Recipe:
     return recipe if profile is None else recipe.model_copy(update={"profile": profile})
 
 
-@pytest.mark.parametrize("kind", KINDS.values(), ids=str)
+@pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: str(kind.name))
 @given(
     platform=st.sampled_from(["rpi-aarch64", "rpi-aarch64-musl", "x86_64", "x86_64-musl"]),
     profile=st.none() | PROFILES,
@@ -45,7 +45,7 @@ def test_names_are_read_back_as_they_were_written(
     assert (said.subject, said.date, said.profile) == (kind.subject(recipe), date, expected)
 
 
-@pytest.mark.parametrize("kind", KINDS.values(), ids=str)
+@pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: str(kind.name))
 def test_two_profiles_of_one_platform_never_have_the_same_name(kind: ArtifactKind) -> None:
     names = {
         kind.file_names(recipe_of("x86_64", profile), "20240314", ".xz")[""]

@@ -299,8 +299,8 @@ def test_soft_limits_and_signals_of_the_caller_change_nothing(
     ("script", "words"),
     [
         ("kill -9 $$", "status -9"),
-        ("sh -c 'kill -SEGV $$'; echo Segmentation fault; exit 0", "STARVED"),
-        ('echo "sh: can\'t fork: Resource temporarily unavailable"; exit 0', "STARVED"),
+        ("sh -c 'kill -SEGV $$'; echo Segmentation fault; exit 0", "BROKE-DOWN"),
+        ('echo "sh: can\'t fork: Resource temporarily unavailable"; exit 0', "BROKE-DOWN"),
     ],
 )
 def test_a_script_that_ran_out_of_something(

@@ -35,6 +35,7 @@ _SIGNS = {"good": "ok  ", "warning": "note", "bad": "BAD "}
 )
 @click.option(
     "--mirrors",
+    "ask_mirrors",
     is_flag=True,
     help="Ask the repositories too; with PLATFORM also lock, fetch and verify its packages.",
 )
@@ -48,7 +49,7 @@ def command(
     platforms: tuple[str, ...],
     *,
     profile: str | None,
-    mirrors: bool,
+    ask_mirrors: bool,
     sources: SourceWords,
     as_json: bool,
 ) -> None:
@@ -66,7 +67,7 @@ def command(
     """  # noqa: D301
     recipes = [catalog.recipe(name, profile) for name in dict.fromkeys(platforms)]
     found = diagnose(session.cache, session.out, [one.recipe for one in recipes])
-    if mirrors:
+    if ask_mirrors:
         places = Sources.parse(cache=session.cache, jobs=session.jobs, **sources)
         known = recipes or [catalog.recipe(one.name) for one in catalog.platforms()]
         asked = diagnose_repositories(

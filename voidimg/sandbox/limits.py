@@ -64,16 +64,6 @@ _CGROUP_PROCESSES = 128
 """What must be left of a control group's processes: a build has some dozens at once."""
 _CGROUP_BYTES = 512 * 2**20
 
-_STARVED = re.compile(
-    r"(?:[Cc]an(?:no|')t fork|fork: (?:retry|Resource temporarily|Cannot allocate|rejected)"
-    r"|Cannot allocate memory|[Oo]ut of memory|Too many open files(?: in system)?$"
-    r"|File size limit exceeded|CPU time limit exceeded"
-    r"|uncaught target signal \d+|^(?:Killed|Segmentation fault|Bus error|Illegal instruction"
-    r"|Aborted|Floating point exception)(?: \(core dumped\))?$)",
-    re.MULTILINE,
-)
-"""What shells, C libraries and the emulator say when something ran out or was killed."""
-
 
 def check(limits: Mapping[int, tuple[int, int]] | None = None) -> None:
     """Raise for limits of this process under which a build could not be what it is elsewhere.
@@ -155,12 +145,6 @@ def _own_tasks() -> int:
             if directory.stat().st_uid == os.getuid():
                 count += len(list((directory / "task").iterdir()))
     return count
-
-
-def said_starved(output: str) -> str | None:
-    """The words in the output of a program that tell that a resource ran out or a program died."""
-    match = _STARVED.search(output)
-    return None if match is None else match[0]
 
 
 # --- control groups: read, never written ---

@@ -70,6 +70,7 @@ PACKAGES: Mapping[str, Mapping[Tool, str]] = {
     "bsdtar": _everywhere(
         "bsdtar", apt="libarchive-tools", pacman="libarchive", apk="libarchive-tools"
     ),
+    "cp": _everywhere("coreutils"),
     "debugfs": _E2FSPROGS_MORE,
     "depmod": _everywhere("kmod"),
     "dtc": _DTC,

@@ -131,7 +131,7 @@ def raw_image(artifact: Artifact, scratch: Path | None) -> Iterator[Path]:
 
 
 def _unpack_qcow2(path: Path, raw: Path) -> None:
-    with path.open("rb") as image, raw.open("wb", buffering=0) as file:
+    with open_regular(path, block_device=True) as image, raw.open("wb", buffering=0) as file:
         file.truncate(qcow2.read_qcow2(image, str(path)).virtual_bytes)
         for at, content in qcow2.stored_clusters(image, str(path)):
             os.pwrite(file.fileno(), content, at)

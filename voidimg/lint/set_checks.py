@@ -16,7 +16,7 @@ from voidimg.errors import (
     VoidimgError,
     storing,
 )
-from voidimg.foreign import kind_in_words, read_regular
+from voidimg.foreign import kind_in_words, open_regular, read_regular
 from voidimg.formats.compression import Stream
 from voidimg.lint.model import Defect, LintReport, Problem, Severity, id_of, says_of
 from voidimg.signing.keys import date_in_comment, find_public_key, read_public_key
@@ -162,7 +162,7 @@ def set_media(whole: ImageSet) -> Iterator[Problem]:
 
 def _medium_identifier(path: Path) -> str | None:
     """What kind of identifier the medium has, and which; None for what is no medium."""
-    with storing(path, "read"), path.open("rb") as file:
+    with storing(path, "read"), open_regular(path) as file:
         try:
             head = Stream(file, where=path.name, max_bytes=2**62).read(_HEAD_BYTES)
         except PackageError:

@@ -145,9 +145,9 @@ def empty_password(subject: Subject) -> Iterator[Problem]:
     for account in find_accounts(subject.tree):
         if account.name == "root" or not account.is_open or not account.logs_in:
             continue  # root has a check of its own
-        what = f"{account.name} has no password at all"
-        if account.root:
-            what += f", and can become root: {', '.join(account.root)}"
+        rights = ", ".join(account.root)
+        more = f", and can become root: {rights}" if rights else ""
+        what = f"{account.name} has no password at all{more}"
         yield Problem(PASSWD, what, "give the account a password, or lock it")
 
 

@@ -14,6 +14,7 @@ import pytest
 
 import voidimg
 from tests.unit.live.isos import EPOCH
+from tests.unit.sandbox.conftest import adopt
 from voidimg.errors import LayoutError, ScriptError, ToolError
 from voidimg.formats.fat import read_fat
 from voidimg.inspection.boot_files import BootFiles
@@ -202,6 +203,7 @@ def test_the_program_of_the_tree_is_taken(tmp_path: Path) -> None:
     take_program(tree, "grub-mkimage")
     modinfo(tree, 'grub_version="2.12"')
     before = sorted(tree.rglob("*"))
+    call(adopt, str(tree))
     call(make_from, tree, tmp_path / "esp")
     made = BootFiles(tmp_path / "esp", 0).read("/EFI/BOOT/BOOTX64.EFI")
     make(tmp_path / "host", platforms=("x86_64-efi",))
@@ -217,6 +219,7 @@ def test_a_program_of_the_tree_that_fails_is_told(tmp_path: Path) -> None:
     (tree / "boot").mkdir()
     take_program(tree, "grub-mkimage")
     (modules / "kernel.img").write_bytes(b"no kernel")
+    call(adopt, str(tree))
     with pytest.raises(ScriptError, match="grub-mkimage of the tree failed") as caught:
         call(make_from, tree, tmp_path / "esp")
     assert caught.value.code == "E-SCRIPT-GRUB"

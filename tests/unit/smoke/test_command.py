@@ -50,7 +50,7 @@ def test_an_image_without_a_kernel_fails_with_a_verdict(tmp_path: Path, image: P
     (suite,) = ET.parse(tmp_path / "verdict.xml").getroot()
     assert suite.get("failures") == "1"
     assert (tmp_path / "out/smoke/void-rpi-aarch64-20240314.usb-virt.log").exists()
-    assert list((tmp_path / "cache/smoke").iterdir()) == []
+    assert list((tmp_path / "cache/work").iterdir()) == []
 
 
 @pytest.mark.parametrize(

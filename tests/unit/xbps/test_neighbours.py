@@ -643,6 +643,7 @@ ELSEWHERE = {
         "test_deep_directories_of_file_lists_are_not_all_remembered",
     ),
     "E-RESOLVE-LOCK-PLATFORM": ("tests/unit/xbps/test_lock.py", "E-RESOLVE-LOCK-PLATFORM"),
+    "E-VERIFY-KEY-MODE": ("tests/unit/test_foreign.py", "test_a_secret_is_for_its_owner_alone"),
     "E-RESOLVE-TOO-HARD": ("tests/unit/xbps/test_offers.py", "E-RESOLVE-TOO-HARD"),
 }
 """Refusals whose neighbour needs more than a line: where it is."""

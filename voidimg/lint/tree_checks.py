@@ -145,8 +145,8 @@ def empty_password(subject: Subject) -> Iterator[Problem]:
     for account in find_accounts(subject.tree):
         if account.name == "root" or not account.is_open or not account.logs_in:
             continue  # root has a check of its own
-        rights = ", ".join(account.root)
-        more = f", and can become root: {rights}" if rights else ""
+        powers = account.root
+        more = f", and can become root: {', '.join(powers)}" if powers else ""
         what = f"{account.name} has no password at all{more}"
         yield Problem(PASSWD, what, "give the account a password, or lock it")
 

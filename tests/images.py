@@ -17,18 +17,21 @@ SPEC = Path(__file__).parent / "boot" / "spec"
 """Profiles of images that can be watched and typed into by the serial console."""
 
 
-def built_image(platform: str = "rpi-aarch64", *, compression: str = "zstd:1") -> Path:
-    """The image of `platform` from the test repository; only to be read.
+def built_image(
+    platform: str = "rpi-aarch64", *, kind: str = "image", compression: str = "zstd:1"
+) -> Path:
+    """The image of `platform` from the test repository, or the artifact `kind`; only to be read.
 
     Another run may put a newer one in its place: copy it where it has to stay the same for long.
     """
     repository = provide()
     artifacts = voidimg_json(
         *("--quiet", "--cache", PLACE / "cache", "--out", PLACE / "out"),
-        *("build", platform, "--date", DATE, "--compression", compression, "--json"),
+        *("build", platform, "--date", DATE, "--compression", compression, "--json", "--replace"),
+        *("--artifact", kind),
         *("-r", repository.path, "--repo-key", repository.key_plist),
     )
-    (path,) = [Path(artifact["path"]) for artifact in artifacts if artifact["kind"] == "image"]
+    (path,) = [Path(artifact["path"]) for artifact in artifacts if artifact["kind"] == kind]
     return path
 
 
@@ -42,7 +45,7 @@ def live_words(
     repository = provide(arch=platform, live=True)
     words: list[str | Path] = ["--quiet", "--cache", place / "cache", "--out", place / "out"]
     words += ["build", platform, "--profile", profile, "--artifact", "iso"]
-    words += ["--date", DATE, "--platforms-and-profiles", SPEC]
+    words += ["--date", DATE, "--platforms-and-profiles", SPEC, "--replace"]
     return [*words, "-r", repository.path, "--repo-key", repository.key_plist, *more]
 
 

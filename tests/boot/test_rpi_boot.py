@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.boot.conftest import Pristine, sha256_of, smoke
-from tests.images import DATE
+from tests.images import DATE, built_image
 
 pytestmark = pytest.mark.boot
 
@@ -109,7 +110,7 @@ def test_the_image_was_only_read(image: Pristine, verdict: Verdict) -> None:
     """The three guests wrote to their disks, not to the file; nothing unpacked is left."""
     assert verdict.report["passed"] is True
     assert image.sha256 == sha256_of(image.path)
-    assert list((verdict.place / "cache" / "smoke").iterdir()) == []
+    assert list((verdict.place / "cache" / "work").iterdir()) == []
 
 
 def test_junit_says_the_same(verdict: Verdict) -> None:
@@ -187,6 +188,17 @@ def test_a_pi_3_starts_from_usb(image: Pristine, tmp_path: Path) -> None:
     ended = smoke(image.path, tmp_path, "--platform", "pi-usb", "--medium", "usb")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert image.sha256 == sha256_of(image.path)
+
+
+@pytest.mark.smoke
+def test_the_disk_as_qcow2_starts(tmp_path: Path) -> None:
+    """It is the same disk, and is only read."""
+    path = tmp_path / f"void-rpi-aarch64-{DATE}.qcow2"
+    shutil.copyfile(built_image(kind="qcow2"), path)
+    before = sha256_of(path)
+    ended = smoke(path, tmp_path, "--medium", "nvme")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert sha256_of(path) == before
 
 
 def _in_boot_partition(tool: str, image: Path, *words: str, stdin: bytes = b"") -> bytes:

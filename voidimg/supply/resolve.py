@@ -55,10 +55,10 @@ def plan_stages(
     for tree in TREES:
         wanted = [stage for stage in tree if stage in stages]
         plans += _plan_tree(recipe, repositories, wanted, problems)
-    problems.raise_all()
     for plan in plans:
         if plan.stage == "live" and recipe.live is not None:
             _require_services(recipe.live, {one.pkgname for one in plan.transaction.steps})
+    problems.raise_all()
     return tuple(plans)
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from voidimg.artifacts.plan import planned_steps
     from voidimg.artifacts.registry import artifact_kinds
     from voidimg.atomic import open_result
+    from voidimg.catalog.catalog import Catalog, CatalogEntry
     from voidimg.diagnosis.machine import Condition, Diagnosis, diagnose
     from voidimg.diagnosis.repositories import diagnose_repositories
     from voidimg.disk.compress import Compression, parse_compression
@@ -82,7 +83,6 @@ if TYPE_CHECKING:
     from voidimg.signing.verify import Verified, VerifiedFile, verify_files, verify_set
     from voidimg.smoke.boot import platform_of_image, profile_of_image, smoke_image
     from voidimg.smoke.verdict import BootVerdict, Check, SmokeReport, write_report
-    from voidimg.spec.catalog import Catalog, CatalogEntry
     from voidimg.spec.compose import ResolvedRecipe
     from voidimg.spec.model import Recipe
     from voidimg.spec.tree import Origin
@@ -133,8 +133,8 @@ _HOME = {
     "BuildResult": "voidimg.pipeline.build",
     "Cache": "voidimg.fetch.cache",
     "CacheUse": "voidimg.fetch.upkeep",
-    "Catalog": "voidimg.spec.catalog",
-    "CatalogEntry": "voidimg.spec.catalog",
+    "Catalog": "voidimg.catalog.catalog",
+    "CatalogEntry": "voidimg.catalog.catalog",
     "Check": "voidimg.smoke.verdict",
     "CollectedError": "voidimg.errors",
     "Compression": "voidimg.disk.compress",

@@ -240,6 +240,20 @@ class CollectedError(VoidimgError):
         }
 
 
+def one_or_many(errors: Sequence[VoidimgError], what: str) -> VoidimgError:
+    """The one error of `errors`, or a `CollectedError` of them all that says `what`, to raise.
+
+    >>> one_or_many([UsageError("no", code="A")], "not used").code
+    'E-USAGE-A'
+    """
+    return errors[0] if len(errors) == 1 else CollectedError(what, errors)
+
+
+def every_error(error: VoidimgError) -> tuple[VoidimgError, ...]:
+    """The errors that `error` consists of: those of a `CollectedError`, else itself."""
+    return error.errors if isinstance(error, CollectedError) else (error,)
+
+
 def exit_status_of(error: VoidimgError) -> int:
     """The documented exit status for `error` (README, "Exit status")."""
     return error.first_exit_status if isinstance(error, CollectedError) else error.exit_status

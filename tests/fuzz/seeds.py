@@ -17,11 +17,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.live_medium import MENU, TEMPLATES, cpio_archive, initramfs, kernel_image
+from voidimg.catalog.catalog import Catalog
 from voidimg.errors import VoidimgError
 from voidimg.formats.compression import open_stream
 from voidimg.formats.partition_table import SECTOR_BYTES
 from voidimg.live.menus import render_grub, render_isolinux
-from voidimg.spec.catalog import Catalog
 from voidimg.supply.lock import Lock, LockedPackage, LockedPlatform, LockedRepository, LockedStage
 
 VECTORS = Path(__file__).parent.parent / "vectors" / "xbps"

@@ -19,6 +19,7 @@ from tests.fuzz.answering import ask_for, go_on_with
 from tests.fuzz.bundling import replace_bundle
 from tests.fuzz.installing import unpack_package
 from tests.fuzz.scratch import file_with, with_gpt_checksums, with_tar_checksums
+from voidimg.catalog.catalog import Catalog
 from voidimg.errors import VoidimgError
 from voidimg.formats.boot_menus import read_grub, read_isolinux
 from voidimg.formats.compression import Stream
@@ -33,7 +34,6 @@ from voidimg.signing.keys import key_id_of, read_public_key
 from voidimg.signing.recognise import kind_of, looks_like_signify, why_damaged
 from voidimg.signing.sums import decode_sums, encode_sums
 from voidimg.signing.verify import read_signature
-from voidimg.spec.catalog import Catalog
 from voidimg.supply.lock import Lock
 from voidimg.xbps import config, names, pattern, plist, tarwriter, version
 from voidimg.xbps.install.alternatives import alternatives_of

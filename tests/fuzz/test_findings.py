@@ -22,6 +22,7 @@ from tests.command import voidimg
 from tests.fuzz.installing import unpack_package
 from tests.fuzz.scratch import with_tar_checksums
 from tests.fuzz.targets import refusing
+from voidimg.catalog.catalog import Catalog
 from voidimg.errors import CollectedError, LayoutError, PackageError, SpecError, VerifyError
 from voidimg.formats.compression import Stream
 from voidimg.formats.fat import read_fat
@@ -31,7 +32,6 @@ from voidimg.formats.tar_reader import TarReader
 from voidimg.inspection.tree_files import TarFiles
 from voidimg.signing.keys import read_public_key
 from voidimg.signing.sums import decode_sums
-from voidimg.spec.catalog import Catalog
 from voidimg.spec.tree import parse_document
 from voidimg.supply.lock import Lock
 from voidimg.tree.tree import Tree

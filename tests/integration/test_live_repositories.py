@@ -6,7 +6,7 @@ import pytest
 
 from tests.testrepo import provide
 from tests.testrepo.target import Arch
-from voidimg.spec.catalog import Catalog
+from voidimg.catalog.catalog import Catalog
 from voidimg.supply.resolve import stage_requests
 from voidimg.xbps.repository.local import read_repodata
 from voidimg.xbps.resolve.pool import Repository

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from voidimg.artifacts.kind import ArtifactKind, profile_of
 from voidimg.artifacts.registry import KINDS, read_name
-from voidimg.spec.catalog import Catalog
+from voidimg.catalog.catalog import Catalog
 from voidimg.spec.model import Recipe
 
 PLATFORMS = [entry.name for entry in Catalog().platforms()]

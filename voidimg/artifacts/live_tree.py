@@ -11,14 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from voidimg.artifacts.kind import Part, PlannedStep, Step
-from voidimg.artifacts.live_menu import (
-    DEVICE_TREES,
-    FONT,
-    MEMTEST,
-    SPEECH,
-    SPLASH,
-    live_menu,
-)
 from voidimg.artifacts.making import Making
 from voidimg.artifacts.trees import install_lines, set_up_lines, set_up_system
 from voidimg.errors import LayoutError, storing
@@ -28,6 +20,15 @@ from voidimg.live.initramfs import PROGRAMS, Kernel, find_kernel, make_initramfs
 from voidimg.live.iso_plan import check_volume_id
 from voidimg.live.media import SYSLINUX
 from voidimg.live.menus import Menu, check_menu_words
+from voidimg.live.recipe_menu import (
+    DEVICE_TREES,
+    FONT,
+    MEMTEST,
+    SPEECH,
+    SPLASH,
+    live_menu,
+    menu_before_build,
+)
 from voidimg.live.squashfs import SquashfsOptions, probe_squashfs, write_squashfs
 from voidimg.rootfs import steps
 from voidimg.rootfs.accounts import check_live_account, crypt_password
@@ -43,9 +44,6 @@ from voidimg.xbps.install.install import choose_alternative, remove
 
 _MODULE = "live/dracut/"
 """Where the templates have our dracut module; ``*.j2`` are rendered, the rest is copied."""
-
-_ANY_KERNEL = Kernel("0.0.0_0", "/boot/vmlinuz-0.0.0_0")
-"""What is checked of a menu before there is a kernel does not depend on it."""
 
 _PARTS = "parts"
 
@@ -148,11 +146,6 @@ def medium_id(making: Making) -> str:
     return volume_id_of(making.recipe, str(making.date))
 
 
-def menu_before_build(recipe: Recipe, date: ReleaseDate) -> Menu:
-    """The menu as far as it is known before there is a kernel."""
-    return live_menu(recipe, volume_id_of(recipe, str(date)), _ANY_KERNEL, {})
-
-
 def probe_live(recipe: Recipe, date: ReleaseDate) -> None:
     """Raise for what would keep a live system of `recipe` from being made, before work starts.
 
@@ -163,7 +156,7 @@ def probe_live(recipe: Recipe, date: ReleaseDate) -> None:
     """
     live = live_of(recipe)
     check_volume_id(volume_id_of(recipe, str(date)))
-    check_menu_words(menu_before_build(recipe, date))
+    check_menu_words(menu_before_build(recipe, str(date)))
     probe_squashfs(_squashfs_options(live))
 
 

@@ -10,7 +10,6 @@ from voidimg.artifacts.live_tree import (
     LIVE_TREE,
     install,
     live_of,
-    menu_before_build,
     menu_of,
     no_live,
     pack_live,
@@ -23,6 +22,7 @@ from voidimg.disk.compress import Compression
 from voidimg.identity import ReleaseDate
 from voidimg.live.menus import Menu, check_menu_words, netboot_menu
 from voidimg.live.netboot import NetbootParts, plan_netboot, write_netboot
+from voidimg.live.recipe_menu import menu_before_build
 from voidimg.spec.model import Recipe
 
 
@@ -51,7 +51,7 @@ class Netboot(ArtifactKind):
         """Refuse menus and options that cannot be, and a host that cannot make them."""
         del compression
         probe_live(recipe, date)
-        check_menu_words(netboot_menu(menu_before_build(recipe, date), _url(recipe)))
+        check_menu_words(netboot_menu(menu_before_build(recipe, str(date)), _url(recipe)))
 
     def room(self, compression: Compression) -> float:
         """The squashfs, and the tarball that holds it."""

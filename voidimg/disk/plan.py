@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
 from voidimg.disk.identifiers import DiskIdentifiers, PartitionIdentifiers, disk_identifiers
-from voidimg.errors import CollectedError, LayoutError
+from voidimg.errors import LayoutError, one_or_many
 from voidimg.formats import ext4, fat
 from voidimg.formats.contents import Contents
 from voidimg.formats.ext4 import Ext4Geometry
 from voidimg.formats.fat import FatGeometry
-from voidimg.formats.partition_table import SECTOR_BYTES
+from voidimg.formats.partition_table import (
+    EMPTY_TYPES,
+    GPT_NAME_UNITS,
+    GPT_PARTITIONS,
+    NO_FILESYSTEM_TYPES,
+    SECTOR_BYTES,
+)
 from voidimg.identity import Identity
 from voidimg.spec.disk_model import Disk, Partition
 from voidimg.units import format_size
@@ -27,7 +32,9 @@ GPT_SECTORS = 34
 
 _GPT_BACKUP_BYTES = (GPT_SECTORS - 1) * SECTOR_BYTES
 _MBR_LIMIT_SECTORS = 2**32
-_MBR_TYPE = re.compile(r"0x[0-9a-f]{2}")
+_MBR_PARTITIONS = 4
+MAX_DISK_BYTES = 16 * 2**40
+"""The largest file of the filesystems that hosts have (ext4 with blocks of 4 KiB)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +119,18 @@ class DiskPlan:
         raise LayoutError(f"the disk has no partition {name}", code="NO-PARTITION", where=name)
 
 
+Path = tuple[str | int, ...]
+"""The keys and indexes that lead to a value of `Disk`: ``("partitions", 0, "size")``."""
+
+
+@dataclass(frozen=True, slots=True)
+class DiskProblem:
+    """What keeps a disk from being laid out; `path` leads to the value of `Disk` to change."""
+
+    path: Path
+    error: LayoutError
+
+
 def plan_disk(
     disk: Disk,
     *,
@@ -124,73 +143,162 @@ def plan_disk(
     Raises:
         LayoutError: something does not fit or overlaps; several such are in a `CollectedError`.
     """
-    _check_partitions(disk)
+    planned = _plan(disk, contents, identity, blob_bytes or {})
+    if isinstance(planned, DiskPlan):
+        return planned
+    raise one_or_many([found.error for found in planned], "the disk cannot be laid out")
+
+
+def empty_disk_problems(disk: Disk) -> list[DiskProblem]:
+    """What keeps `disk` from being laid out whatever it will hold: what is wrong with it empty."""
+    planned = _plan(disk, {}, Identity("empty"), {blob.source: 1 for blob in disk.blobs})
+    return [] if isinstance(planned, DiskPlan) else planned
+
+
+def _plan(
+    disk: Disk,
+    contents: Mapping[str, Contents],
+    identity: Identity,
+    blob_bytes: Mapping[str, int],
+) -> DiskPlan | list[DiskProblem]:
+    """The plan of `disk`, or everything that is in its way."""
+    if unfit := [*_size_problems(disk), *_rest_problems(disk)]:
+        return unfit  # nothing can be computed from them
+    problems = [*_table_problems(disk), *_type_problems(disk)]
     identifiers = disk_identifiers(disk, identity)
-    problems: list[LayoutError] = []
     partitions: list[PartitionPlan] = []
     at_bytes = disk.first_partition
-    for partition, names in zip(disk.partitions, identifiers.partitions, strict=True):
+    for index, partition in enumerate(disk.partitions):
         at_bytes = _aligned(at_bytes)
         held = contents.get(partition.name, Contents())
-        size_bytes = _size_of(disk, partition, held, at_bytes)
+        names = identifiers.partitions[index]
+        size_bytes = 0
         try:
+            size_bytes = _size_of(disk, partition, held, at_bytes)
             planned = _plan_partition(disk, partition, names, held, at_bytes, size_bytes)
             partitions.append(planned)
         except LayoutError as error:
-            problems.append(error)
+            problems.append(DiskProblem(_path_of(error, partition, index), error))
         at_bytes += size_bytes
-    size = _image_bytes(disk, at_bytes, problems)
+    size = disk.size or _aligned(at_bytes + _backup_bytes(disk))
     blobs = tuple(
-        BlobPlan(blob.source, blob.offset, (blob_bytes or {}).get(blob.source, 0))
-        for blob in disk.blobs
+        BlobPlan(blob.source, blob.offset, blob_bytes.get(blob.source, 0)) for blob in disk.blobs
     )
-    problems += _overlaps(disk, blobs, partitions, size)
-    if len(problems) == 1:
-        raise problems[0]
+    if all(found.path != ("size",) for found in problems):
+        problems = [*_end_problems(disk, at_bytes), *problems]
+    problems += _blob_problems(disk, blobs)
     if problems:
-        raise CollectedError("the disk cannot be laid out", problems)
+        return problems
     first = disk.first_partition // SECTOR_BYTES
     return DiskPlan(disk.label, size, first, tuple(partitions), blobs, identifiers)
 
 
-def _check_partitions(disk: Disk) -> None:
-    if disk.label == "mbr" and len(disk.partitions) > 4:
-        raise LayoutError(
-            f"an MBR has four partitions, not {len(disk.partitions)}",
-            code="TOO-MANY",
-            where="disk.partitions",
-            hint='use label = "gpt"',
-        )
-    table_bytes = SECTOR_BYTES * (1 if disk.label == "mbr" else GPT_SECTORS)
-    if disk.first_partition < table_bytes or disk.first_partition % SECTOR_BYTES:
-        raise LayoutError(
-            f"the first partition cannot begin at byte {disk.first_partition}",
+def _path_of(error: LayoutError, partition: Partition, index: int) -> Path:
+    """The value that `error`, of the partition at `index`, is about."""
+    match error.code:
+        case "E-LAYOUT-NO-ROOM":
+            return ("size",)
+        case "E-LAYOUT-LABEL":
+            return ("partitions", index, "label")
+        case "E-LAYOUT-FAT-CLUSTERS" | "E-LAYOUT-FAT-TOO-SMALL":
+            given = partition.fat.sectors_per_cluster is not None
+            return ("partitions", index, "fat", "sectors_per_cluster" if given else "bits")
+        case _:
+            return ("partitions", index, "size")
+
+
+def _size_problems(disk: Disk) -> Iterator[DiskProblem]:
+    """Sizes that no disk can have."""
+    sizes: list[tuple[Path, str, int | None]] = [
+        ((key,), f"disk.{key}", getattr(disk, key)) for key in ("size", "headroom")
+    ]
+    sizes += [
+        (("partitions", index, "size"), f"the size of partition {one.name}", one.size)
+        for index, one in enumerate(disk.partitions)
+        if one.size != "rest"
+    ]
+    for path, name, size in sizes:
+        if size is None:
+            continue
+        if size % SECTOR_BYTES or (size == 0 and path != ("headroom",)):
+            what = f"{name} is not whole sectors of {SECTOR_BYTES} bytes"
+            yield _problem(path, what, code="SIZE")
+        elif size > MAX_DISK_BYTES:
+            what = f"{name} is more than the {format_size(MAX_DISK_BYTES)} that a file can have"
+            yield _problem(path, what, code="SIZE")
+    least = _table_bytes(disk)
+    if disk.first_partition < least:
+        yield _problem(
+            ("first_partition",),
+            f"the {disk.label} table itself takes the first {least} bytes",
             code="FIRST-PARTITION",
-            where="disk.first_partition",
-            hint=f"use at least {table_bytes} bytes, in whole sectors, such as '1MiB'",
+            hint="use '1MiB' or more",
         )
-    for partition in disk.partitions:
-        _check_type(disk.label, partition)
-        if partition.size == "rest" and partition is not disk.partitions[-1]:
-            raise LayoutError(
-                f'only the last partition can have size = "rest", not {partition.name}',
+    elif disk.first_partition % SECTOR_BYTES or disk.first_partition > MAX_DISK_BYTES:
+        what = f"the first partition cannot begin at byte {disk.first_partition}"
+        hint = f"use whole sectors of {SECTOR_BYTES} bytes, such as '1MiB'"
+        yield _problem(("first_partition",), what, code="FIRST-PARTITION", hint=hint)
+
+
+def _rest_problems(disk: Disk) -> Iterator[DiskProblem]:
+    for index, partition in enumerate(disk.partitions[:-1]):
+        if partition.size == "rest":
+            yield _problem(
+                ("partitions", index, "size"),
+                f"partition {partition.name!r} takes the rest but is not the last",
                 code="REST",
                 where=partition.name,
                 hint="give it a size, or move it to the end",
             )
 
 
-def _check_type(label: str, partition: Partition) -> None:
-    if label == "mbr":
-        valid, form = _MBR_TYPE.fullmatch(partition.type.lower()), "an MBR type byte like '0x0c'"
-    else:
-        valid, form = re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
-                                   partition.type.lower()), "a GPT type GUID"  # fmt: skip
-    if not valid:
-        raise LayoutError(
-            f"{partition.type!r} is not {form}", code="TYPE", where=partition.name,
-            hint=f"the disk has label = {label!r}",
+def _table_problems(disk: Disk) -> Iterator[DiskProblem]:
+    """What a partition table has no room for."""
+    most = _MBR_PARTITIONS if disk.label == "mbr" else GPT_PARTITIONS
+    if len(disk.partitions) > most:
+        yield _problem(
+            ("partitions", most),
+            "an MBR has room for four partitions" if disk.label == "mbr"
+            else f"our GPT has room for {most} partitions",
+            code="TOO-MANY",
+            where="disk.partitions",
+            hint='use label = "gpt"' if disk.label == "mbr" else None,
         )  # fmt: skip
+    for index, partition in enumerate(disk.partitions if disk.label == "gpt" else ()):
+        if len(partition.name) > GPT_NAME_UNITS:
+            what = f"the name {partition.name!r} is longer than the {GPT_NAME_UNITS} of a GPT"
+            yield _problem(("partitions", index, "name"), what, code="NAME")
+
+
+def _type_problems(disk: Disk) -> Iterator[DiskProblem]:
+    for index, partition in enumerate(disk.partitions):
+        kind = partition.type.lower()
+        if kind.startswith("0x") != (disk.label == "mbr"):
+            disk_name = "an mbr disk" if disk.label == "mbr" else "a gpt disk"
+            wanted = "a type byte like '0x83'" if disk.label == "mbr" else "a type GUID"
+            what = f"{disk_name} needs {wanted}, not {partition.type!r}"
+        elif kind in EMPTY_TYPES:
+            what = f"type {partition.type} marks an empty entry"
+        elif kind in NO_FILESYSTEM_TYPES:
+            what = f"type {partition.type} announces {NO_FILESYSTEM_TYPES[kind]}, no filesystem"
+        else:
+            continue
+        path = ("partitions", index, "type")
+        yield _problem(path, what, code="TYPE", where=partition.name)
+
+
+def _problem(
+    path: Path, what: str, *, code: str, where: str = "disk", hint: str | None = None
+) -> DiskProblem:
+    return DiskProblem(path, LayoutError(what, code=code, where=where, hint=hint))
+
+
+def _table_bytes(disk: Disk) -> int:
+    return SECTOR_BYTES * (1 if disk.label == "mbr" else GPT_SECTORS)
+
+
+def _backup_bytes(disk: Disk) -> int:
+    return _GPT_BACKUP_BYTES if disk.label == "gpt" else 0
 
 
 def _aligned(size_bytes: int) -> int:
@@ -199,11 +307,10 @@ def _aligned(size_bytes: int) -> int:
 
 def _size_of(disk: Disk, partition: Partition, contents: Contents, at_bytes: int) -> int:
     if partition.size != "rest":
-        return partition.size // SECTOR_BYTES * SECTOR_BYTES
+        return partition.size
     if disk.size is None:
         return _smallest_bytes(partition, contents, disk.headroom)
-    tail = _GPT_BACKUP_BYTES if disk.label == "gpt" else 0
-    room = (disk.size - tail - at_bytes) // ALIGNMENT_BYTES * ALIGNMENT_BYTES
+    room = (disk.size - _backup_bytes(disk) - at_bytes) // ALIGNMENT_BYTES * ALIGNMENT_BYTES
     if room <= 0:
         raise LayoutError(
             f"nothing is left of {format_size(disk.size)} for the partition {partition.name},"
@@ -279,12 +386,12 @@ def _plan_fat(
     if needed > geometry.clusters:
         unit = geometry.cluster_bytes
         raise _too_small(partition, contents, needed * unit, geometry.clusters * unit)
-    if len(partition.label.encode()) > 11 or partition.label != partition.label.upper():
+    if not fat.is_label(partition.label):
         raise LayoutError(
             f"{partition.label!r} is not a FAT label",
             code="LABEL",
             where=partition.name,
-            hint="at most 11 characters, in upper case",
+            hint="at most 11 capital letters, digits and signs, no space in front",
         )
     hidden = at_bytes // SECTOR_BYTES
     return FatPlan(geometry, names.fat_serial, partition.label, hidden)
@@ -299,12 +406,12 @@ def _plan_ext4(
         block = ext4.BLOCK_BYTES
         needed = ext4.blocks_needed(contents) * block
         raise _too_small(partition, contents, needed, max(0, geometry.free_blocks * block))
-    if len(partition.label.encode()) > 16:
+    if not ext4.is_label(partition.label):
         raise LayoutError(
             f"{partition.label!r} is not an ext4 label",
             code="LABEL",
             where=partition.name,
-            hint="at most 16 bytes",
+            hint="at most 16 bytes, in one line",
         )
     return Ext4Plan(geometry, names.ext4_uuid, partition.label, options.reserved_percent)
 
@@ -324,56 +431,48 @@ def _too_small(
     )
 
 
-def _image_bytes(disk: Disk, end_bytes: int, problems: list[LayoutError]) -> int:
-    tail = _GPT_BACKUP_BYTES if disk.label == "gpt" else 0
+def _end_problems(disk: Disk, end_bytes: int) -> Iterator[DiskProblem]:
+    """What lies behind the end of a table's numbers, or of the disk; partitions end at `end`."""
     if disk.label == "mbr" and end_bytes // SECTOR_BYTES >= _MBR_LIMIT_SECTORS:
-        problems.append(
-            LayoutError(
-                "an MBR cannot describe a disk beyond 2 TiB",
-                code="MBR-LIMIT",
-                where="disk.size",
-                hint='use label = "gpt"',
-            )
+        yield _problem(
+            ("label",),
+            "an MBR cannot describe a disk beyond 2 TiB",
+            code="MBR-LIMIT",
+            where="disk.size",
+            hint='use label = "gpt"',
         )
-    if disk.size is None:
-        return _aligned(end_bytes + tail)
-    if disk.size % SECTOR_BYTES or disk.size < end_bytes + tail:
-        problems.append(
-            LayoutError(
-                f"the disk needs {end_bytes + tail} bytes in whole sectors, but has {disk.size}",
-                code="NO-ROOM",
-                where="disk.size",
-                hint="give it a larger size, or none: then it follows from the content",
-            )
+    if end_bytes > MAX_DISK_BYTES:
+        what = f"the partitions need more than the {format_size(MAX_DISK_BYTES)} of a file"
+        yield _problem(("partitions",), what, code="SIZE")
+    end_bytes += _backup_bytes(disk)
+    if disk.size is not None and disk.size < end_bytes:
+        backup = " with the backup table" if disk.label == "gpt" else ""
+        yield _problem(
+            ("size",),
+            f"the partitions need {end_bytes} bytes{backup}, the disk has {disk.size}",
+            code="NO-ROOM",
+            where="disk.size",
+            hint="give it a larger size, or none: then it follows from the content",
         )
-    return disk.size
 
 
-def _overlaps(
-    disk: Disk, blobs: tuple[BlobPlan, ...], partitions: list[PartitionPlan], size_bytes: int
-) -> list[LayoutError]:
-    """What lies on top of something else, in order of offset."""
-    table_bytes = SECTOR_BYTES * (1 if disk.label == "mbr" else GPT_SECTORS)
-    spans = [(0, table_bytes, "the partition table")]
-    spans += [(b.offset_bytes, b.offset_bytes + b.length_bytes, f"{b.source}") for b in blobs]
-    spans += [
-        (p.offset_bytes, p.offset_bytes + p.size_bytes, f"the partition {p.name}")
-        for p in partitions
-    ]
-    if disk.label == "gpt":
-        spans.append((size_bytes - _GPT_BACKUP_BYTES, size_bytes, "the backup partition table"))
-    problems = []
-    reach, before = 0, ""
-    for start, end, name in sorted(spans):
-        if start < reach:
-            problems.append(
-                LayoutError(
-                    f"{name} begins at byte {start}, inside {before}, which ends at {reach}",
-                    code="OVERLAP",
-                    where=name,
-                    hint="move first_partition or the offset of the blob",
-                )
+def _blob_problems(disk: Disk, blobs: tuple[BlobPlan, ...]) -> Iterator[DiskProblem]:
+    """Blobs on top of something else: they lie between the table and the first partition."""
+    least, end = _table_bytes(disk), _aligned(disk.first_partition)
+    reach, before = least, "the partition table"
+    for index, blob in sorted(enumerate(blobs), key=lambda one: (one[1].offset_bytes, one[0])):
+        path = ("blobs", index, "offset")
+        begin, stop = blob.offset_bytes, blob.offset_bytes + blob.length_bytes
+        hint = "move first_partition or the offset of the blob"
+        if begin < least or max(stop, begin + 1) > end:
+            what = (
+                f"{blob.source}, {blob.length_bytes} bytes at byte {begin}, must lie between the"
+                f" partition table and the partition {disk.partitions[0].name},"
+                f" at {least} to {end - 1} bytes"
             )
-        if end > reach:
-            reach, before = end, name
-    return problems
+            yield _problem(path, what, code="OVERLAP", where=blob.source, hint=hint)
+        elif begin < reach:
+            what = f"{blob.source} begins at byte {begin}, inside {before}, which ends at {reach}"
+            yield _problem(path, what, code="OVERLAP", where=blob.source, hint=hint)
+        if stop > reach:
+            reach, before = stop, blob.source

@@ -35,6 +35,14 @@ _SMALLEST_LAST_GROUP = 50
 """mke2fs leaves a last group out that would not have this many blocks beside its metadata."""
 _ROOM_IN_DIRECTORY_BLOCK = BLOCK_BYTES - 12
 _SMALLEST_BLOCKS = 512
+_LABEL_BYTES = 16
+
+
+def is_label(label: str) -> bool:
+    """Whether the superblock has room for `label`, and people can read it; empty is none."""
+    return len(label.encode("utf-8", "replace")) <= _LABEL_BYTES and (
+        not label or label.isprintable()
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +56,7 @@ class Ext4Geometry:
     @property
     def groups(self) -> int:
         """Block groups."""
-        return -(-self.blocks // BLOCKS_PER_GROUP)
+        return max(1, -(-self.blocks // BLOCKS_PER_GROUP))
 
     @property
     def free_blocks(self) -> int:

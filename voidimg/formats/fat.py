@@ -7,8 +7,10 @@ computed as mkfs.fat 4.2 does with ``-a``. A volume is read by the BIOS paramete
 
 from __future__ import annotations
 
+import re
 import struct
 from array import array
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
@@ -31,6 +33,22 @@ _ALIGNMENT_SECTORS = 8
 _LEAST_RESERVED = {12: 1, 16: 1, 32: 32}
 _PREFERRED_SECTORS = 8
 """4 KiB, the unit of flash pages and of the page cache: not exceeded without need."""
+
+_LABEL = re.compile(r"(?! )[A-Z0-9!#$%&'()@^_`{}~ -]{0,11}")
+"""What mkfs.fat 4.2 and every reader take: no small letters, none of ``*?.,;:/\\|+=<>[]"``."""
+
+_MOST_SECTORS = 2**32 - 1
+"""Field of 32 bits in the BIOS parameter block."""
+
+MBR_TYPES: Mapping[str, tuple[Bits, ...]] = {
+    "0x01": (12,), "0x04": (16,), "0x06": (16,), "0x0e": (16,), "0x0b": (32,), "0x0c": (32,),
+}  # fmt: skip
+"""MBR type byte -> the FAT that it announces to firmware and readers."""
+
+
+def is_label(label: str) -> bool:
+    """Whether a volume can have `label`; an empty one is none."""
+    return _LABEL.fullmatch(label) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +133,9 @@ def smallest_fitting(
     Raises:
         LayoutError: FAT of these `bits` cannot be that large.
     """
-    guess = (contents.bytes + free_bytes) // SECTOR_BYTES
-    sectors = max(step_sectors, guess // step_sectors * step_sectors)
     least, most = _CLUSTERS[bits]
+    guess = max((contents.bytes + free_bytes) // SECTOR_BYTES, least * (per_cluster or 1))
+    sectors = max(step_sectors, guess // step_sectors * step_sectors)
     ceiling = (most + 1) * (per_cluster or 64) + step_sectors
     while sectors < ceiling:
         geometry = _best_effort(sectors, bits, per_cluster)
@@ -175,22 +193,31 @@ def _with_reserved(
 def _is_valid(geometry: FatGeometry, margin: int) -> bool:
     least, most = _CLUSTERS[geometry.bits]
     floor = least if geometry.bits == 12 else least + margin
-    return floor <= geometry.clusters <= most - margin
+    numbered = geometry.sectors <= _MOST_SECTORS
+    return numbered and floor <= geometry.clusters <= most - margin
 
 
 def _disagreement(geometry: FatGeometry, where: str) -> LayoutError:
     least, most = _CLUSTERS[geometry.bits]
     size = format_size(geometry.sectors * SECTOR_BYTES)
-    if geometry.clusters < least:
-        advice = "a larger partition, fewer sectors_per_cluster or fewer bits"
+    fitting = [
+        f"{count}"
+        for count in (1, 2, 4, 8, 16, 32, 64, 128)
+        if _is_valid(_geometry(geometry.sectors, geometry.bits, count), margin=0)
+    ]
+    if fitting:
+        advice = f"{' or '.join(fitting)} sectors_per_cluster would do"
+    elif geometry.clusters < least:
+        advice = "change the size to a larger one, or take fewer bits"
     else:
-        advice = "a smaller partition, more sectors_per_cluster or more bits"
+        advice = "change the size to a smaller one, or take more bits"
+    meaning = f"at least {least}" if geometry.bits == 32 else f"{least} to {most}"
     return LayoutError(
         f"{size} in clusters of {format_size(geometry.cluster_bytes)} are {geometry.clusters}"
-        f" clusters, but FAT{geometry.bits} means {least} to {most}",
+        f" clusters, but FAT{geometry.bits} means {meaning}",
         code="FAT-CLUSTERS",
         where=where,
-        hint=f"give it {advice}",
+        hint=advice,
     )
 
 

@@ -23,6 +23,16 @@ from voidimg.errors import LayoutError
 from voidimg.foreign import open_regular
 
 SECTOR_BYTES = 512
+GPT_PARTITIONS = 128
+GPT_NAME_UNITS = 36
+"""Room in a GPT entry, in units of UTF-16 (UEFI specification, table of entries)."""
+EMPTY_TYPES = frozenset({"0x00", "00000000-0000-0000-0000-000000000000"})
+"""What an unused entry has for a type."""
+NO_FILESYSTEM_TYPES = {
+    "0x05": "other partitions", "0x0f": "other partitions", "0x85": "other partitions",
+    "0xee": "a GPT",
+}  # fmt: skip
+"""MBR types behind which readers look for something else."""
 GPT_MAGIC = b"EFI PART"
 """What sector 1 begins with when there is a GPT."""
 GPT_ATTRIBUTE_LEGACY_BOOT = 1 << 2

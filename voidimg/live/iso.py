@@ -22,13 +22,13 @@ from voidimg.live.hybrid import Hybrid, padded_bytes, write_hybrid
 from voidimg.live.iso_names import iso_names
 from voidimg.live.iso_plan import (
     JOLIET_LABEL_CHARACTERS,
-    VOLUME_ID_CHARACTERS,
     IsoFile,
     IsoPlan,
     check_plan,
     parents,
 )
 from voidimg.live.verify_iso import check_iso
+from voidimg.spec.volume_id import VOLUME_ID_CHARACTERS
 
 if TYPE_CHECKING:
     from pycdlib import PyCdlib

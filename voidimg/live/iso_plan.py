@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,8 @@ from uuid import UUID
 
 from voidimg.errors import CollectedError, LayoutError
 from voidimg.identity import Identity
+from voidimg.spec.volume_id import VOLUME_ID_CHARACTERS, is_volume_id
 
-VOLUME_ID_CHARACTERS = 32
 JOLIET_LABEL_CHARACTERS = 16
 """The Joliet descriptor has room for so many (UCS-2); Linux and GRUB read the other one."""
 MBR_CODE_BYTES = 432
@@ -19,7 +18,6 @@ MBR_CODE_BYTES = 432
 MAX_EFI_BYTES = 65535 * 512
 """El Torito counts the sectors of a boot image in 16 bits (specification 1.0, section 2.2)."""
 
-_VOLUME_ID = re.compile(rf"[A-Z0-9_]{{1,{VOLUME_ID_CHARACTERS}}}")
 _JOLIET_UNITS = 64
 _JOLIET_FORBIDDEN = set('*/:;?\\"<>|') | {chr(code) for code in range(32)} | {"\x7f"}
 _MAX_DEPTH = 8
@@ -120,7 +118,7 @@ def check_volume_id(volume_id: str) -> None:
 
 
 def _volume_id(volume_id: str) -> Iterator[LayoutError]:
-    if _VOLUME_ID.fullmatch(volume_id) is None:
+    if not is_volume_id(volume_id):
         yield LayoutError(
             f"{volume_id!r} is not a volume id: it needs 1 to {VOLUME_ID_CHARACTERS} characters"
             " of A to Z, 0 to 9 and _",

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from voidimg.errors import CollectedError, LayoutError
-from voidimg.spec.live_checks import MAX_TITLE, title_fits
+from voidimg.errors import LayoutError, one_or_many
+from voidimg.spec.cmdline import LOADER_SIGNS, MAX_BYTES, MAX_TITLE, is_menu_word, title_fits
 from voidimg.spec.templates import Templates
 
 Kind = Literal["linux", "memtest", "disk", "firmware", "restart", "poweroff"]
@@ -22,8 +22,6 @@ TITLE_COLUMNS = 72
 a little more."""
 
 _BOTH: tuple[Firmware, ...] = ("bios", "efi")
-_CMDLINE_BYTES = 2047
-"""COMMAND_LINE_SIZE of x86 and arm64 is 2048 with the closing zero (kernel, setup.h)."""
 _X86_EFI_WORDS = ("gpt", "add_efi_memmap")
 _BOOTIF = "BOOTIF=01-00-00-00-00-00-00"
 """What PXELINUX says of the network card, with any address of it."""
@@ -31,8 +29,6 @@ _SPEECH = ("live.accessibility", "live.autologin")
 _RAM, _NO_GRAPHICS = ("rd.live.ram",), ("nomodeset",)
 _WILDCARDS = frozenset("*?[]")
 """What GRUB's shell would replace by the names of files and disks that match (regexp)."""
-_FORBIDDEN_IN_WORDS = frozenset("\"'\\$;&|<>{}#`")
-"""What GRUB's shell or isolinux would take for its own; a word that needs it cannot be written."""
 _SERIAL = re.compile(r"(tty[A-Z]+)(\d+)(?:,(\d+))?[a-z0-9]*")
 _DEFAULT_SPEED = 115200
 NO_DIGEST = "0" * 64
@@ -332,8 +328,8 @@ def _serial(menu: Menu) -> Mapping[str, int] | None:
     return {"unit": int(match[2]), "speed": int(match[3] or _DEFAULT_SPEED)}
 
 
-def _check(menu: Menu) -> None:
-    problems = [*_check_titles(menu), *_check_words(menu)]
+def _problems(menu: Menu) -> list[LayoutError]:
+    problems = [*_check_titles(menu), *word_problems(menu)]
     if menu.serial is not None and _SERIAL.fullmatch(menu.serial) is None:
         what = f"{menu.serial!r} is not a serial console"
         problems.append(_bad(what, "write it like ttyS0,115200"))
@@ -343,10 +339,12 @@ def _check(menu: Menu) -> None:
         for name in sorted(set(names))
         if names.count(name) > 1
     ]
-    if len(problems) == 1:
-        raise problems[0]
-    if problems:
-        raise CollectedError("the boot menu cannot be written", problems)
+    return problems
+
+
+def _check(menu: Menu) -> None:
+    if problems := _problems(menu):
+        raise one_or_many(problems, "the boot menu cannot be written")
 
 
 def _check_titles(menu: Menu) -> Iterator[LayoutError]:
@@ -370,7 +368,8 @@ def _check_titles(menu: Menu) -> Iterator[LayoutError]:
         yield _bad(f"two machines have the title {title!r}", "give one of them another title")
 
 
-def _check_words(menu: Menu) -> Iterator[LayoutError]:
+def word_problems(menu: Menu) -> Iterator[LayoutError]:
+    """What the command lines of `menu` cannot say, as words and in length."""
     machines = menu.machines or (None,)
     paths = [menu.kernel, menu.initrd, menu.memtest_bios, menu.memtest_efi, menu.splash, menu.font]
     paths += [menu.modules, *(machine.devicetree for machine in menu.machines)]
@@ -378,20 +377,19 @@ def _check_words(menu: Menu) -> Iterator[LayoutError]:
     words = [*kernel_words(menu), *_given(paths), *names]
     words += [word for machine in menu.machines for word in machine.cmdline.split()]
     for word in dict.fromkeys(words):
-        plain = word.isascii() and word.isprintable() and " " not in word
-        if not plain or set(word) & _FORBIDDEN_IN_WORDS:
+        if not is_menu_word(word):
             yield _bad(
                 f"{word!r} cannot stand in a boot menu: a loader would change it",
-                f"do without {' '.join(sorted(_FORBIDDEN_IN_WORDS))} and without letters that are"
+                f"do without {' '.join(sorted(LOADER_SIGNS))} and without letters that are"
                 " not ASCII",
             )
     for machine in machines:
         entries = _linux(menu, machine)
         length = max(len(entry.cmdline) for entry in entries) + _bytes_of_loaders(menu)
-        if length > _CMDLINE_BYTES:
+        if length > MAX_BYTES:
             where = "the kernel command line" + (f" of {machine.name}" if machine else "")
             yield _bad(
-                f"{where} has {length} bytes, but the kernel reads {_CMDLINE_BYTES}",
+                f"{where} has {length} bytes, but the kernel reads {MAX_BYTES}",
                 "shorten cmdline in [live] of the profile, or of the machine",
             )
 

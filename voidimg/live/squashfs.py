@@ -25,6 +25,7 @@ from voidimg.tree import beneath
 MODE = 0o444
 _NEEDED_DIRECTORIES = ("dev", "proc", "sys", "usr")
 _LEVELS = {"gzip": range(1, 10), "lzo": range(1, 10), "zstd": range(1, 23)}
+"""Compressor -> the levels that it has to choose from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +41,16 @@ class SquashfsOptions:
     block_bytes: int = 2**20
 
 
+def is_block_size(size_bytes: int) -> bool:
+    """Whether blocks of a squashfs can be so large."""
+    return MIN_BLOCK_BYTES <= size_bytes <= MAX_BLOCK_BYTES and not size_bytes & (size_bytes - 1)
+
+
 def check_options(options: SquashfsOptions) -> None:
     """Raise `LayoutError` when squashfs knows no such options; pure."""
     block = options.block_bytes
     levels = _LEVELS.get(options.compressor, range(0))
-    if not MIN_BLOCK_BYTES <= block <= MAX_BLOCK_BYTES or block & (block - 1):
+    if not is_block_size(block):
         reason = f"blocks of {block} bytes; they are a power of two from {MIN_BLOCK_BYTES} to 1 MiB"
     elif options.level is not None and options.level not in levels:
         known = f"they are {levels[0]} to {levels[-1]}" if levels else "it has no levels"

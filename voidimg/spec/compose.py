@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, get_args
@@ -11,7 +11,6 @@ from pydantic import BaseModel
 
 from voidimg.errors import SpecError, without_passwords
 from voidimg.spec.base import Model
-from voidimg.spec.checks import check_recipe
 from voidimg.spec.document import Arch, Platform, Profile
 from voidimg.spec.merge import Report, join_lists, join_live, join_stages
 from voidimg.spec.model import Libc, Recipe
@@ -76,17 +75,24 @@ class Part:
     files: tuple[Path, ...]
 
 
+Check = Callable[[Recipe, Node, SearchPath], list[SpecError]]
+"""What is contradictory in a recipe, whose places are those of a node."""
+
+
 def compose(
-    platform: Part, profile: Part, libc: Libc, search: SearchPath, report: Report
+    platform: Part, profile: Part, libc: Libc, search: SearchPath, check: Check, report: Report
 ) -> ResolvedRecipe | None:
-    """The recipe of `platform` with `profile` for `libc`; None when `report` was told why not."""
+    """The recipe of `platform` with `profile` for `libc`; None when `report` was told why not.
+
+    `check` finds contradictions that no single value shows.
+    """
     node = _recipe_node(platform, profile, libc)
     errors = _check_repositories(platform.node, str(node.table["arch"].content))
     errors += validate(Recipe, node, document=True)
     recipe = None
     if not errors:
         recipe = Recipe.model_validate(node.plain(), context={"document": True})
-        errors = check_recipe(recipe, node, search)
+        errors = check(recipe, node, search)
     for error in errors:
         report(error)
     if recipe is None or errors:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from voidimg.spec.model import Recipe
 
-LENGTH = 32
+VOLUME_ID_CHARACTERS = 32
 """Bytes that the primary volume descriptor has for it (ECMA-119, 8.4.6)."""
 PLACEHOLDERS = ("date", "platform", "arch", "profile")
 SAMPLE_DATE = "20240314"
@@ -39,6 +39,11 @@ def volume_id_of(recipe: Recipe, date: str) -> str:
         "profile": recipe.profile,
     }
     return fill(template, names)
+
+
+def is_volume_id(text: str) -> bool:
+    """Whether an ISO can have the volume id `text` in every descriptor and menu."""
+    return 0 < len(text) <= VOLUME_ID_CHARACTERS and _PLAIN.fullmatch(text) is not None
 
 
 def planned_volume_id(recipe: Recipe) -> str:
@@ -83,4 +88,4 @@ def _default(platform: str, profile: str, date: str) -> str:
     """
     digest = hashlib.sha256(f"{platform}\n{profile}".encode()).hexdigest()[:_DIGEST_DIGITS]
     names = f"VOID_{plain_name(date)}_{plain_name(platform)}_{plain_name(profile)}"
-    return f"{names[: LENGTH - _DIGEST_DIGITS - 1]}_{digest.upper()}"
+    return f"{names[: VOLUME_ID_CHARACTERS - _DIGEST_DIGITS - 1]}_{digest.upper()}"

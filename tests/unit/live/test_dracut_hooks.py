@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from voidimg.spec.catalog import Catalog
+from voidimg.catalog.catalog import Catalog
 from voidimg.spec.search import SHIPPED
 from voidimg.spec.templates import Templates
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from voidimg.spec.catalog import Catalog
+from voidimg.catalog.catalog import Catalog
 from voidimg.spec.compose import ResolvedRecipe
 from voidimg.xbps.keys import PrivateKey
 from voidimg.xbps.repository.local import (

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from voidimg.artifacts.live_menu import live_menu
+from voidimg.catalog.catalog import Catalog
 from voidimg.live.initramfs import Kernel
 from voidimg.live.menus import Menu, entries_of, files_of, render_grub, submenus_of
-from voidimg.spec.catalog import Catalog
+from voidimg.live.recipe_menu import live_menu
 from voidimg.spec.search import SHIPPED
 from voidimg.spec.templates import Templates
 

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from voidimg.artifacts.live_menu import machine_menus
 from voidimg.artifacts.registry import artifact_name, check_kinds, kinds_of, lock_name, stages_of
+from voidimg.catalog.catalog import Catalog
 from voidimg.disk.compress import parse_compression
 from voidimg.errors import CollectedError, LayoutError, ResolveError, SpecError, UsageError
 from voidimg.fetch import Location
 from voidimg.identity import ReleaseDate
+from voidimg.live.recipe_menu import machine_menus
 from voidimg.pipeline.build import build
 from voidimg.pipeline.options import BuildOptions
-from voidimg.spec.catalog import Catalog
 from voidimg.spec.live_model import Netboot
 from voidimg.spec.model import Recipe
 from voidimg.spec.stage_model import File

@@ -10,10 +10,10 @@ import pytest
 
 from tests.command import voidimg, voidimg_json
 from tests.unit.pipeline.shop import KEYS, Shop
+from voidimg.catalog.catalog import Catalog
 from voidimg.errors import FetchError, VerifyError, VoidimgError
 from voidimg.events import Event, Message
 from voidimg.pipeline.locks import lock_platforms
-from voidimg.spec.catalog import Catalog
 from voidimg.supply.lock import Lock
 from voidimg.supply.pin import sources_to_update
 from voidimg.supply.sources import Sources

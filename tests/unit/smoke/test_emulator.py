@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from voidimg.catalog.catalog import Catalog
 from voidimg.errors import UsageError
 from voidimg.smoke.accelerator import choose_accelerator, proves_itself
 from voidimg.smoke.boot import choose_machines, platform_of_image
@@ -22,7 +23,6 @@ from voidimg.smoke.emulator import (
     make_overlay,
     medium_bytes,
 )
-from voidimg.spec.catalog import Catalog
 from voidimg.spec.smoke_model import DtbEdit, Machine
 
 NVME = Machine(

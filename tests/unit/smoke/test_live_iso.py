@@ -10,6 +10,7 @@ import pytest
 import voidimg
 from tests.command import voidimg as run_command
 from tests.unit.live.isos import EPOCH, IDENTIFIERS
+from voidimg.catalog.catalog import Catalog
 from voidimg.errors import LayoutError, ToolError, UsageError
 from voidimg.live.efi import GRUB_CONFIG
 from voidimg.live.iso import write_iso
@@ -19,7 +20,6 @@ from voidimg.smoke.boot import choose_machines, platform_of_image, profile_of_im
 from voidimg.smoke.emulator import Start, arguments_of
 from voidimg.smoke.live_iso import is_iso, live_user, patterns_of
 from voidimg.smoke.uefi import find_uefi
-from voidimg.spec.catalog import Catalog
 from voidimg.spec.live_model import Access, Live
 from voidimg.spec.templates import Templates
 

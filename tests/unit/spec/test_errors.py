@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.spec.conftest import Write, place_of_mark
+from voidimg.catalog.catalog import Catalog
 from voidimg.errors import CollectedError, SpecError
-from voidimg.spec.catalog import Catalog
 from voidimg.spec.tree import parse_document
 
 BOARD = 'schema = 1\nkind = "platform"\nextends = "rpi-aarch64"\n'
@@ -127,10 +127,10 @@ CROSS = [
     (disk(boot(name='"root"'), partition(name='▸"root"')), "TWICE", "named 'root'", ""),
     (PLAIN + f"[disk]\n▸partitions = [{boot()}]\n", "NO-ROOT", "no partition is mounted", ""),
     (disk(boot(active="true"), partition(active="▸true")), "ACTIVE", "only one", ""),
-    (disk(*(partition(name=f'"p{n}"', size='"1MiB"', mount=f'"/{n}"') for n in "abcd"),
+    (disk(*(partition(name=f'"p{n}"', size='"8MiB"', mount=f'"/{n}"') for n in "abcd"),
           "▸" + partition()), "PARTITIONS", "four", ""),
-    (disk(partition(label='▸"a label too long for it"')), "LABEL", "longer than 16", ""),
-    (BOARD + '[disk]\nsize = ▸"200MiB"\n', "SIZE", "the partitions need 257 MiB", "leave"),
+    (disk(partition(label='▸"a label too long for it"')), "LABEL", "not an ext4 label", "16 bytes"),
+    (BOARD + '[disk]\nsize = ▸"200MiB"\n', "SIZE", "nothing is left of 200 MiB", "or none"),
     (BOARD + '[disk]\nfirst_partition = ▸"0B"\n', "SIZE", "itself takes the first 512", ""),
     (BOARD + '[disk]\nheadroom = ▸"100B"\n', "SIZE", "whole sectors", ""),
     (BOARD + '[[disk.blobs]]\nsource = "/a"\noffset = ▸"8MiB"\n', "BLOB", "between", ""),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.documents import DOCS
-from voidimg.spec.catalog import Catalog
+from voidimg.catalog.catalog import Catalog
 
 _BLOCK = re.compile(r"^```(\w+)\n(?:# |\{# )(\S+)(?: #\})?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 

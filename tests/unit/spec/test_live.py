@@ -12,8 +12,8 @@ import pytest
 
 from tests.unit.spec.conftest import Write, place_of_mark
 from voidimg.artifacts.plan import planned_steps
+from voidimg.catalog.catalog import Catalog
 from voidimg.errors import SpecError
-from voidimg.spec.catalog import Catalog
 from voidimg.spec.live_model import Live
 from voidimg.spec.templates import Templates
 from voidimg.spec.volume_id import volume_id_of

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.spec.conftest import Write
+from voidimg.catalog.catalog import Catalog
 from voidimg.errors import SpecError
-from voidimg.spec.catalog import Catalog
 from voidimg.spec.compose import leaf_paths
 from voidimg.spec.merge import merge_documents
 from voidimg.spec.model import Recipe

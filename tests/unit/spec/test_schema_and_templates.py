@@ -8,8 +8,8 @@ import pytest
 
 from tests.unit.spec.conftest import Write
 from voidimg.artifacts.plan import planned_steps
+from voidimg.catalog.catalog import Catalog
 from voidimg.errors import SpecError
-from voidimg.spec.catalog import Catalog
 from voidimg.spec.document import Kind
 from voidimg.spec.schema import json_schema, schema_path, schema_text
 from voidimg.spec.templates import Templates

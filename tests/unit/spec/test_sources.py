@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from voidimg.catalog.catalog import Catalog
 from voidimg.errors import SpecError
-from voidimg.spec.catalog import Catalog
 from voidimg.spec.sources import source_entries
 from voidimg.spec.stage_model import File, Hook
 

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from voidimg.errors import SpecError
+from voidimg.errors import LayoutError, SpecError
+from voidimg.live.menus import netboot_menu, word_problems
+from voidimg.live.recipe_menu import longest_menu
+from voidimg.live.squashfs import SquashfsOptions, check_options, is_block_size
+from voidimg.spec.cmdline import (
+    LOADER_SIGNS,
+    MAX_TITLE,
+    bad_menu_words,
+    is_menu_word,
+    sets_root,
+    title_fits,
+    why_not_kernel,
+)
 from voidimg.spec.live_model import Live, LiveContent
+from voidimg.spec.model import Recipe
 from voidimg.spec.problems import problem
 from voidimg.spec.tree import Node, Origin
 from voidimg.spec.volume_id import (
-    LENGTH,
     PLACEHOLDERS,
     SAMPLE_DATE,
+    VOLUME_ID_CHARACTERS,
     fill,
     has_fixed_length,
     is_plain,
@@ -35,15 +48,8 @@ _LOADERS = {
 }
 """Architecture -> the loaders that can start its kernel, from any firmware that it may meet."""
 
-MAX_TITLE = 40
-"""Characters of a title in a boot menu: what tells the entries apart must be on the screen too."""
-_FORBIDDEN_IN_TITLES = frozenset("\"'\\$^`")
-
 _GIVES_DEVICE_TREES = frozenset({"grub-arm64-efi"})
 """The loaders with a command for it."""
-
-_MOST_LEVEL = {"zstd": 22, "gzip": 9, "xz": 0, "lz4": 0}
-"""Compressor of mksquashfs -> its highest level; 0: it has none to choose."""
 
 
 def check_live_content(live: LiveContent, node: Node) -> Iterator[SpecError]:
@@ -99,15 +105,6 @@ def check_live(live: Live, arch: str, node: Node) -> Iterator[SpecError]:
         )
 
 
-def title_fits(title: str) -> bool:
-    """Whether every loader shows `title` as it is: one line, without what they take for theirs.
-
-    isolinux shows bytes, in the character set of the PC's own screen.
-    """
-    plain = title.isascii() and title.isprintable() and not set(title) & _FORBIDDEN_IN_TITLES
-    return plain and bool(title.strip())
-
-
 def _check_networks(live: LiveContent, node: Node) -> Iterator[SpecError]:
     for service, others in _EXCLUDES.items():
         both = [other for other in others if other in live.services]
@@ -158,9 +155,60 @@ def _check_volume_id(live: LiveContent, node: Node) -> Iterator[SpecError]:
 
 def check_volume_id_length(shown: str, place: Origin) -> Iterator[SpecError]:
     """An ISO has no room for more; `shown` is the volume id with its placeholders filled."""
-    if not 0 < len(shown) <= LENGTH:
-        what = f"the volume id {shown!r} has {len(shown)} characters, an ISO has room for {LENGTH}"
+    if not 0 < len(shown) <= VOLUME_ID_CHARACTERS:
+        what = f"the volume id {shown!r} has {len(shown)} characters, an ISO has room for"
+        what += f" {VOLUME_ID_CHARACTERS}"
         yield problem(place, what, code="VOLUME-ID")
+
+
+def _check_cmdline(live: LiveContent, node: Node) -> Iterator[SpecError]:
+    yield from _check_words(live.cmdline, node.at("cmdline").origin)
+
+
+def check_menus(recipe: Recipe, node: Node) -> Iterator[SpecError]:
+    """What the boot menus of `recipe` cannot say; `node` has the places of its ``[live]``.
+
+    The planner of menus judges what the words of all files come to together.
+    """
+    live = recipe.live
+    if live is None:
+        return
+    found: list[SpecError] = []
+    for index, machine in enumerate(live.machines):
+        place = node.at("machines", index, "cmdline").origin
+        found += _check_words(machine.cmdline, place)
+    menus = [longest_menu(recipe)]
+    if live.netboot is not None:
+        place = node.at("netboot", "url").origin
+        if not is_menu_word(live.netboot.url):
+            what = f"{live.netboot.url!r} cannot stand in a boot menu: a loader would change it"
+            found.append(problem(place, what, code="CMDLINE", hint=_WORDS_HINT))
+        menus.append(netboot_menu(menus[0], live.netboot.url))
+    found += _check_words(live.cmdline, node.at("cmdline").origin)
+    if not found:
+        place = node.at("cmdline").origin
+        found += [
+            problem(place, one.what, code="CMDLINE", hint=one.hint)
+            for menu in menus
+            for one in word_problems(menu)
+        ]
+    yield from found
+
+
+_WORDS_HINT = f"do without {' '.join(sorted(LOADER_SIGNS))} and without letters that are not ASCII"
+
+
+def _check_words(cmdline: str, place: Origin) -> Iterator[SpecError]:
+    """What a menu cannot have on its command lines."""
+    for word in bad_menu_words(cmdline):
+        what = f"{word!r} cannot stand in a boot menu: a loader would change it"
+        yield problem(place, what, code="CMDLINE", hint=_WORDS_HINT)
+    reason = why_not_kernel(cmdline)
+    if reason is not None and not any(bad_menu_words(cmdline)):
+        yield problem(place, f"the kernel cannot read cmdline: {reason}", code="CMDLINE")
+    if sets_root(cmdline):
+        what = "cmdline must not say root=: the root of a live system is on its medium"
+        yield problem(place, what, code="CMDLINE-ROOT")
 
 
 def _check_menu_title(live: LiveContent, node: Node) -> Iterator[SpecError]:
@@ -178,15 +226,14 @@ def _check_title(title: str, node: Node) -> Iterator[SpecError]:
 
 
 def _check_squashfs(live: LiveContent, node: Node) -> Iterator[SpecError]:
-    level, compression = live.squashfs.level, live.squashfs.compression
-    if level is not None and level > _MOST_LEVEL[compression]:
-        most = _MOST_LEVEL[compression]
-        what = f"{compression} has levels up to {most}" if most else f"{compression} has no levels"
-        yield problem(node.at("squashfs", "level").origin, what, code="SQUASHFS-LEVEL")
-    size = live.squashfs.block_size
-    if size & (size - 1) or not 4096 <= size <= 2**20:
-        what = "blocks of a squashfs have 4 KiB to 1 MiB, a power of two"
-        yield problem(node.at("squashfs", "block_size").origin, what, code="SQUASHFS-BLOCK")
+    wanted = live.squashfs
+    try:
+        check_options(SquashfsOptions(wanted.compression, wanted.level, wanted.block_size))
+    except LayoutError as error:
+        key, code = "level", "SQUASHFS-LEVEL"
+        if not is_block_size(wanted.block_size):
+            key, code = "block_size", "SQUASHFS-BLOCK"
+        yield problem(node.at("squashfs", key).origin, error.what, code=code, hint=error.hint)
 
 
 def _check_access(live: LiveContent, node: Node) -> Iterator[SpecError]:
@@ -211,6 +258,7 @@ _CONTENT_CHECKS: tuple[Callable[[LiveContent, Node], Iterator[SpecError]], ...] 
     _check_display,
     _check_volume_id,
     _check_menu_title,
+    _check_cmdline,
     _check_squashfs,
     _check_access,
 )

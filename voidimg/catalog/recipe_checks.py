@@ -5,10 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
+from voidimg.catalog.disk_checks import check_disk
+from voidimg.catalog.live_checks import (
+    check_live,
+    check_live_content,
+    check_menus,
+    check_volume_id_length,
+)
 from voidimg.errors import SpecError
-from voidimg.spec.disk_checks import check_disk
+from voidimg.spec.cmdline import ROOT_BYTES, sets_root, why_not_kernel
 from voidimg.spec.document import Profile
-from voidimg.spec.live_checks import check_live, check_live_content, check_volume_id_length
 from voidimg.spec.model import Libc, Recipe
 from voidimg.spec.problems import did_you_mean, problem
 from voidimg.spec.search import SearchPath
@@ -119,6 +125,7 @@ def _check_live_content(content: Content, node: Node) -> Iterator[SpecError]:
 def _check_live(recipe: Recipe, node: Node) -> Iterator[SpecError]:
     if recipe.live is not None:
         yield from check_live(recipe.live, recipe.arch, node.at("live"))
+        yield from check_menus(recipe, node.at("live"))
         template = recipe.live.volume_id
         if template is not None and not unknown_placeholders(template):
             shown = volume_id_of(recipe, SAMPLE_DATE)
@@ -126,9 +133,14 @@ def _check_live(recipe: Recipe, node: Node) -> Iterator[SpecError]:
 
 
 def _check_boot(recipe: Recipe, node: Node) -> Iterator[SpecError]:
-    if re.search(r"(?:^|\s)root=", recipe.boot.cmdline):
+    place = node.at("boot", "cmdline").origin
+    reason = why_not_kernel(recipe.boot.cmdline, before_bytes=ROOT_BYTES)
+    if reason is not None:
+        what = f"the kernel cannot read boot.cmdline: {reason}"
+        yield problem(place, what, code="CMDLINE", hint="write fewer or plain words")
+    if sets_root(recipe.boot.cmdline):
         yield problem(
-            node.at("boot", "cmdline").origin,
+            place,
             "boot.cmdline must not say root=, which follows from the disk",
             code="CMDLINE-ROOT",
             hint="templates put root=PARTUUID=... in front of it",

@@ -8,6 +8,7 @@ from voidimg.live.initramfs import Kernel
 from voidimg.live.menus import MachineMenu, Menu
 from voidimg.spec.live_model import Live
 from voidimg.spec.model import Recipe
+from voidimg.spec.volume_id import VOLUME_ID_CHARACTERS, volume_id_of
 
 MEMTEST = {"/boot/memtest.bin": "/boot/memtest86+/memtest.bin",
            "/boot/memtest.efi": "/boot/memtest86+/memtest.efi"}  # fmt: skip
@@ -65,3 +66,17 @@ def machine_menus(live: Live) -> tuple[MachineMenu, ...]:
         )
         for machine in live.machines
     )
+
+
+_ANY_KERNEL = Kernel("0.0.0_0", "/boot/vmlinuz-0.0.0_0")
+"""What is checked of a menu before there is a kernel does not depend on it."""
+
+
+def menu_before_build(recipe: Recipe, date: str) -> Menu:
+    """The menu of the medium of `date` as far as it is known before there is a kernel."""
+    return live_menu(recipe, volume_id_of(recipe, date), _ANY_KERNEL, {})
+
+
+def longest_menu(recipe: Recipe) -> Menu:
+    """The menu of `recipe` for the date whose volume id makes its command lines longest."""
+    return live_menu(recipe, "X" * VOLUME_ID_CHARACTERS, _ANY_KERNEL, {})

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from voidimg.catalog.recipe_checks import check_content, check_recipe
 from voidimg.errors import SpecError
-from voidimg.spec.checks import check_content
 from voidimg.spec.compose import Part, ResolvedRecipe, compose, default_profile
 from voidimg.spec.document import Kind, Profile
 from voidimg.spec.family import Family, kind_of, read_family
@@ -209,7 +209,9 @@ def _resolve(
         return None
     platform = Part(path.stem, merged, Origin(str(path)), family.files)
     content = _profile_part(merged, profile, libc, search, errors)
-    return None if content is None else compose(platform, content, libc, search, errors.append)
+    if content is None:
+        return None
+    return compose(platform, content, libc, search, check_recipe, errors.append)
 
 
 def _check_libc(family: Family, merged: Node, libc: Libc, errors: list[SpecError]) -> bool:

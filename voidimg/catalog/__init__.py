@@ -1,0 +1,1 @@
+"""What platforms and profiles there are, and whether what they say can be built."""

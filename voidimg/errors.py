@@ -249,6 +249,12 @@ def one_or_many(errors: Sequence[VoidimgError], what: str) -> VoidimgError:
     return errors[0] if len(errors) == 1 else CollectedError(what, errors)
 
 
+def raise_all(errors: Sequence[VoidimgError], what: str) -> None:
+    """Raise the one error of `errors`, or all of them as one that says `what`; nothing for none."""
+    if errors:
+        raise one_or_many(errors, what)
+
+
 def every_error(error: VoidimgError) -> tuple[VoidimgError, ...]:
     """The errors that `error` consists of: those of a `CollectedError`, else itself."""
     return error.errors if isinstance(error, CollectedError) else (error,)

@@ -6,13 +6,13 @@ that is called has its package in each family; which family this is, os-release(
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal, get_args
+
+from voidimg.programs import program_path
 
 Tool = Literal["xbps", "apt", "dnf", "pacman", "apk"]
 """A family of package tools."""
@@ -143,8 +143,7 @@ def this_host() -> Host:
 
 
 def _tools_here() -> tuple[Tool, ...]:
-    path = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/bin", "/sbin", "/bin"))
-    return tuple(tool for tool, words in _INSTALL.items() if shutil.which(words[0], path=path))
+    return tuple(tool for tool, words in _INSTALL.items() if program_path(words[0]))
 
 
 def host_of(os_release: str, installed: Sequence[Tool]) -> Host:

@@ -5,9 +5,7 @@ Target code is never started here (that is `voidimg.sandbox`).
 
 from __future__ import annotations
 
-import os
 import shlex
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -19,8 +17,7 @@ from typing import IO, cast
 
 from voidimg.errors import ToolError
 from voidimg.host_packages import this_host
-
-_SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+from voidimg.programs import SEARCH_PATH, program_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +36,7 @@ def find_program(name: str) -> str:
     Raises:
         ToolError: it is not installed; the hint is the command of this host that installs it.
     """
-    path = shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", ""), _SEARCH_PATH)))
+    path = program_path(name)
     if path is None:
         raise ToolError(
             f"the program {name} is not installed",
@@ -72,7 +69,7 @@ def run(
     """
     words = [str(word) for word in argv]
     program = find_program(words[0])
-    environment = {"PATH": _SEARCH_PATH, "LC_ALL": "C.UTF-8", "TZ": "UTC", **(env or {})}
+    environment = {"PATH": SEARCH_PATH, "LC_ALL": "C.UTF-8", "TZ": "UTC", **(env or {})}
     ended = subprocess.run(
         [program, *words[1:]],
         env=environment,
@@ -109,7 +106,7 @@ def run_bounded(argv: Sequence[str | Path], *, max_bytes: int, seconds: float = 
         tempfile.TemporaryFile() as errors,
         subprocess.Popen(
             [program, *words[1:]],
-            env={"PATH": _SEARCH_PATH, "LC_ALL": "C.UTF-8", "TZ": "UTC"},
+            env={"PATH": SEARCH_PATH, "LC_ALL": "C.UTF-8", "TZ": "UTC"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,

@@ -18,7 +18,9 @@ FOUNDATION = {
     "foreign",
     "host_packages",
     "identity",
+    "programs",
     "run",
+    "suggest",
     "terminal_text",
     "units",
     "work_filesystem",
@@ -79,7 +81,7 @@ def part_of(path: Path) -> str:
     relative = path.relative_to(PACKAGE)
     if len(relative.parts) > 1:
         return relative.parts[0]
-    return "" if relative.stem == "__init__" else relative.stem
+    return {"__init__": "", "__main__": "cli"}.get(relative.stem, relative.stem)
 
 
 def imports_of(path: Path) -> set[str]:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import get_args
 
+from voidimg.arch import ARCHES
 from voidimg.artifact_names import ArtifactName
 from voidimg.artifacts.image import Image
 from voidimg.artifacts.iso import LiveIso
@@ -21,7 +21,6 @@ from voidimg.artifacts.wsl import Wsl
 from voidimg.disk.compress import Compression
 from voidimg.errors import UsageError
 from voidimg.identity import ReleaseDate
-from voidimg.spec.document import Arch
 from voidimg.spec.model import Recipe
 from voidimg.spec.stages import STAGES, PackageStage
 
@@ -126,7 +125,7 @@ def read_name(path: Path) -> tuple[ArtifactKind, ArtifactName] | None:
     Where several forms fit, the more special one counts: its words stand before the subject or
     behind it.
     """
-    subjects = frozenset(f"{arch}{libc}" for arch in get_args(Arch) for libc in ("", "-musl"))
+    subjects = frozenset(ARCHES)
     special = sorted(_ALL, key=lambda kind: (not kind.form.word, not kind.form.mark))
     for kind in special:
         found = kind.form.parse(path.name, subjects)

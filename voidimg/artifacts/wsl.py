@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from voidimg.arch import WSL_ARCHES, without_libc
 from voidimg.artifact_names import NameForm
 from voidimg.artifacts.kind import ArtifactKind, PlannedStep, Step
 from voidimg.artifacts.rootfs import FIELDS as ROOTFS_FIELDS
@@ -12,7 +13,7 @@ from voidimg.artifacts.trees import WSL_TREE
 from voidimg.disk.compress import Compression
 from voidimg.errors import UsageError
 from voidimg.identity import ReleaseDate
-from voidimg.spec.model import WSL_ARCHES, Recipe
+from voidimg.spec.model import Recipe
 
 
 class Wsl(ArtifactKind):
@@ -30,7 +31,7 @@ class Wsl(ArtifactKind):
         """It needs a profile that says what is in it, and a machine that runs Windows."""
         if recipe.wsl is None:
             return "the profile file has no [wsl]"
-        if recipe.arch.removesuffix("-musl") not in WSL_ARCHES:
+        if without_libc(recipe.arch) not in WSL_ARCHES:
             return f"WSL is for {' and '.join(WSL_ARCHES)}"
         return None
 

@@ -6,18 +6,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from voidimg.arch import LIBCS, Libc, with_libc
 from voidimg.catalog.recipe_checks import check_content, check_recipe
-from voidimg.errors import SpecError
+from voidimg.errors import SpecError, raise_all
 from voidimg.spec.compose import Part, ResolvedRecipe, compose, default_profile
 from voidimg.spec.document import Kind, Profile
 from voidimg.spec.family import Family, kind_of, read_family
-from voidimg.spec.model import Libc
-from voidimg.spec.problems import did_you_mean, in_order, problem, raise_all
+from voidimg.spec.problems import in_order, problem
 from voidimg.spec.search import SearchPath, is_path
 from voidimg.spec.tree import Node, Origin, read_document
+from voidimg.suggest import did_you_mean
 
-_MUSL = "-musl"
-_LIBCS: tuple[Libc, ...] = ("glibc", "musl")
+_SEVERAL = "errors in platform and profile files"
+_MUSL = with_libc("", "musl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ class Catalog:
         """
         errors: list[SpecError] = []
         resolved = self._recipe(platform, profile, errors)
-        raise_all(errors)
+        raise_all(in_order(errors), _SEVERAL)
         if resolved is None:  # every way to None leaves an error behind
             raise AssertionError("no recipe and no error")
         return resolved
@@ -106,8 +107,8 @@ class Catalog:
                 continue
             summary = str(merged.at("summary").content)
             for libc in _offered(merged) if kind == "platform" else ("glibc",):
-                yield CatalogEntry(name + _suffix(libc), summary, files[0])
-        raise_all(errors)
+                yield CatalogEntry(with_libc(name, libc), summary, files[0])
+        raise_all(in_order(errors), _SEVERAL)
 
     def _recipe(
         self, platform: str, profile: str | None, errors: list[SpecError]
@@ -170,7 +171,7 @@ def _check_platform(family: Family, search: SearchPath, errors: list[SpecError])
 
 
 def _check_profile(family: Family, search: SearchPath, errors: list[SpecError]) -> None:
-    for libc in () if _is_abstract(family) else _LIBCS:
+    for libc in () if _is_abstract(family) else LIBCS:
         merged = family.merged(libc, errors.append)
         if merged is not None:
             profile = Profile.model_validate(merged.plain(), context={"document": True})
@@ -218,7 +219,7 @@ def _check_libc(family: Family, merged: Node, libc: Libc, errors: list[SpecError
     """Whether the platform is offered with `libc`, and has no table for one that it is not."""
     offered = _offered(merged)
     before = len(errors)
-    for other in _LIBCS:
+    for other in LIBCS:
         table = family.youngest.table.get(other)
         if table is not None and other not in offered:
             what = f"[{other}] has no effect: libc does not name {other}"
@@ -266,8 +267,4 @@ def _is_abstract(family: Family) -> bool:
 
 def _offered(platform: Node) -> tuple[Libc, ...]:
     words = {node.content for node in platform.at("libc").items}
-    return tuple(libc for libc in _LIBCS if libc in words)
-
-
-def _suffix(libc: str) -> str:
-    return _MUSL if libc == "musl" else ""
+    return tuple(libc for libc in LIBCS if libc in words)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from voidimg.arch import GRUB_PLATFORMS, X86, without_libc
 from voidimg.errors import LayoutError, SpecError
 from voidimg.live.menus import netboot_menu, word_problems
 from voidimg.live.recipe_menu import longest_menu
@@ -42,9 +43,8 @@ _EXCLUDES = {
 """Service -> those that would configure the same network interfaces; Void's handbook says so."""
 
 _LOADERS = {
-    "x86_64": {"isolinux", "grub-x86_64-efi", "grub-i386-efi"},
-    "i686": {"isolinux", "grub-x86_64-efi", "grub-i386-efi"},
-    "aarch64": {"grub-arm64-efi"},
+    arch: {*(["isolinux"] if arch in X86 else []), *(f"grub-{one}" for one in platforms)}
+    for arch, platforms in GRUB_PLATFORMS.items()
 }
 """Architecture -> the loaders that can start its kernel, from any firmware that it may meet."""
 
@@ -75,7 +75,7 @@ def check_live(live: Live, arch: str, node: Node) -> Iterator[SpecError]:
             hint="write loaders into [live] of the platform",
         )
     for index, loader in enumerate(live.loaders):
-        known = _LOADERS.get(arch.removesuffix("-musl"), set())
+        known = _LOADERS.get(without_libc(arch), set())
         if loader not in known:
             what = f"{loader} cannot start {arch}"
             yield problem(node.at("loaders", index).origin, what, code="LIVE-LOADER")

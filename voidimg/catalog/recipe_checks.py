@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
+from voidimg.arch import Libc
 from voidimg.catalog.disk_checks import check_disk
 from voidimg.catalog.live_checks import (
     check_live,
@@ -15,13 +16,14 @@ from voidimg.catalog.live_checks import (
 from voidimg.errors import SpecError
 from voidimg.spec.cmdline import ROOT_BYTES, sets_root, why_not_kernel
 from voidimg.spec.document import Profile
-from voidimg.spec.model import Libc, Recipe
-from voidimg.spec.problems import did_you_mean, problem
+from voidimg.spec.model import Recipe
+from voidimg.spec.problems import problem
 from voidimg.spec.search import SearchPath
 from voidimg.spec.sources import check_sources
 from voidimg.spec.templates import check_templates
 from voidimg.spec.tree import Node
 from voidimg.spec.volume_id import SAMPLE_DATE, unknown_placeholders, volume_id_of
+from voidimg.suggest import did_you_mean
 
 PLACEHOLDERS = frozenset({"root_partuuid", "boot_partuuid", "date", "volume_id", "kernel_release"})
 """What stands for the image's own values in the `expect` of a statement."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 import gc
 import importlib
@@ -98,9 +97,10 @@ class _Verbs(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if name not in VERBS and not ctx.resilient_parsing:
-            close = difflib.get_close_matches(name, VERBS, n=1)
-            meant = f" Did you mean {close[0]!r}?" if close else ""
-            ctx.fail(f"No such verb {name!r}.{meant}")
+            from voidimg import did_you_mean
+
+            meant = did_you_mean(name, VERBS) or ""
+            ctx.fail(f"No such verb {name!r}. {meant[:1].upper()}{meant[1:]}".rstrip())
         return super().resolve_command(ctx, args)
 
     def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:

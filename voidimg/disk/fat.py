@@ -16,7 +16,7 @@ from pathlib import Path
 from voidimg.disk.contents import Listed, walk
 from voidimg.disk.mtools import MTOOLS_ENVIRONMENT, literal
 from voidimg.disk.plan import FatPlan
-from voidimg.errors import CollectedError, LayoutError
+from voidimg.errors import LayoutError, raise_all
 from voidimg.formats.partition_table import SECTOR_BYTES
 from voidimg.run import run
 from voidimg.tree.beneath import held
@@ -110,10 +110,7 @@ def _checked(top: int) -> list[_Directory]:
                 if stat.S_ISREG(status.st_mode)
             ]
             directories.append(_Directory(path, tuple(files)))
-    if len(problems) == 1:
-        raise problems[0]
-    if problems:
-        raise CollectedError("FAT cannot hold these files", problems)
+    raise_all(problems, "FAT cannot hold these files")
     return directories
 
 

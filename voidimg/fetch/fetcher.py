@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from voidimg.errors import CollectedError, FetchError, VerifyError, VoidimgError, storing
+from voidimg.errors import FetchError, VerifyError, VoidimgError, raise_all, storing
 from voidimg.events import Listener, Message, Progress, ignore, step
 from voidimg.fetch.cache import Cache
 from voidimg.fetch.http import STALL_SECONDS, Answer, Client
@@ -391,10 +391,7 @@ def _raise_failures(running: Sequence[Future[Path]]) -> None:
             raise error
     found = [future.exception() for future in running]
     failures = [error for error in found if isinstance(error, VoidimgError)]
-    if len(failures) == 1:
-        raise failures[0]
-    if failures:
-        raise CollectedError(f"{len(failures)} files cannot be had", failures)
+    raise_all(failures, f"{len(failures)} files cannot be had")
 
 
 def _starts_at(answer: Answer, have: int) -> bool:

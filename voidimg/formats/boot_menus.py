@@ -19,6 +19,9 @@ _MAX_LINES = 20_000
 _GRUB_FILE_COMMANDS = ("loadfont", "background_image", "source", "configfile")
 _ISOLINUX_BACKGROUND = re.compile(r"MENU\s+BACKGROUND\s+(\S+)", re.IGNORECASE)
 _ISOLINUX_TITLE = re.compile(r"MENU\s+LABEL\s+(.*)", re.IGNORECASE)
+SYSLINUX_LIBRARIES = ("ldlinux.c32", "libcom32.c32", "libutil.c32")
+"""What isolinux, PXELINUX and their modules load themselves (syslinux 6)."""
+
 _CDLABEL = re.compile(r"root=live:(?:CDLABEL|LABEL)=(\S+)")
 
 

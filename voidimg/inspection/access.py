@@ -19,9 +19,7 @@ from voidimg.inspection.findings import (
 from voidimg.inspection.rights import SHADOW, Account, secret_state
 from voidimg.inspection.tree_files import TreeFiles
 from voidimg.rootfs.accounts import crypt_password
-
-PUBLIC_PASSWORD = "voidlinux"  # noqa: S105 - it is no secret
-"""What Void's own live systems have for root and for the live user."""
+from voidimg.spec.live_model import PUBLIC_PASSWORD
 
 Sudo = Literal["passwordless", "password", "none"]
 

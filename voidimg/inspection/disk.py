@@ -15,9 +15,9 @@ from voidimg.inspection.ext4_files import Ext4Files
 from voidimg.inspection.findings import (
     BOOT_DIRECTORIES,
     WANTED,
-    Access,
-    Boot,
     Findings,
+    FoundAccess,
+    FoundBoot,
     Package,
     find,
     find_boot,
@@ -85,8 +85,8 @@ class Inspection:
     packages: tuple[Package, ...]
     services: tuple[str, ...]
     fstab: tuple[str, ...]
-    boot: Boot
-    access: Access
+    boot: FoundBoot
+    access: FoundAccess
 
     def as_json(self) -> dict[str, object]:
         """A JSON-ready mapping."""
@@ -135,7 +135,7 @@ def _inspect_image(artifact: Artifact, image: Path) -> Inspection:
 
 
 def _report(
-    artifact: Artifact, disk: InspectedDisk | None, files: TreeFiles, boot: Boot
+    artifact: Artifact, disk: InspectedDisk | None, files: TreeFiles, boot: FoundBoot
 ) -> Inspection:
     with not_sound(artifact.path):
         found: Findings = find(files)
@@ -188,13 +188,13 @@ def _partition(
     )
 
 
-def _boot_of_fat(fat: BootFiles) -> Boot:
+def _boot_of_fat(fat: BootFiles) -> FoundBoot:
     paths = fat.list()
     texts = [fat.read(name) if name in paths else None for name in ("/cmdline.txt", "/config.txt")]
     return find_boot(paths, texts[0], texts[1])
 
 
-def _boot_of_tree(files: TreeFiles) -> Boot:
+def _boot_of_tree(files: TreeFiles) -> FoundBoot:
     paths = [
         f"{directory.removeprefix('/boot')}/{name}"
         for directory in BOOT_DIRECTORIES

@@ -36,7 +36,7 @@ class Package:
 
 
 @dataclass(frozen=True, slots=True)
-class Boot:
+class FoundBoot:
     """What the machine boots from; `device_trees` and `overlays` count files.
 
     `cmdline` and `config` are the texts of the Raspberry Pi's files, None where there are none.
@@ -50,7 +50,7 @@ class Boot:
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class FoundAccess:
     """Who may log in: `root_password` is ``set``, ``locked``, ``empty`` or ``absent``.
 
     `permit_root_login` is the value in force for sshd, None without an sshd. `accounts` are those
@@ -70,7 +70,7 @@ class Findings:
     packages: tuple[Package, ...]
     services: tuple[str, ...]
     fstab: tuple[str, ...]
-    access: Access
+    access: FoundAccess
 
 
 def find(files: TreeFiles) -> Findings:
@@ -87,7 +87,7 @@ def find(files: TreeFiles) -> Findings:
         packages=packages,
         services=files.names(SERVICES),
         fstab=tuple(" ".join(line.split()) for line in fstab if _is_entry(line)),
-        access=Access(
+        access=FoundAccess(
             password_state(files.read(SHADOW), "root"),
             sshd_value(files.read(SSHD), "PermitRootLogin", "prohibit-password"),
             notable_accounts(files),
@@ -95,10 +95,10 @@ def find(files: TreeFiles) -> Findings:
     )
 
 
-def find_boot(paths: Iterable[str], cmdline: bytes | None, config: bytes | None) -> Boot:
+def find_boot(paths: Iterable[str], cmdline: bytes | None, config: bytes | None) -> FoundBoot:
     """What the boot files are; `paths` are relative to the boot directory, as ``/kernel8.img``."""
     known = sorted(paths)
-    return Boot(
+    return FoundBoot(
         kernels=tuple(path for path in known if _KERNEL.fullmatch(path)),
         device_trees=sum(path.endswith(".dtb") for path in known),
         overlays=sum(path.endswith(".dtbo") for path in known),

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from voidimg.foreign import open_regular
+from voidimg.formats.fat import MBR_TYPES
 from voidimg.formats.partition_table import PartitionEntry
 from voidimg.lint.model import Problem
 from voidimg.lint.subject import DiskParts, Subject
 
 _ALIGNMENT_SECTORS = 2048
 """1 MiB: what every partitioning tool keeps to, and every flash medium is good with."""
-_FAT32_TYPES, _FAT16_TYPES = ("0x0b", "0x0c"), ("0x04", "0x06", "0x0e")
 _MIN_GROWTH_BYTES = 64 * 2**30
 """A common size of media to which a root filesystem must be able to grow while it is mounted."""
 
@@ -94,8 +94,8 @@ def fat_type(subject: Subject) -> Iterator[Problem]:
             f" FAT{volume.bits}: readers will disagree",
             "choose another number of sectors per cluster",
         )
-    wrong = (_FAT16_TYPES if is_fat32 else _FAT32_TYPES) if disk.table.label == "mbr" else ()
-    if entry.type in wrong:
+    announced = MBR_TYPES.get(entry.type, (volume.bits,))
+    if disk.table.label == "mbr" and volume.bits not in announced:
         yield Problem(
             _name(entry), f"its type {entry.type} does not fit a FAT{volume.bits}",
             f"use {'0x0c' if is_fat32 else '0x0e'}",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
+from voidimg.arch import GRUB_PLATFORMS, X86
 from voidimg.errors import LayoutError
 from voidimg.foreign import open_regular
-from voidimg.formats.boot_menus import BootMenu, MenuEntry
+from voidimg.formats.boot_menus import SYSLINUX_LIBRARIES, BootMenu, MenuEntry
 from voidimg.formats.iso9660 import BLOCK_BYTES
 from voidimg.formats.partition_table import GPT_MAGIC, SECTOR_BYTES, PartitionTable, read_gpt
 from voidimg.inspection.medium import LiveMedium
@@ -18,16 +19,7 @@ from voidimg.live.grub_version import release_of
 from voidimg.live.hybrid import ESP_TYPE
 from voidimg.live.media import SQUASHFS
 
-_X86 = ("x86_64", "i686")
-_EFI_LOADERS: Mapping[str, tuple[str, ...]] = {
-    "x86_64": ("x86_64-efi", "i386-efi"),
-    "i686": ("x86_64-efi", "i386-efi"),
-    "aarch64": ("arm64-efi",),
-}
-"""There are 64-bit PCs with 32-bit firmware, so both are on both."""
 _ESP_TYPES = ("0xef", str(ESP_TYPE))
-_LIBRARIES = ("ldlinux.c32", "libcom32.c32", "libutil.c32")
-"""What the modules of isolinux (syslinux 6) load themselves."""
 _EFI_ONLY = frozenset({"gpt", "add_efi_memmap"})
 _OVERLAY = ("rd.live.overlay.overlayfs", "rd.overlay")
 _EARLY_LABEL = re.compile(rb"search [\x20-\x7e]{0,64}--label ([\x21-\x7e]{1,64})")
@@ -108,7 +100,7 @@ def iso_efi_files(subject: Subject) -> Iterator[Problem]:
     medium = medium_of(subject)
     files = () if medium.esp is None else medium.esp.list()
     present = {path.upper() for path in files}
-    for platform in _EFI_LOADERS.get(subject.arch or "", ()):
+    for platform in GRUB_PLATFORMS.get(subject.arch or "", ()):
         path = f"/EFI/BOOT/{LOADERS[platform].file}"
         if path not in present:
             yield Problem(
@@ -171,7 +163,7 @@ def iso_menu_file(subject: Subject) -> Iterator[Problem]:
             named |= {path: f"the entry {entry.id}" for path in entry.files if path not in named}
         if any(path.endswith(".c32") for path in named):
             directory = menu.path.rpartition("/")[0]
-            named |= {f"{directory}/{name}": "isolinux itself" for name in _LIBRARIES}
+            named |= {f"{directory}/{name}": "isolinux itself" for name in SYSLINUX_LIBRARIES}
         for path, who in sorted(named.items()):
             if path not in medium.iso.files:
                 yield Problem(menu.path, f"{who} names {path}, which is not on the ISO", _REBUILD)
@@ -247,4 +239,4 @@ def _live(medium: LiveMedium) -> Iterator[tuple[BootMenu, MenuEntry]]:
 
 
 def _is_x86(subject: Subject) -> bool:
-    return subject.arch in _X86 or subject.arch is None
+    return subject.arch in X86 or subject.arch is None

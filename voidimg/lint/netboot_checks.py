@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from voidimg.formats.boot_menus import read_isolinux
+from voidimg.formats.boot_menus import SYSLINUX_LIBRARIES, read_isolinux
 from voidimg.lint.model import Problem
 from voidimg.lint.subject import NETBOOT_ROOT, PXELINUX_CONFIG, Subject
 from voidimg.live.netboot import LOADER
 
-_LIBRARIES = ("ldlinux.c32", "libcom32.c32", "libutil.c32")
-"""What PXELINUX and its modules load themselves (syslinux 6)."""
 _DIGEST_WORD = "live.sha256="
 _REBUILD = "build the tarball again, or take another version of what was added by hand"
 
@@ -42,7 +40,7 @@ def netboot_menu_file(subject: Subject) -> Iterator[Problem]:
     if not menu.live_entries:
         yield Problem(PXELINUX_CONFIG, "no entry starts the live system", _REBUILD)
     named = dict.fromkeys((f"/{LOADER}", *menu.files), "the menu")
-    named |= {f"/{name}": "PXELINUX itself" for name in _LIBRARIES}
+    named |= {f"/{name}": "PXELINUX itself" for name in SYSLINUX_LIBRARIES}
     for entry in menu.entries:
         named |= {path: f"the entry {entry.id}" for path in entry.files if path not in named}
     for path, who in sorted(named.items()):

@@ -5,17 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from voidimg.arch import PI_KERNELS
+from voidimg.formats.fat import MBR_TYPES
 from voidimg.formats.kernel_image import KernelImage, read_kernel_image
 from voidimg.lint.model import Problem
 from voidimg.lint.subject import GROWPART, Subject
 
 _PACKAGES = frozenset({"rpi-base", "rpi-firmware", "rpi-kernel", "rpi5-kernel"})
-_KERNELS: Mapping[str, str] = {
-    "armv6l": "/kernel.img",
-    "armv7l": "/kernel7.img",
-    "aarch64": "/kernel8.img",
-}
-"""What the firmware starts by default, by architecture (void-packages, srcpkgs/rpi-kernel)."""
+_KERNELS = {arch: f"/{name}" for arch, name in PI_KERNELS.items()}
 _OLD, _NEW = ("/bootcode.bin", "/start.elf", "/fixup.dat"), ("/start4.elf", "/fixup4.dat")
 _FIRMWARE: Mapping[str, tuple[str, ...]] = {
     "armv6l": _OLD,
@@ -28,7 +25,7 @@ _DEVICE_TREES: Mapping[str, Mapping[str, str]] = {
     "armv7l": {"bcm2709": "Pi 2"},
     "aarch64": {"bcm2710": "Pi 3 and Zero 2 W", "bcm2711": "Pi 4 and 400", "bcm2712": "Pi 5"},
 }
-_BOOT_TYPES = ("0x0b", "0x0c")
+_BOOT_TYPES = tuple(kind for kind, bits in MBR_TYPES.items() if bits == (32,))
 """The partition types that the ROM of a Pi 3 takes (raspberrypi/firmware issue 1711)."""
 _SERVICES = (("sshd",), ("ntpd", "chronyd"), ("dhcpcd", "NetworkManager"))
 _PAGE_BYTES = {"rpi-kernel": 4096, "rpi5-kernel": 16384}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from voidimg.arch import PI_KERNELS, without_libc
 from voidimg.foreign import open_regular
 from voidimg.formats.entries import TreeEntry
 from voidimg.formats.ext4 import Ext4Volume, read_ext4
@@ -26,14 +27,13 @@ from voidimg.xbps.install.pkgdb import FILE as PKGDB
 from voidimg.xbps.install.pkgdb import Pkgdb
 from voidimg.xbps.plist import PlistDict, decode
 
-PI_KERNELS = ("kernel.img", "kernel7.img", "kernel8.img")
 GREETER = "/etc/lightdm/lightdm-gtk-greeter.conf"
 SESSION = "/etc/lightdm/.session"
 PXELINUX_CONFIG = "/pxelinux.cfg/default"
 NETBOOT_ROOT = "/squashfs.img"
 GROWPART = "/etc/default/growpart"
 _READ = (*WANTED, *PROMISED, PXELINUX_CONFIG, GROWPART, GREETER, SESSION,
-         *(f"/boot/{name}" for name in PI_KERNELS))  # fmt: skip
+         *(f"/boot/{name}" for name in PI_KERNELS.values()))  # fmt: skip
 """The files that checks read: of a tar no others are kept."""
 
 
@@ -105,7 +105,7 @@ class Subject:
     def arch(self) -> str | None:
         """The architecture without its libc."""
         arch = self.found.architecture
-        return None if arch is None else arch.removesuffix("-musl")
+        return None if arch is None else without_libc(arch)
 
     @cached_property
     def packages(self) -> frozenset[str]:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from voidimg.arch import EFI_FILES
 from voidimg.atomic import private_directory
 from voidimg.disk.fat import make_fat
 from voidimg.disk.plan import FatPlan
@@ -74,9 +75,9 @@ _X86_MODULES = ("efi_uga", "play", "serial")
 LOADERS: Mapping[str, EfiLoader] = {
     loader.platform: loader
     for loader in (
-        EfiLoader("x86_64-efi", "BOOTX64.EFI", _X86_MODULES),
-        EfiLoader("i386-efi", "BOOTIA32.EFI", _X86_MODULES),
-        EfiLoader("arm64-efi", "BOOTAA64.EFI", ("fdt",)),
+        EfiLoader("x86_64-efi", EFI_FILES["x86_64-efi"], _X86_MODULES),
+        EfiLoader("i386-efi", EFI_FILES["i386-efi"], _X86_MODULES),
+        EfiLoader("arm64-efi", EFI_FILES["arm64-efi"], ("fdt",)),
     )
 }
 """By GRUB's name of the platform."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from voidimg.errors import CollectedError, LayoutError
+from voidimg.errors import LayoutError, raise_all
 from voidimg.identity import Identity
 from voidimg.spec.volume_id import VOLUME_ID_CHARACTERS, is_volume_id
 
@@ -105,10 +105,7 @@ class IsoPlan:
 def check_plan(plan: IsoPlan) -> None:
     """Raise `LayoutError` for what an ISO cannot hold; several in a `CollectedError`."""
     problems = [*_volume_id(plan.volume_id), *_paths(plan), *_boot(plan)]
-    if len(problems) == 1:
-        raise problems[0]
-    if problems:
-        raise CollectedError("the ISO cannot be made", problems)
+    raise_all(problems, "the ISO cannot be made")
 
 
 def check_volume_id(volume_id: str) -> None:

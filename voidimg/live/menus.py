@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from voidimg.errors import LayoutError, one_or_many
+from voidimg.formats.boot_menus import SYSLINUX_LIBRARIES
 from voidimg.spec.cmdline import LOADER_SIGNS, MAX_BYTES, MAX_TITLE, is_menu_word, title_fits
 from voidimg.spec.templates import Templates
 
@@ -214,7 +215,8 @@ def files_of(menu: Menu, firmware: Firmware) -> frozenset[str]:
             "vesamenu",
             *(_MODULES[entry.kind] for entry in entries if entry.kind in _MODULES),
         ]
-        named |= {menu.module(name) for name in (*modules, *_LIBRARIES)}
+        libraries = [name.removesuffix(".c32") for name in SYSLINUX_LIBRARIES]
+        named |= {menu.module(name) for name in (*modules, *libraries)}
     return frozenset(path for path in named if path is not None)
 
 
@@ -255,8 +257,6 @@ def render_grub(menu: Menu, templates: Templates) -> str:
 
 _MODULES: Mapping[Kind, str] = {"disk": "chain", "restart": "reboot", "poweroff": "poweroff"}
 """What isolinux does these with."""
-_LIBRARIES = ("ldlinux", "libcom32", "libutil")
-"""What the modules need themselves (syslinux 6)."""
 
 
 def _linux(menu: Menu, machine: MachineMenu | None) -> Iterator[Entry]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from voidimg.errors import CollectedError, LayoutError, storing
+from voidimg.errors import LayoutError, raise_all, storing
 from voidimg.formats.tar_writer import DIRECTORY, FILE, Member, encode_member, end_of_archive
 from voidimg.live.media import syslinux_file
 from voidimg.live.menus import NO_DIGEST, Menu, files_of, render_pxelinux
@@ -83,10 +83,7 @@ def plan_netboot(menu: Menu, parts: NetbootParts, templates: Templates) -> Mappi
         )
         for name in sorted(named - files.keys())
     ]
-    if len(problems) == 1:
-        raise problems[0]
-    if problems:
-        raise CollectedError("the boot menu does not fit the tarball", problems)
+    raise_all(problems, "the boot menu does not fit the tarball")
     return files
 
 

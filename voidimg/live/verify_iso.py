@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from voidimg.errors import CollectedError, LayoutError
+from voidimg.errors import LayoutError, raise_all
 from voidimg.foreign import open_regular
 from voidimg.formats.iso9660 import BLOCK_BYTES, open_iso
 from voidimg.formats.partition_table import SECTOR_BYTES, read_table
@@ -31,10 +31,7 @@ def check_menu(menu: Menu, plan: IsoPlan) -> None:
     if menu.volume_id != plan.volume_id:
         what = f"the boot menu looks for {menu.volume_id}, but the ISO is {plan.volume_id}"
         problems.append(LayoutError(what, code="MENU-VOLUME", where=plan.volume_id))
-    if len(problems) == 1:
-        raise problems[0]
-    if problems:
-        raise CollectedError("the boot menu does not fit the ISO", problems)
+    raise_all(problems, "the boot menu does not fit the ISO")
 
 
 def check_iso(plan: IsoPlan, image: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -13,23 +12,11 @@ from voidimg.artifacts.kind import KindName
 from voidimg.artifacts.registry import KINDS
 from voidimg.foreign import MAX_DOCUMENT_BYTES, read_regular
 from voidimg.identity import ReleaseDate
+from voidimg.programs import program_path, programs_that_change_bytes
 from voidimg.spec.compose import ResolvedRecipe
 from voidimg.spec.model import Recipe
 from voidimg.spec.sources import source_digests
 from voidimg.supply.digest import _below, digest
-
-_TOOLS = (
-    "debugfs",
-    "grub-mkimage",
-    "mcopy",
-    "mke2fs",
-    "mkfs.vfat",
-    "mksquashfs",
-    "mmd",
-    "openssl",
-    "qemu-aarch64-static",
-)
-"""Programs whose version can change bytes of a result."""
 
 
 def artifact_key(
@@ -99,7 +86,7 @@ def _surroundings(resolved: ResolvedRecipe, fields: set[str] | None) -> str:
     templates = [_file_digests(one) for one in resolved.templates]
     stages = set(Recipe.model_fields) if fields is None else fields
     sources = source_digests(resolved.recipe, resolved.sources, stages)
-    return digest([_program_digest(), _tool_stamps(), templates, sources])
+    return digest([_program_digest(), _tool_stamps(resolved.recipe.arch), templates, sources])
 
 
 @cache
@@ -110,12 +97,11 @@ def _program_digest() -> str:
 
 
 @cache
-def _tool_stamps() -> list[list[object]]:
-    """Name, size and time of each tool: an upgraded tool is another one."""
+def _tool_stamps(arch: str) -> list[list[object]]:
+    """Name, size and time of each program for `arch`: an upgraded program is another one."""
     found: list[list[object]] = []
-    search = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/bin", "/sbin", "/bin"))
-    for name in _TOOLS:
-        path = shutil.which(name, path=search)
+    for name in programs_that_change_bytes(arch):
+        path = program_path(name)
         status = None if path is None else os.stat(path)
         found.append([name, status and status.st_size, status and status.st_mtime_ns])
     return found

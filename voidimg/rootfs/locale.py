@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from difflib import get_close_matches
 
 from voidimg.errors import SpecError
 from voidimg.rootfs.files import apply_edits
 from voidimg.spec.stage_model import Edit
+from voidimg.suggest import did_you_mean
 from voidimg.tree.tree import Tree
 
 LIBC_LOCALES = "/etc/default/libc-locales"
@@ -113,8 +113,7 @@ def _listed_layouts(text: str) -> frozenset[str]:
 
 
 def _near(name: str, known: Collection[str], place: str) -> str:
-    near = get_close_matches(name, known, n=3)
-    return f"did you mean {', '.join(near)}?" if near else f"see {place} of the tree"
+    return did_you_mean(name, known, most=3) or f"see {place} of the tree"
 
 
 def set_timezone(tree: Tree, timezone: str, *, epoch: int) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 
-from voidimg.errors import CollectedError, SpecError
+from voidimg.errors import SpecError, one_or_many
+from voidimg.suggest import did_you_mean
 from voidimg.tree.tree import NotInTreeError, Tree
 
 SERVICES = "/etc/sv"
@@ -21,9 +21,7 @@ def enable_services(tree: Tree, services: Sequence[str], *, epoch: int) -> None:
     missing = [name for name in services if not tree.exists(f"{SERVICES}/{name}")]
     if missing:
         errors = [_missing(tree, name) for name in missing]
-        if len(errors) == 1:
-            raise errors[0]
-        raise CollectedError("services that no package of the recipe has", errors)
+        raise one_or_many(errors, "services that no package of the recipe has")
     for name in services:
         path = f"{RUN_LEVEL}/{name}"
         # A package's script may have made the link already.
@@ -36,8 +34,7 @@ def _missing(tree: Tree, name: str) -> SpecError:
         known = tree.listdir(SERVICES)
     except NotInTreeError:
         known = []
-    near = get_close_matches(name, known, n=3)
-    hint = f"did you mean {', '.join(near)}?" if near else "add the package that brings it"
+    hint = did_you_mean(name, known, most=3) or "add the package that brings it"
     return SpecError(
         f"the service {name} does not exist: the tree has no {SERVICES}/{name}",
         code="SERVICE",

@@ -13,6 +13,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
+from voidimg.arch import qemu_cpu, without_libc
 from voidimg.errors import SandboxError, ToolError
 from voidimg.run import find_program
 from voidimg.sandbox import kernel
@@ -28,26 +29,25 @@ _FLAGS = "POCF"
 
 @dataclass(frozen=True, slots=True)
 class _Elf:
-    """What the ELF header of an architecture's programs says, and who emulates them."""
+    """What the ELF header of an architecture's programs says."""
 
     bits: int
     little: bool
     machine: int
-    qemu: str
 
 
 _ELF = {
-    "aarch64": _Elf(64, True, 183, "aarch64"),
-    "armv5tel": _Elf(32, True, 40, "arm"),
-    "armv6l": _Elf(32, True, 40, "arm"),
-    "armv7l": _Elf(32, True, 40, "arm"),
-    "i686": _Elf(32, True, 3, "i386"),
-    "mipsel": _Elf(32, True, 8, "mipsel"),
-    "ppc": _Elf(32, False, 20, "ppc"),
-    "ppc64": _Elf(64, False, 21, "ppc64"),
-    "ppc64le": _Elf(64, True, 21, "ppc64le"),
-    "riscv64": _Elf(64, True, 243, "riscv64"),
-    "x86_64": _Elf(64, True, 62, "x86_64"),
+    "aarch64": _Elf(64, True, 183),
+    "armv5tel": _Elf(32, True, 40),
+    "armv6l": _Elf(32, True, 40),
+    "armv7l": _Elf(32, True, 40),
+    "i686": _Elf(32, True, 3),
+    "mipsel": _Elf(32, True, 8),
+    "ppc": _Elf(32, False, 20),
+    "ppc64": _Elf(64, False, 21),
+    "ppc64le": _Elf(64, True, 21),
+    "riscv64": _Elf(64, True, 243),
+    "x86_64": _Elf(64, True, 62),
 }
 """By XBPS architecture without ``-musl``; machine numbers are the EM_ values of elf.h."""
 
@@ -59,7 +59,7 @@ def is_native(arch: str, machine: str | None = None) -> bool:
     many such processors have no 32-bit mode, and the emulator works on all of them.
     """
     machine = platform.machine() if machine is None else machine
-    base = arch.removesuffix("-musl")
+    base = without_libc(arch)
     return base == machine or (base == "i686" and machine == "x86_64")
 
 
@@ -75,20 +75,20 @@ def register(arch: str) -> None:
     """
     if is_native(arch):
         return
-    elf = _ELF.get(arch.removesuffix("-musl"))
-    if elf is None:
+    elf, cpu = _ELF.get(without_libc(arch)), qemu_cpu(arch)
+    if elf is None or cpu is None:
         raise SandboxError(
             f"the architecture {arch} cannot be emulated here",
             code="ARCH",
             where=arch,
             hint=f"known are: {', '.join(sorted(_ELF))}, each also with -musl",
         )
-    entry = _DIRECTORY / f"voidimg-{elf.qemu}"
+    entry = _DIRECTORY / f"voidimg-{cpu}"
     if arch in _registered:
         return
     of_host = _host_entry(elf)
     try:
-        emulator = _emulator(elf.qemu)
+        emulator = _emulator(cpu)
     except ToolError:
         if of_host:
             return
@@ -109,7 +109,7 @@ def register(arch: str) -> None:
             code="BINFMT",
             where=str(_DIRECTORY),
             hint="use Linux 6.7 or newer (with the module binfmt_misc loaded), or let root "
-            f"register qemu-{elf.qemu} with the flag F, as Debian's qemu-user-static does",
+            f"register qemu-{cpu} with the flag F, as Debian's qemu-user-static does",
         ) from error
 
 
@@ -120,7 +120,7 @@ def registration(name: str, arch: str, emulator: str) -> bytes:
     leaves out the OS ABI byte and the lowest bit of e_type (2 = program, 3 = position independent).
     Bytes are written ``\xNN``, as the kernel's parser wants them.
     """
-    elf = _ELF[arch.removesuffix("-musl")]
+    elf = _ELF[without_libc(arch)]
     order = "<" if elf.little else ">"
     identification = bytes((0x7F, 0x45, 0x4C, 0x46, elf.bits // 32, 1 if elf.little else 2, 1))
     magic = identification.ljust(16, b"\0") + struct.pack(f"{order}HH", 2, elf.machine)

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Self, cast
 
 from voidimg.errors import SandboxError, ScriptError
+from voidimg.programs import SEARCH_PATH
 from voidimg.sandbox import binfmt, jail, limits
 from voidimg.sandbox.frames import Channel
 
@@ -24,7 +25,6 @@ _EXECUTION = (
     "is the file system of --cache mounted noexec? choose another --cache, or mount it with exec; "
     "else the package brings the program without a mode that lets it be run"
 )
-SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(frozen=True, slots=True)

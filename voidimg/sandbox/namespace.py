@@ -19,6 +19,7 @@ from typing import TypeVar, cast
 
 from voidimg.errors import SandboxError, VoidimgError
 from voidimg.events import Event, Listener, ignore
+from voidimg.programs import SEARCH_PATH
 from voidimg.sandbox import idmap, limits
 from voidimg.sandbox.frames import Channel
 from voidimg.sandbox.worker import CALL, CRASH, ERROR, EVENT, MAPPED, RESULT, UNMAPPED, Call, Crash
@@ -26,7 +27,7 @@ from voidimg.sandbox.worker import CALL, CRASH, ERROR, EVENT, MAPPED, RESULT, UN
 R = TypeVar("R")
 
 _ENVIRONMENT = {
-    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "PATH": SEARCH_PATH,
     "HOME": "/",
     "LC_ALL": "C.UTF-8",
     "TZ": "UTC",

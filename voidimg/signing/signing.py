@@ -9,7 +9,7 @@ from pathlib import Path
 
 from voidimg.artifact_names import date_of_name
 from voidimg.atomic import remove_abandoned, replace_by_bytes
-from voidimg.errors import ReleaseError, StoreError, VoidimgError, storing
+from voidimg.errors import ReleaseError, StoreError, VoidimgError, raise_all, storing
 from voidimg.events import Listener, ignore, step
 from voidimg.foreign import read_regular
 from voidimg.identity import ReleaseDate
@@ -21,7 +21,6 @@ from voidimg.signing.sums import (
     SUMS_NAME,
     digest_files,
     encode_sums,
-    raise_all,
     require_unchanged,
 )
 
@@ -152,7 +151,7 @@ def _checked_names(directory: Path, date: ReleaseDate) -> list[str]:
     problems = [
         problem for name in names if (problem := _problem(directory / name, date)) is not None
     ]
-    raise_all(f"{directory} holds what is not of the set", problems)
+    raise_all(problems, f"{directory} holds what is not of the set")
     if not names:
         raise ReleaseError("there is nothing to sign", code="SET-EMPTY", where=str(directory))
     return names

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from voidimg.errors import CollectedError, StoreError, VerifyError, VoidimgError
+from voidimg.errors import StoreError, VerifyError, VoidimgError, raise_all
 from voidimg.events import Listener, Progress, ignore
 from voidimg.foreign import open_regular
 from voidimg.signing.recognise import Kind, kind_of
@@ -69,7 +69,7 @@ def decode_sums(content: bytes, where: str) -> dict[str, str]:
             )
         else:
             digests[match[1]] = match[2]
-    raise_all("the checksum file has wrong lines", problems)
+    raise_all(problems, "the checksum file has wrong lines")
     if not text.endswith("\n"):
         raise VerifyError(
             "the checksum file is cut off: its last line has no end",
@@ -178,11 +178,3 @@ def _changed(path: Path) -> StoreError:
         where=str(path),
         hint="wait until nothing writes to the image set any more, and try again",
     )
-
-
-def raise_all(what: str, problems: Sequence[VoidimgError]) -> None:
-    """Raise the one problem, or all of them together; none is fine."""
-    if len(problems) == 1:
-        raise problems[0]
-    if problems:
-        raise CollectedError(what, problems)

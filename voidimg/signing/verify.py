@@ -12,7 +12,7 @@ from pathlib import Path
 import minisign
 
 from voidimg.artifact_names import date_of_name
-from voidimg.errors import StoreError, VerifyError, VoidimgError
+from voidimg.errors import StoreError, VerifyError, VoidimgError, raise_all
 from voidimg.events import Listener, Message, ignore, step
 from voidimg.foreign import kind_in_words, read_regular
 from voidimg.signing.keys import TrustedKey, date_in_comment, key_id_of
@@ -22,7 +22,6 @@ from voidimg.signing.sums import (
     SUMS_NAME,
     decode_sums,
     digest_files,
-    raise_all,
 )
 
 SIGNATURE_NAMES = (SIGNATURE_NAME, f"{SUMS_NAME}.minisig")
@@ -85,7 +84,7 @@ def verify_set(
     ]
     paths = [directory / name for name in sums.digests if name in present]
     files = sums.compare(paths, problems, jobs, listener)
-    raise_all(f"{directory} is not the set that was signed", problems)
+    raise_all(problems, f"{directory} is not the set that was signed")
     return sums.verified(files)
 
 
@@ -114,7 +113,7 @@ def verify_files(
                 problems.append(problem)
         files = sums.compare(listed, problems, jobs, listener)
         verified.append(sums.verified(files))
-    raise_all("not all files are as they were signed", problems)
+    raise_all(problems, "not all files are as they were signed")
     return tuple(verified)
 
 
@@ -153,7 +152,7 @@ class _SignedSums:
             for name in digests
             if valid is not None and date_of_name(name) not in (None, valid)
         ]
-        raise_all("images of another date are listed", problems)
+        raise_all(problems, "images of another date are listed")
         return cls(directory, digests, key, comment)
 
     def compare(

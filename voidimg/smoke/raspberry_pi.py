@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from voidimg.arch import PI_KERNELS, without_libc
 from voidimg.errors import LayoutError
 from voidimg.formats.partition_table import PartitionTable
 from voidimg.inspection.boot_files import BootFiles
 from voidimg.smoke.verdict import GuestError
 from voidimg.spec.smoke_model import Machine
 
-_KERNEL_OF = {"aarch64": "kernel8.img", "armv7l": "kernel7.img", "armv6l": "kernel.img"}
 _BOARD_OF = {
     "raspi0": "pi0",
     "raspi1ap": "pi1",
@@ -82,7 +82,7 @@ def load(files: BootFiles, machine: Machine, arch: str) -> Loaded:
     """
     text = files.read("/config.txt").decode("utf-8", "replace") if files.has("/config.txt") else ""
     config = parse_config(text, _BOARD_OF.get(machine.machine.partition(",")[0]))
-    kernel = config.kernel or _KERNEL_OF.get(arch.removesuffix("-musl"))
+    kernel = config.kernel or PI_KERNELS.get(without_libc(arch))
     if kernel is None:
         raise GuestError(
             f"the firmware of a Raspberry Pi loads no kernel of {arch}", code="FIRMWARE"

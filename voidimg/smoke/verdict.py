@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from voidimg.atomic import write_result
-from voidimg.errors import BootTestError, CollectedError
+from voidimg.errors import BootTestError, raise_all
 
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd]")
 _SYSTEM_OUT_CHARACTERS = 200_000
@@ -102,10 +102,7 @@ class SmokeReport:
                 )
                 error.output = check.output or boot.last_lines
                 errors.append(error)
-        if len(errors) == 1:
-            raise errors[0]
-        if errors:
-            raise CollectedError(f"{self.image.name} failed {len(errors)} checks", errors)
+        raise_all(errors, f"{self.image.name} failed {len(errors)} checks")
 
     def as_json(self) -> dict[str, object]:
         """The report as a JSON-ready mapping; times in seconds."""

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel
 
+from voidimg.arch import ARCHES, Libc, with_libc
 from voidimg.errors import SpecError, without_passwords
 from voidimg.spec.base import Model
-from voidimg.spec.document import Arch, Platform, Profile
+from voidimg.spec.document import Platform, Profile
 from voidimg.spec.merge import Report, join_lists, join_live, join_stages
-from voidimg.spec.model import Libc, Recipe
+from voidimg.spec.model import Recipe
 from voidimg.spec.positions import TomlPath
-from voidimg.spec.problems import did_you_mean, problem, validate
+from voidimg.spec.problems import problem, validate
 from voidimg.spec.search import SearchPath
 from voidimg.spec.tree import DEFAULT, Node, Origin, implied, path_text
+from voidimg.suggest import did_you_mean
 
 _USUAL_PROFILE = "base"
 """What a platform that names no profile is made with."""
@@ -107,11 +109,10 @@ def _recipe_node(platform: Part, profile: Part, libc: Libc) -> Node:
     hardware, content = platform.node, profile.node
     words = {str(node.content): node for node in hardware.at("libc").items}
     arch = hardware.at("arch")
-    suffix = "-musl" if libc == "musl" else ""
-    arch_name = f"{arch.content}{suffix}"
+    arch_name = with_libc(str(arch.content), libc)
     repositories = hardware.at("repositories").table.get(arch_name)
     table = {
-        "platform": implied(platform.name + suffix, platform.asked),
+        "platform": implied(with_libc(platform.name, libc), platform.asked),
         "arch": Node(arch_name, arch.origin, arch.key),
         "libc": words[libc],
         "profile": implied(profile.name, profile.asked),
@@ -162,16 +163,15 @@ def _smoke(platform: Node | None, profile: Node | None) -> Node:
 
 def _check_repositories(platform: Node, arch: str) -> list[SpecError]:
     node = platform.at("repositories")
-    known = {f"{word}{suffix}" for word in get_args(Arch) for suffix in ("", "-musl")}
     found = [
         problem(
             entry.key,
             f"repositories: there is no architecture {name!r}",
             code="UNKNOWN-KEY",
-            hint=did_you_mean(name, known),
+            hint=did_you_mean(name, ARCHES),
         )
         for name, entry in node.table.items()
-        if name not in known
+        if name not in ARCHES
     ]
     if not node.table.get(arch, implied(())).items:
         what = f"repositories has none for {arch}"

@@ -13,30 +13,16 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, create_model
 
+from voidimg.arch import LIBCS, Arch, Libc
 from voidimg.spec.base import Model
 from voidimg.spec.disk_model import Disk
 from voidimg.spec.live_model import LiveContent, LiveHardware
-from voidimg.spec.model import Boot, Libc, User
+from voidimg.spec.model import Boot, User
 from voidimg.spec.smoke_model import Smoke, Statement
 from voidimg.spec.stage_model import Stage
 from voidimg.spec.words import Fingerprint, HostName, LocaleName, RepositoryLocation, TimeZone
 
 Kind = Literal["platform", "profile"]
-
-Arch = Literal[
-    "aarch64",
-    "armv5tel",
-    "armv6l",
-    "armv7l",
-    "i686",
-    "mipsel",
-    "ppc",
-    "ppc64",
-    "ppc64le",
-    "riscv64",
-    "x86_64",
-]
-"""Void's architectures without libc."""
 
 
 class Platform(Model):
@@ -185,7 +171,7 @@ def _document(kind: Kind, model: type[Model], *, head_only: frozenset[str]) -> t
             Field(default=None, description="Only a part of others: cannot be built itself."),
         ),
     }
-    for libc in ("glibc", "musl"):
+    for libc in LIBCS:
         fields[libc] = (overlay, Field(default=None, description=f"What {libc} has different."))
     return create_model(
         f"{kind.capitalize()}Document",
@@ -196,7 +182,7 @@ def _document(kind: Kind, model: type[Model], *, head_only: frozenset[str]) -> t
     )
 
 
-HEAD = ("schema", "kind", "extends", "include", "abstract", "glibc", "musl")
+HEAD = ("schema", "kind", "extends", "include", "abstract", *LIBCS)
 """Keys of a file that are about the file; they are not inherited."""
 
 PLATFORM_DOCUMENT = _document(

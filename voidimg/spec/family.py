@@ -6,12 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from voidimg.arch import libc_of
 from voidimg.errors import SpecError
 from voidimg.spec.document import DOCUMENTS, WHOLE, Kind
 from voidimg.spec.merge import Report, merge_documents
-from voidimg.spec.problems import did_you_mean, problem, validate
+from voidimg.spec.problems import problem, validate
 from voidimg.spec.search import SearchPath, is_path
 from voidimg.spec.tree import Node, Origin, read_document
+from voidimg.suggest import did_you_mean
 
 SCHEMA = 1
 """The version of the format of platform and profile files."""
@@ -147,7 +149,7 @@ def _read(path: Path, kind: Kind, report: Report) -> Node | None:
         place = document.table["kind"].origin
         report(problem(place, f"this is a {found}, a {kind} is needed here", code="KIND"))
         return None
-    if kind == "platform" and path.stem.endswith("-musl"):
+    if kind == "platform" and libc_of(path.stem) == "musl":
         hint = 'name the file without it and write libc = ["musl"]'
         what = "names with -musl are made from libc, no file can have one"
         report(SpecError(what, code="NAME", where=str(path), hint=hint))

@@ -26,6 +26,10 @@ Loader = Literal["isolinux", "grub-x86_64-efi", "grub-i386-efi", "grub-arm64-efi
 """Boot loaders of an ISO: one for BIOS, and GRUB for the kinds of UEFI."""
 
 
+PUBLIC_PASSWORD = "voidlinux"  # noqa: S105 - it is no secret
+"""What Void's own live systems have for root and for the live user."""
+
+
 class Keyboard(Model):
     """The layouts of X that the greeter and the session offer, the first being in force.
 
@@ -46,7 +50,7 @@ class Access(Model):
 
     user: AccountName = "anon"
     """The name of the account; ``live.user`` on the command line says another."""
-    password: Password = "voidlinux"  # noqa: S105 - it is no secret
+    password: Password = PUBLIC_PASSWORD
     """Void's, known to everybody; ``false`` locks the account."""
     groups: tuple[AccountName, ...] = ("audio", "video", "wheel")
     """Those of the account that the system has."""

@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from voidimg.errors import SpecError
 from voidimg.spec.document import HEAD
 from voidimg.spec.positions import TomlPath
-from voidimg.spec.problems import did_you_mean, problem
+from voidimg.spec.problems import problem
 from voidimg.spec.tree import Node, implied, path_text
+from voidimg.suggest import did_you_mean
 
 Report = Callable[[SpecError], None]
 

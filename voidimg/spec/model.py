@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from voidimg.arch import Libc
 from voidimg.spec.base import Model
 from voidimg.spec.disk_model import Disk
 from voidimg.spec.live_model import Live
@@ -27,9 +28,6 @@ from voidimg.spec.words import (
     TimeZone,
 )
 
-Libc = Literal["glibc", "musl"]
-WSL_ARCHES = ("x86_64", "aarch64")
-"""Architectures, with either libc, that Windows can run."""
 UNNAMED = "void"
 """The host name that Void's packages come with."""
 LIVE_HOSTNAME = "void-live"

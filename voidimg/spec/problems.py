@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from voidimg.errors import CollectedError, SpecError, VoidimgError
+from voidimg.errors import SpecError, VoidimgError
 from voidimg.spec.base import Model
 from voidimg.spec.positions import TomlPath
 from voidimg.spec.tree import Node, Origin, path_text
+from voidimg.suggest import did_you_mean
 
 _TYPES = {
     "string_type": "a string",
@@ -30,21 +30,6 @@ _TYPES = {
 def problem(origin: Origin, what: str, *, code: str, hint: str | None = None) -> SpecError:
     """A `SpecError` at `origin`."""
     return SpecError(what, code=code, where=str(origin), hint=hint)
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str | None:
-    """A hint that names the known word nearest to `word`, if one is near."""
-    nearest = difflib.get_close_matches(word, sorted(known), n=1)
-    return f"did you mean {nearest[0]!r}?" if nearest else None
-
-
-def raise_all(errors: Sequence[VoidimgError]) -> None:
-    """Raise the one error of `errors`, or all of them as one; nothing when there is none."""
-    found = in_order(errors)
-    if len(found) == 1:
-        raise found[0]
-    if found:
-        raise CollectedError(f"{len(found)} errors in platform and profile files", found)
 
 
 E = TypeVar("E", bound=VoidimgError)

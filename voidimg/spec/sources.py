@@ -18,9 +18,10 @@ from typing import Literal
 from voidimg.errors import SpecError, storing
 from voidimg.foreign import read_regular
 from voidimg.spec.model import Recipe
-from voidimg.spec.problems import did_you_mean, problem
+from voidimg.spec.problems import problem
 from voidimg.spec.stage_model import File
 from voidimg.spec.tree import Node
+from voidimg.suggest import did_you_mean
 
 _STAGES = ("rootfs", "platformfs", "image", "live", "wsl")
 

@@ -18,9 +18,10 @@ from pydantic import BaseModel
 
 from voidimg.errors import SpecError, storing
 from voidimg.foreign import MAX_DOCUMENT_BYTES, read_regular
-from voidimg.spec.problems import did_you_mean, problem
+from voidimg.spec.problems import problem
 from voidimg.spec.stage_model import StageName
 from voidimg.spec.tree import Node
+from voidimg.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from jinja2 import BaseLoader, Environment

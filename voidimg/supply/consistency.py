@@ -7,7 +7,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from voidimg.errors import CollectedError, FetchError
+from voidimg.arch import without_libc
+from voidimg.errors import FetchError, raise_all
 from voidimg.events import Listener, Message
 from voidimg.supply.lock import Lock
 from voidimg.supply.opened import RepositoryTimes, read_times
@@ -95,7 +96,7 @@ def lock_findings(lock: Lock) -> list[Finding]:
     versions: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
     for package in lock.packages:
         arch = lock.repositories[package.repository].arch
-        versions[arch.removesuffix("-musl"), package.name][arch] = package.pkgver
+        versions[without_libc(arch), package.name][arch] = package.pkgver
     return out_of_step(versions)
 
 
@@ -141,10 +142,7 @@ def report_findings(findings: Sequence[Finding], sources: Sources, listener: Lis
         )
         for one in findings
     ]
-    if len(errors) == 1:
-        raise errors[0]
-    if errors:
-        raise CollectedError(f"{len(errors)} signs of inconsistent repositories", errors)
+    raise_all(errors, f"{len(errors)} signs of inconsistent repositories")
 
 
 def spoken_age(seconds: int) -> str:

@@ -36,14 +36,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 
-from voidimg.errors import PackageError, ResolveError, SpecError, VerifyError
+from voidimg.errors import PackageError, ResolveError, SpecError, VerifyError, raise_all
 from voidimg.spec.stages import STAGES, TREES, PackageStage
 from voidimg.supply.lock_file import (
     KEYS,
     PACKAGE,
     SCHEMA,
     Row,
-    raise_all,
     read_tables,
     wrong,
 )
@@ -184,7 +183,9 @@ class Lock:
             tuple(_key(row, f"{where}: {KEYS}[{at}]") for at, row in enumerate(tables[KEYS])),
         )
         checks = (_wrong_packages, _wrong_keys, _wrong_platforms)
-        raise_all([one for check in checks for one in check(lock, where)], where)
+        raise_all(
+            [one for check in checks for one in check(lock, where)], f"{where}: several errors"
+        )
         return lock
 
     @classmethod

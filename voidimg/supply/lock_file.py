@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Any
 
-from voidimg.errors import CollectedError, SpecError
+from voidimg.errors import SpecError, raise_all
 from voidimg.spec.stages import STAGES
 from voidimg.xbps.names import split_pkgver
 
@@ -200,7 +200,7 @@ def _rows(
         for index, row in enumerate(rows)
         for complaint in _complaints(row, checks)
     )
-    raise_all(list(islice(problems, _MOST_PROBLEMS)), where)
+    raise_all(list(islice(problems, _MOST_PROBLEMS)), f"{where}: several errors")
     return rows
 
 
@@ -219,11 +219,3 @@ def _complaints(row: object, checks: Mapping[str, Check]) -> Iterable[str]:
 def wrong(code: str, what: str, where: str) -> SpecError:
     """An error of a lock file."""
     return SpecError(what, code=code, where=where, hint="write it anew with 'voidimg lock'")
-
-
-def raise_all(problems: Sequence[SpecError], where: str) -> None:
-    """Raise the one problem, or all of them in a CollectedError."""
-    if len(problems) == 1:
-        raise problems[0]
-    if problems:
-        raise CollectedError(f"{where}: {len(problems)} errors", problems)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from voidimg.errors import SpecError
+from voidimg.errors import SpecError, raise_all
 from voidimg.fetch import Wanted
 from voidimg.spec.live_model import Live
 from voidimg.spec.model import Recipe
-from voidimg.spec.problems import raise_all
+from voidimg.spec.problems import in_order
 from voidimg.spec.stages import TREES, PackageStage
 from voidimg.supply.lock import Lock, LockedPackage, LockedPlatform, LockedStage, locked
 from voidimg.supply.opened import OpenRepository
@@ -119,18 +119,17 @@ def _live_kernel(recipe: Recipe) -> tuple[Live, str]:
 
 def _require_services(live: Live, packages: Collection[str]) -> None:
     """Raise for services whose known package is not among `packages`, before any is fetched."""
-    raise_all(
-        [
-            SpecError(
-                f"the service {service} is enabled without its package {package}",
-                code="SERVICE-PACKAGE",
-                where=f"live.services: {service}",
-                hint=f"add {package} to the packages of [live], or remove the service",
-            )
-            for service in live.services
-            if (package := live.service_packages.get(service, "")) and package not in packages
-        ]
-    )
+    errors = [
+        SpecError(
+            f"the service {service} is enabled without its package {package}",
+            code="SERVICE-PACKAGE",
+            where=f"live.services: {service}",
+            hint=f"add {package} to the packages of [live], or remove the service",
+        )
+        for service in live.services
+        if (package := live.service_packages.get(service, "")) and package not in packages
+    ]
+    raise_all(in_order(errors), "services without their packages")
 
 
 def make_lock(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from voidimg.arch import without_libc
 from voidimg.atomic import write_result
 from voidimg.errors import UsageError
 from voidimg.events import Listener, Message, ignore
@@ -123,7 +124,7 @@ def repository_status(
                 where, limit = f"{location.name} ({arch})", sources.max_age_seconds
                 findings += index_findings(where, one.staged, one.modified, limit, present)
                 for name, entry in repodata.index.items():
-                    machine = arch.removesuffix("-musl")
+                    machine = without_libc(arch)
                     versions[machine, name][arch] = str(entry["pkgver"])
             findings += out_of_step(versions)
         return tuple(found), tuple(findings)

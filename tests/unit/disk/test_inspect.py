@@ -13,7 +13,7 @@ from voidimg.disk.compress import Compression, compress_file
 from voidimg.disk.image import write_image
 from voidimg.errors import LayoutError, StoreError, VoidimgError
 from voidimg.inspection.disk import Inspection, inspect
-from voidimg.inspection.findings import Access, Package
+from voidimg.inspection.findings import FoundAccess, Package
 from voidimg.run import run
 from voidimg.spec.disk_model import Disk
 
@@ -65,7 +65,7 @@ def test_the_tree_is_read_from_every_kind(found: dict[str, Inspection], name: st
     )
     assert seen.services == ("sshd",)
     assert seen.fstab == ("UUID=x / ext4 defaults 0 1",)
-    assert seen.access == Access("set", "yes")
+    assert seen.access == FoundAccess("set", "yes")
     assert seen.boot.kernels == ("/kernel8.img",)
     assert (seen.boot.device_trees, seen.boot.overlays) == (1, 2)
     assert seen.boot.cmdline == "root=PARTUUID=x rootwait"
@@ -166,7 +166,7 @@ def test_access_is_judged_as_the_programs_do(
     (tmp_path / "etc/ssh/sshd_config").write_bytes(sshd)
     run(["tar", "-c", "-f", "x.tar", "etc"], cwd=tmp_path)
     seen = inspect(tmp_path / "x.tar")
-    assert seen.access == Access(expected, login)
+    assert seen.access == FoundAccess(expected, login)
     assert (seen.architecture, seen.packages, seen.boot.kernels) == (None, (), ())
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from voidimg.catalog.catalog import Catalog
 from voidimg.errors import UsageError
 from voidimg.fetch import Location, mirrored, parse_mirrors
-from voidimg.spec.catalog import Catalog
 
 VOID = "https://repo-default.voidlinux.org"
 

@@ -434,7 +434,7 @@ def test_why_a_package_is_there(shop: Shop, sources: Sources, server: Server) ->
     ]  # fmt: skip
     assert found.needed_by == ("base-1.0_1", "tool-1.0_1")
     assert explain_package(board, "firmware", sources).stage == "platformfs"
-    with pytest.raises(ResolveError, match="did you mean kernel"):
+    with pytest.raises(ResolveError, match="did you mean 'kernel"):
         explain_package(board, "kernell", sources)
     assert set(names(server)) == {"aarch64-repodata"}
 

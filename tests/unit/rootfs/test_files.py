@@ -136,7 +136,7 @@ def test_missing_services_are_told_all_at_once(tmp_path: Path) -> None:
     with Tree(tmp_path) as tree:
         with pytest.raises(SpecError, match="the service chrony does not exist") as one:
             enable_services(tree, ("chrony",), epoch=EPOCH)
-        assert one.value.hint == "did you mean chronyd?"
+        assert one.value.hint == "did you mean 'chronyd'?"
         with pytest.raises(CollectedError) as both:
             enable_services(tree, ("ntpd", "sshd", "chronyd"), epoch=EPOCH)
     assert [error.where for error in both.value.errors] == ["ntpd", "sshd"]
@@ -189,7 +189,7 @@ def test_keymaps_are_those_of_the_tree(tmp_path: Path) -> None:
         with pytest.raises(SpecError, match="no keymap de-latin") as caught:
             check_keymap(tree, "de-latin")
         assert caught.value.code == "E-SPEC-KEYMAP-UNKNOWN"
-        assert caught.value.hint == "did you mean de-latin1?"
+        assert caught.value.hint == "did you mean 'de-latin1'?"
 
 
 LAYOUTS = """! model
@@ -221,5 +221,5 @@ def test_layouts_are_those_of_the_tree(tmp_path: Path) -> None:
                 check_layouts(tree, ["us", wrong])
             assert caught.value.code == "E-SPEC-LAYOUT-UNKNOWN"
         assert caught.value.hint == "see /usr/share/X11/xkb/rules/evdev.lst of the tree"
-        with pytest.raises(SpecError, match=r"did you mean de\(nodeadkeys\)\?"):
+        with pytest.raises(SpecError, match=r"did you mean \'de\(nodeadkeys\)\'\?"):
             check_layouts(tree, ["de(nodeadkey)"])

@@ -183,7 +183,7 @@ def test_everything_that_is_missing_is_told_at_once() -> None:
     with pytest.raises(CollectedError) as caught:
         resolve(["missall", "plane", "conf-a", "conf-b"], [a])
     said = str(caught.value)
-    for text in ("nope>=1", "nope>=2", "nope2>=0", "did you mean plain?", "conflicts with"):
+    for text in ("nope>=1", "nope>=2", "nope2>=0", "did you mean 'plain'?", "conflicts with"):
         assert text in said
     assert len(caught.value.errors) == 5
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
-from voidimg.errors import CollectedError, ResolveError, VoidimgError
+from voidimg.errors import CollectedError, ResolveError, VoidimgError, every_error, raise_all
+from voidimg.suggest import VERY_CLOSE, did_you_mean
 
 _CODES = {
     2: "NOT-FOUND",
@@ -146,17 +146,14 @@ class Problems:
         try:
             yield
         except (ResolveError, CollectedError) as error:
-            for one in error.errors if isinstance(error, CollectedError) else (error,):
+            for one in every_error(error):
                 if not codes or one.code in codes:
                     self._found.setdefault((one.code, getattr(one, "problem", one.what)), one)
 
     def raise_all(self) -> None:
         """Raise the one problem, or all of them in a `CollectedError`; nothing if there is none."""
         found = list(self._found.values())
-        if len(found) == 1:
-            raise found[0]
-        if found:
-            raise CollectedError(f"{len(found)} problems with the packages", found)
+        raise_all(found, f"{len(found)} problems with the packages")
 
 
 def _with_reasons(
@@ -179,5 +176,4 @@ def spoken(chain: Iterable[Link]) -> str:
 
 def suggestion(name: str, known: Iterable[str]) -> str | None:
     """A hint with names of `known` that look like `name`, or None."""
-    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.75)
-    return f"did you mean {' or '.join(close)}?" if close else None
+    return did_you_mean(name, known, most=3, ratio=VERY_CLOSE)

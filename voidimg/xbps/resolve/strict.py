@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 
-from voidimg.errors import CollectedError
+from voidimg.errors import raise_all
 from voidimg.xbps.names import NOARCH
 from voidimg.xbps.query import Query, parse_query
 from voidimg.xbps.resolve.errors import (
@@ -362,7 +362,4 @@ def _itself(error: UnresolvedError) -> UnresolvedError:
 
 
 def _raise(problems: list[UnresolvedError]) -> None:
-    if len(problems) == 1:
-        raise problems[0]
-    if problems:
-        raise CollectedError(f"{len(problems)} problems with the packages", problems)
+    raise_all(problems, f"{len(problems)} problems with the packages")

@@ -262,7 +262,7 @@ def every_error(error: VoidimgError) -> tuple[VoidimgError, ...]:
 
 def exit_status_of(error: VoidimgError) -> int:
     """The documented exit status for `error` (README, "Exit status")."""
-    return error.first_exit_status if isinstance(error, CollectedError) else error.exit_status
+    return every_error(error)[0].exit_status
 
 
 @contextmanager

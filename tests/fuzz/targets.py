@@ -19,6 +19,8 @@ from tests.fuzz.answering import ask_for, go_on_with
 from tests.fuzz.bundling import replace_bundle
 from tests.fuzz.installing import unpack_package
 from tests.fuzz.scratch import file_with, with_gpt_checksums, with_tar_checksums
+from tests.xbps_install.options import XbpsInstallOptions
+from tests.xbps_install.resolve import resolve_as_xbps_install
 from voidimg.catalog.catalog import Catalog
 from voidimg.errors import VoidimgError
 from voidimg.formats.boot_menus import read_grub, read_isolinux
@@ -42,7 +44,7 @@ from voidimg.xbps.keys import PublicKey
 from voidimg.xbps.package.file_list import decode_list
 from voidimg.xbps.package.reader import BinaryPackage
 from voidimg.xbps.repository.repodata import Repodata
-from voidimg.xbps.resolve.resolver import Options, Repository, resolve
+from voidimg.xbps.resolve.resolver import Repository, resolve
 
 MAX_DECODED_BYTES = 4 * 2**20
 """Targets decompress no further; the limits of the parsers have tests of their own."""
@@ -98,9 +100,10 @@ def fuzz_resolve(data: bytes) -> None:
         index = Repodata.decode(document + empty + tarwriter.END, "fuzz").index
         repositories = [Repository("https://example.org", index, {}, remote=True)]
         for name in list(index)[:8]:
-            for options in (Options(), Options(faithful=True)):
-                with refusing():
-                    resolve([name], repositories, {}, options)
+            with refusing():
+                resolve([name], repositories, {})
+            with refusing():
+                resolve_as_xbps_install([name], repositories, {}, XbpsInstallOptions())
 
 
 def fuzz_compression(data: bytes) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from voidimg.artifacts.registry import kinds_of, stages_of
 from voidimg.diagnosis.machine import Condition, State
-from voidimg.errors import CollectedError, VoidimgError
+from voidimg.errors import VoidimgError, every_error
 from voidimg.events import Listener, ignore
 from voidimg.fetch import Cache, Location
 from voidimg.spec.compose import ResolvedRecipe
@@ -84,7 +84,7 @@ def _title(location: Location) -> str:
 
 def _told(error: VoidimgError, location: Location | None = None) -> str:
     """The error in words that name no path of this machine."""
-    errors = error.errors if isinstance(error, CollectedError) else (error,)
+    errors = every_error(error)
     text = "; ".join(f"{one.what} [{one.code}]" for one in errors[:3])
     if location is not None and not location.remote:
         text = text.replace(location.name, "it")

@@ -14,6 +14,7 @@ from voidimg.errors import (
     ReleaseError,
     VerifyError,
     VoidimgError,
+    every_error,
     storing,
 )
 from voidimg.foreign import kind_in_words, open_regular, read_regular
@@ -240,7 +241,7 @@ def set_signed(whole: ImageSet) -> Iterator[Problem]:
 
 def _told(error: VoidimgError, name: str) -> Iterator[Problem]:
     """A problem for each error that verifying met."""
-    for one in error.errors if isinstance(error, CollectedError) else (error,):
+    for one in every_error(error):
         yield Problem(name, one.what, one.hint or "")
 
 

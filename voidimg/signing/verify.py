@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import stat
 from collections.abc import Sequence
@@ -23,6 +22,7 @@ from voidimg.signing.sums import (
     decode_sums,
     digest_files,
 )
+from voidimg.suggest import VERY_CLOSE, nearest
 
 SIGNATURE_NAMES = (SIGNATURE_NAME, f"{SUMS_NAME}.minisig")
 """Void's name, and the one that the minisign program chooses by itself."""
@@ -190,7 +190,7 @@ class _SignedSums:
         if path.name in self.digests:
             return None
         packed = [name for name in self.digests if name.rpartition(".")[0] == path.name]
-        close = difflib.get_close_matches(path.name, self.digests, n=1, cutoff=0.75)
+        close = nearest(path.name, self.digests, ratio=VERY_CLOSE)
         hint = "is it from another set?"
         if packed:
             hint = f"{packed[0]} was signed, not what is unpacked from it: verify that, then unpack"

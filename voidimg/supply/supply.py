@@ -24,6 +24,7 @@ from voidimg.errors import (
     UsageError,
     VerifyError,
     VoidimgError,
+    every_error,
 )
 from voidimg.fetch import Location, Wanted
 from voidimg.foreign import read_regular
@@ -130,7 +131,7 @@ def plan_supply(
 
 def _listed_but_missing(error: VoidimgError) -> VoidimgError:
     """What it means that a repository lacks files which its present index lists; else `error`."""
-    errors = error.errors if isinstance(error, CollectedError) else (error,)
+    errors = every_error(error)
     if any(one.code != "E-FETCH-NOT-FOUND" for one in errors):
         return error
     places = sorted((one.where or "").rpartition("/")[::2] for one in errors)
@@ -350,7 +351,7 @@ class LockedSupply:
 
     def _explained(self, error: VoidimgError) -> VoidimgError:
         """What a failure to fetch means for a lock."""
-        errors = error.errors if isinstance(error, CollectedError) else (error,)
+        errors = every_error(error)
         if any(one.code not in (*_GONE, "E-FETCH-ALL-MIRRORS") for one in errors):
             return error
         if all(one.code == "E-FETCH-ALL-MIRRORS" for one in errors):

@@ -1,4 +1,4 @@
-"""Which programs can change a byte is written once, and every program that builds start is judged."""
+"""Which programs can change a byte is written once; every program that builds start is judged."""
 
 from __future__ import annotations
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.xbps_install.options import XbpsInstallOptions
+from tests.xbps_install.resolve import resolve_as_xbps_install
 from voidimg.errors import FetchError, PackageError, VerifyError, VoidimgError
 from voidimg.tree.tree import Tree
 from voidimg.xbps.config import Configuration, parse_files
@@ -25,7 +27,7 @@ from voidimg.xbps.names import file_name
 from voidimg.xbps.package.reader import BinaryPackage
 from voidimg.xbps.plist import PlistDict
 from voidimg.xbps.repository.repodata import Repodata
-from voidimg.xbps.resolve.resolver import Options, Repository, Step, resolve
+from voidimg.xbps.resolve.resolver import Repository, Step
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "xbps"
 SCENARIOS = VECTORS / "scenarios"
@@ -126,12 +128,11 @@ class Replay:
         if not shops:
             raise FetchError("no repository can be reached", code="NO-REPOSITORY")
         installed = Pkgdb.read(self.root).packages if self.root.exists() else {}
-        transaction = resolve(
+        transaction = resolve_as_xbps_install(
             names,
             [shop.repository for shop in shops if shop.is_visible(self.root, options)],
             installed,
-            Options(
-                faithful=True,
+            XbpsInstallOptions(
                 ignorepkg=frozenset(configuration.ignorepkg),
                 virtualpkg=configuration.virtualpkg,
                 bestmatching=configuration.bestmatching,
@@ -142,7 +143,7 @@ class Replay:
                 update="u" in options,
                 force="f" in options,
             ),
-        )
+        ).transaction
         by_url = {shop.repository.url: shop for shop in shops}
         packages = [
             by_url[one.repository].supply(one, self.trusted(step, by_url[one.repository]))

@@ -1,4 +1,4 @@
-"""The faithful mode agrees with the recorded dry runs of xbps-install."""
+"""The stand-in for xbps-install agrees with the recorded dry runs of xbps-install."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from tests.xbps_install.errors import XbpsRefusedError
+from tests.xbps_install.options import XbpsInstallOptions
+from tests.xbps_install.resolve import resolve_as_xbps_install
 from voidimg.xbps import config
 from voidimg.xbps.repository.repodata import Repodata
-from voidimg.xbps.resolve.errors import XbpsRefusedError
-from voidimg.xbps.resolve.resolver import Options, Repository, resolve
+from voidimg.xbps.resolve.resolver import Repository
 
 VECTORS = Path(__file__).parents[2] / "vectors/xbps"
 ROWS = json.loads((VECTORS / "tables/solver.json").read_text())
@@ -36,8 +38,7 @@ def test_dry_runs_come_out_as_recorded(row: dict[str, Any]) -> None:
     """157 cases: exit code, ordered plan with actions and repositories, messages."""
     settings = filter(None, map(config.parse_line, row.get("conf", [])))
     configuration = config.combine(settings)
-    options = Options(
-        faithful=True,
+    options = XbpsInstallOptions(
         ignorepkg=frozenset(configuration.ignorepkg),
         virtualpkg=configuration.virtualpkg,
         bestmatching=configuration.bestmatching,
@@ -50,16 +51,16 @@ def test_dry_runs_come_out_as_recorded(row: dict[str, Any]) -> None:
     requests = [argument for argument in row["args"] if not argument.startswith("-")]
     if row["exit_code"]:
         with pytest.raises(XbpsRefusedError) as caught:
-            resolve(requests, repositories, installed, options)
+            resolve_as_xbps_install(requests, repositories, installed, options)
         refusal = caught.value
         assert refusal.status == row["exit_code"]
         assert list(refusal.lines) == row["stderr"]
         assert list(refusal.notes) == row.get("other_stdout", [])
         assert list(refusal.plan) == [step["pkgver"] for step in row["plan"]]
         return
-    transaction = resolve(requests, repositories, installed, options)
-    assert list(transaction.notes) == row["stderr"]
+    resolved = resolve_as_xbps_install(requests, repositories, installed, options)
+    assert list(resolved.notes) == row["stderr"]
     assert [
         {"pkgver": one.pkgver, "action": one.action, "repository": one.repository or "-"}
-        for one in transaction.steps
+        for one in resolved.transaction.steps
     ] == row["plan"]

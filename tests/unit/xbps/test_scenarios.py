@@ -24,6 +24,7 @@ from tests.unit.xbps.replay import (
     split_command,
     tree_of,
 )
+from tests.xbps_install.errors import XbpsRefusedError
 from voidimg.fetch import Cache, Fetcher, Location
 from voidimg.supply.lock import locked
 from voidimg.supply.opened import fetch_repodata, open_repository
@@ -32,7 +33,6 @@ from voidimg.supply.trust import Trust, fetch_verified
 from voidimg.xbps import plist
 from voidimg.xbps.install.pkgdb import Pkgdb
 from voidimg.xbps.resolve.differences import INSTALLER
-from voidimg.xbps.resolve.errors import XbpsRefusedError
 from voidimg.xbps.resolve.resolver import Options, resolve
 
 NAMES = sorted(str(p.parent.relative_to(SCENARIOS)) for p in SCENARIOS.rglob("expected.json"))

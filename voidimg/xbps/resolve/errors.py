@@ -1,50 +1,15 @@
-"""What a resolver says when it finds no plan: the words of xbps-install, or the chain of needs."""
+"""What the resolver says when it finds no plan: the chain of needs, and who was considered."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 from voidimg.errors import CollectedError, ResolveError, VoidimgError, every_error, raise_all
 from voidimg.suggest import VERY_CLOSE, did_you_mean
 
-_CODES = {
-    2: "NOT-FOUND",
-    6: "BAD-DEPENDENCY",
-    8: "SHLIB",
-    11: "CONFLICT",
-    16: "XBPS-FIRST",
-    19: "MISSING",
-    28: "SPACE",
-    40: "TOO-DEEP",
-}
 _SHOWN_CANDIDATES = 8
-
-
-class XbpsRefusedError(ResolveError):
-    """xbps-install 0.60.7 would refuse.
-
-    Attributes:
-        status: its exit code.
-        lines: what it would say on stderr.
-        notes: what it would say on stdout.
-        plan: the pkgvers of the plan that it would have shown before.
-    """
-
-    def __init__(
-        self,
-        status: int,
-        lines: Sequence[str],
-        *,
-        notes: Sequence[str] = (),
-        plan: Sequence[str] = (),
-    ):
-        super().__init__("; ".join(lines), code=_CODES[status])
-        self.status = status
-        self.lines = tuple(lines)
-        self.notes = tuple(notes)
-        self.plan = tuple(plan)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,8 @@ def resolve(
 ) -> Transaction:
     """What has to be installed, and in which order, so that `requests` are met.
 
-    Pure: the same arguments give the same transaction; in the strict mode the order of
-    `requests` does not matter.
+    Pure: the same arguments give the same transaction, and the order of `requests` does not
+    matter.
 
     Args:
         requests: names, pkgvers or patterns.
@@ -33,8 +33,7 @@ def resolve(
         options: how to resolve.
 
     Raises:
-        ResolveError: there is no consistent set of packages; `XbpsRefusedError` in the faithful
-            mode, else `UnresolvedError`, several in a `CollectedError`.
+        UnresolvedError: there is no consistent set of packages; several in a `CollectedError`.
         PackageError: an index entry is malformed.
     """
     pool = Pool(
@@ -44,21 +43,4 @@ def resolve(
         virtualpkg=options.virtualpkg,
         staging=options.staging,
     )
-    if not options.faithful:
-        return Transaction(StrictRun(pool, options).run(requests), tuple(requests))
-    from voidimg.xbps.resolve.as_xbps_install import FaithfulRun  # for tests and comparisons only
-
-    run = FaithfulRun(pool, options)
-    steps = tuple(
-        Step(
-            pkgver=planned.package.pkgver,
-            pkgname=planned.package.name,
-            action=planned.action,
-            repository=planned.package.repository,
-            entry=planned.package.entry,
-            automatic=planned.automatic,
-            replaced=planned.replaced,
-        )
-        for planned in run.run(requests)
-    )
-    return Transaction(steps, tuple(requests), tuple(run.notes))
+    return Transaction(StrictRun(pool, options).run(requests), tuple(requests))

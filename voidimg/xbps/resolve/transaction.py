@@ -21,19 +21,15 @@ class Options:
     """How to resolve.
 
     Attributes:
-        faithful: do as xbps-install 0.60.7 does instead of strictly; see `differences`.
-        arch: packages for another architecture are refused (strict only); None: any fits.
+        arch: packages for another architecture are refused; None: any fits.
         ignorepkg: names; dependencies on them count as met.
         virtualpkg: virtual name or pkgver to the package that shall stand for it.
         bestmatching: the highest version of all repositories instead of the first repository.
         staging: also see packages that remote repositories stage for later.
         automatic: mark requested packages as dependencies too.
-        first: names whose packages, with their dependencies, come first in the strict order.
-        update, force: as ``-u`` and ``-f`` of xbps-install (faithful only).
-        free_bytes: refuse a plan that needs more (faithful only); None: do not ask.
+        first: names whose packages, with their dependencies, come first.
     """
 
-    faithful: bool = False
     arch: str | None = None
     ignorepkg: frozenset[str] = frozenset()
     virtualpkg: Mapping[str, str] = field(default_factory=dict)
@@ -41,9 +37,6 @@ class Options:
     staging: bool = False
     automatic: bool = False
     first: tuple[str, ...] = ("base-files",)
-    update: bool = False
-    force: bool = False
-    free_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +75,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """Steps in the order in which they are done, the requests they follow from, and remarks."""
+    """Steps in the order in which they are done, and the requests they follow from."""
 
     steps: tuple[Step, ...]
     requests: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
 
     def step(self, pkgname: str) -> Step | None:
         """The step of the package `pkgname`."""

@@ -1,6 +1,6 @@
 """Resolving as xbps-install 0.60.7 does it, oddities included: what a user's own run would do.
 
-Image builds resolve strictly (`resolver_strict`). This mode is for comparing: it agrees with the
+This is for comparing with our own resolver, which is strict: it agrees with the
 recorded dry runs of the real tool in plan, order, exit code and message. There is no
 backtracking: of two versions of a package the higher stays, whatever was asked of it.
 """
@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from tests.xbps_install.checks import Planned, check_plan, find_in
+from tests.xbps_install.errors import XbpsRefusedError
+from tests.xbps_install.options import XbpsInstallOptions
 from voidimg.xbps.query import Query, parse_query
-from voidimg.xbps.resolve.as_xbps_install_checks import Planned, check_plan, find_in
-from voidimg.xbps.resolve.errors import XbpsRefusedError
 from voidimg.xbps.resolve.pool import Package, Pool
-from voidimg.xbps.resolve.transaction import Action, Options
+from voidimg.xbps.resolve.transaction import Action
 from voidimg.xbps.version import compare
 
 _MAX_DEPTH = 512
@@ -33,7 +34,7 @@ class _Level:
 class FaithfulRun:
     """One run of xbps-install."""
 
-    def __init__(self, pool: Pool, options: Options):
+    def __init__(self, pool: Pool, options: XbpsInstallOptions):
         self._pool = pool
         self._options = options
         self._plan: list[Planned] = []

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from tests.xbps_install.errors import XbpsRefusedError
 from voidimg.xbps.query import Query, parse_query
-from voidimg.xbps.resolve.errors import XbpsRefusedError
 from voidimg.xbps.resolve.pool import Package, Pool
 from voidimg.xbps.resolve.transaction import Action
 

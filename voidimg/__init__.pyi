@@ -120,6 +120,7 @@ from voidimg.spec.live_model import Keyboard as Keyboard
 from voidimg.spec.live_model import Live as Live
 from voidimg.spec.live_model import MenuMachine as MenuMachine
 from voidimg.spec.live_model import Netboot as Netboot
+from voidimg.spec.live_model import PUBLIC_PASSWORD as PUBLIC_PASSWORD
 from voidimg.spec.live_model import Squashfs as Squashfs
 from voidimg.spec.model import Boot as Boot
 from voidimg.spec.model import Recipe as Recipe

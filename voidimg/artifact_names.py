@@ -17,6 +17,23 @@ DATE_FORM = r"\d{8}(?:rc\d+|r\d+)?"
 
 _OF_SET = re.compile(rf"void-(?:.+-)?({DATE_FORM})(?:[-.].+)?")
 _WORD = r"[A-Za-z0-9_][A-Za-z0-9_.+-]*?"
+_HAS_DATE = re.compile(rf"(?:.*-)?{DATE_FORM}(?:-.*)?")
+MAX_NAME = 64
+"""Characters of a platform or profile: two of them, a date and an end are a file name of Linux."""
+
+
+def why_not_named(name: str, *, subject: bool) -> str | None:
+    """Why files of a platform or profile called `name` could not be told by their names, or None.
+
+    `subject`: it stands before the date, as a platform does.
+    """
+    if re.fullmatch(_WORD, name) is None:
+        return "it begins with a letter, digit or _, and . + - may follow too, all of ASCII"
+    if len(name) > MAX_NAME:
+        return f"it has {len(name)} characters, more than {MAX_NAME}"
+    if subject and _HAS_DATE.fullmatch(name) is not None:
+        return "a part of it would be taken for the date of an image set"
+    return None
 
 
 @dataclass(frozen=True, slots=True)

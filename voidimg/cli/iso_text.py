@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from voidimg import Account, IsoInspection, format_size
+from voidimg import PUBLIC_PASSWORD, Account, IsoInspection, format_size
 
 PASSWORDS = {
-    "public": "Void's public password (voidlinux)",
+    "public": f"Void's public password ({PUBLIC_PASSWORD})",
     "set": "a password of its own",
     "empty": "NO PASSWORD AT ALL",
     "locked": "locked: no password lets in",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voidimg.arch import libc_of
+from voidimg.artifact_names import why_not_named
 from voidimg.errors import SpecError
 from voidimg.spec.document import DOCUMENTS, WHOLE, Kind
 from voidimg.spec.merge import Report, merge_documents
@@ -153,6 +154,10 @@ def _read(path: Path, kind: Kind, report: Report) -> Node | None:
         hint = 'name the file without it and write libc = ["musl"]'
         what = "names with -musl are made from libc, no file can have one"
         report(SpecError(what, code="NAME", where=str(path), hint=hint))
+    unclear = why_not_named(path.stem, subject=kind == "platform")
+    if unclear is not None:
+        what = f"{path.stem!r} cannot be the name of a {kind}: {unclear}"
+        report(SpecError(what, code="NAME", where=str(path), hint="give the file another name"))
     for wrong in validate(DOCUMENTS[kind], document, document=True):
         report(wrong)
     return document

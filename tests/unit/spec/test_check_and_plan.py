@@ -14,11 +14,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from voidimg.artifact_names import ArtifactName
+from voidimg.artifacts.registry import KINDS, artifact_name, read_name
 from voidimg.catalog.catalog import Catalog
 from voidimg.disk.plan import DiskPlan, plan_disk
 from voidimg.errors import CollectedError, LayoutError, SpecError, every_error
 from voidimg.formats import fat
-from voidimg.identity import Identity
+from voidimg.identity import Identity, ReleaseDate
 from voidimg.live.menus import check_menu_words, netboot_menu
 from voidimg.live.recipe_menu import menu_before_build
 from voidimg.spec.disk_model import Disk
@@ -322,6 +324,74 @@ def test_the_command_line_of_a_disk(tmp_path: Path, cmdline: str, code: str | No
     """No loader stands between the file and the kernel: only what it cannot read is wrong."""
     errors = checked(tmp_path, "platform", BOARD + f"[boot]\ncmdline = {toml(cmdline)}\n")
     assert [error.code for error in errors] == ([] if code is None else [f"E-SPEC-{code}"])
+
+
+# --- names ---
+
+file_names = st.one_of(
+    st.sampled_from(["my board", "x-20240314", "20240314rc1", "a--b", "-x", "ü", "A.b", "live-x",
+                     "x-ROOTFS", "ROOTFS", "b.img", "a" * 65, "PLATFORMFS-x", "x+y", "aarch64"]),
+    st.from_regex(r"[A-Za-z0-9_. +-]{1,12}", fullmatch=True),
+)  # fmt: skip
+
+
+@in_one_directory
+@given(platform=file_names, profile=file_names)
+def test_artifacts_of_accepted_names_are_told_by_them(
+    tmp_path: Path, platform: str, profile: str
+) -> None:
+    """Every artifact of a platform and profile that pass says by its name what it is."""
+    named(tmp_path, "platform", platform, BOARD + 'libc = ["glibc"]\n')
+    named(tmp_path, "profile", profile, 'schema = 1\nkind = "profile"\nextends = "base"\n')
+    try:
+        recipe = Catalog([tmp_path]).recipe(platform, profile).recipe
+    except (SpecError, CollectedError):
+        return
+    date = ReleaseDate.parse("20240314")
+    for name, kind in KINDS.items():
+        if kind.why_not(recipe) is None:
+            found = read_name(Path(artifact_name(name, recipe, date, "")))
+            assert found is not None, name
+            assert found[0].name == name
+            assert found[1] == ArtifactName(kind.subject(recipe), "20240314", profile), name
+
+
+def named(directory: Path, kind: str, name: str, text: str) -> None:
+    """Write the only file of its kind."""
+    folder = directory / f"{kind}s"
+    folder.mkdir(exist_ok=True)
+    for old in folder.iterdir():
+        old.unlink()
+    (folder / f"{name}.toml").write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "words"),
+    [
+        ("platform", "my board", "may follow"),
+        ("platform", "-x", "begins with"),
+        ("platform", "ü", "ASCII"),
+        ("platform", "x-20240314", "date"),
+        ("platform", "20240314r2-x", "date"),
+        ("platform", "x" * 65, "65 characters"),
+        ("profile", "my profile", "may follow"),
+        ("profile", "x-20240314", None),
+    ],
+)
+def test_names_that_no_artifact_can_have(
+    tmp_path: Path, kind: str, name: str, words: str | None
+) -> None:
+    """They are refused with their file, before anything is built of them."""
+    parent = "rpi-aarch64" if kind == "platform" else "base"
+    named(tmp_path, kind, name, f'schema = 1\nkind = "{kind}"\nextends = "{parent}"\n')
+    path = tmp_path / f"{kind}s" / f"{name}.toml"
+    errors = Catalog([tmp_path]).check_files([path])
+    if words is None:
+        assert errors == []
+        return
+    (error,) = errors
+    assert (error.code, error.where) == ("E-SPEC-NAME", str(path))
+    assert words in error.what
 
 
 def test_every_error_of_one_and_of_many() -> None:

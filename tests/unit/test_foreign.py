@@ -82,6 +82,7 @@ def test_a_secret_is_for_its_owner_alone(mode: int, secret: bool, tmp_path: Path
 # --- nobody opens a foreign file in another way ---
 
 OWN_FILES = {
+    "voidimg/__init__.py": "its own stub",
     "voidimg/atomic.py": "what it makes itself, and directories",
     "voidimg/foreign.py": "it is the opener",
     "voidimg/cli/main.py": "/dev/null",

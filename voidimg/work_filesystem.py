@@ -22,7 +22,7 @@ from pathlib import Path
 
 from voidimg.errors import StoreError, storing
 
-_PREFIX = "probe."
+TRIAL_PREFIX = "probe."
 _OWNER = 54321
 """Any id that is nobody's here, and within those that every tree needs (below 65536)."""
 _HOLE_BYTES = 2**20
@@ -268,9 +268,9 @@ def _seen(trial: _Trial, directory: bytes) -> str | None:
 def _place(directory: Path) -> Iterator[Path]:
     """A locked directory below `directory`; what killed trials left there is removed first."""
     directory.mkdir(parents=True, exist_ok=True)
-    for left in directory.glob(f"{_PREFIX}*"):
+    for left in directory.glob(f"{TRIAL_PREFIX}*"):
         _remove_if_abandoned(left)
-    place = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=directory))
+    place = Path(tempfile.mkdtemp(prefix=TRIAL_PREFIX, dir=directory))
     descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with suppress(OSError):  # where there are no locks, that is told

@@ -32,7 +32,7 @@ def command(session: Session, file: Path, packages: bool, as_json: bool) -> None
       voidimg inspect void-live-x86_64-20240314-base.iso
       voidimg inspect --json out/current/void-rpi-aarch64-20240314.img.xz | jq .boot.cmdline
     """  # noqa: D301
-    found = inspect(file, scratch=session.cache / "work")
+    found = inspect(file, scratch=session.scratch())
     if as_json:
         click.echo(json.dumps(found.as_json(), indent=2, sort_keys=True, ensure_ascii=False))
         return

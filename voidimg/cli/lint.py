@@ -80,7 +80,7 @@ def command(
         if path.is_dir():
             reports += [lint_set(path, key=key, ignored=ignored, jobs=session.jobs)]
         for artifact in artifacts_of_set(path) if path.is_dir() else (path,):
-            scratch = session.cache / "work"
+            scratch = session.scratch()
             reports.append(lint_artifact(artifact, ignored=ignored, scratch=scratch))
     if as_json:
         told = [report.as_json() for report in reports]

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import click
 
-from voidimg import Listener
+from voidimg import Cache, Listener, StoreError
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -23,6 +23,17 @@ class Session:
     jobs: int
     quiet: bool
     listener: Listener
+
+    def scratch(self) -> Path | None:
+        """Where images are unpacked: in the cache, or among temporary files if it cannot be used.
+
+        Raises:
+            UsageError: the cache that was named is something else.
+        """
+        try:
+            return Cache(self.cache).scratch()
+        except StoreError:
+            return None
 
 
 pass_session = click.make_pass_decorator(Session)

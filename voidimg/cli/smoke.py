@@ -101,7 +101,7 @@ def command(
         recipe,
         logs=logs or session.out / "smoke",
         media=media,
-        scratch=session.cache / "work",
+        scratch=session.scratch(),
         patience=patience,
         listener=session.listener,
     )

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Literal
 
 from voidimg.errors import StoreError, ToolError, VoidimgError
+from voidimg.fetch import Cache
 from voidimg.host_packages import this_host
 from voidimg.run import find_program, run
 from voidimg.sandbox import binfmt, namespace
@@ -142,7 +143,11 @@ def diagnose(
         recipes: what is to be built. What they do not need is worth a warning; without any, disk
             images are asked for.
         now: seconds since 1970; None means the present time.
+
+    Raises:
+        UsageError, StoreError: `cache` is no cache of the caller's own, so nothing is tried there.
     """
+    _enter(cache)
     arches = tuple(dict.fromkeys(one.arch for one in recipes))
     purposes = _purposes(recipes)
     inside = _asked_inside(cache, arches or _ARCHES)
@@ -158,6 +163,14 @@ def diagnose(
         _clock_condition(present),
     ]
     return Diagnosis(_system(), tuple(conditions))
+
+
+def _enter(cache: Path) -> None:
+    try:
+        Cache(cache).enter()
+    except StoreError as error:
+        if error.code in ("E-STORE-CACHE-OWNER", "E-STORE-CACHE-MODE"):
+            raise
 
 
 def _system() -> str:

@@ -12,8 +12,10 @@ On disk (all names below the cache directory)::
     seen/<digest>           of when the newest repodata of a repository was; never cleared
     users/*                 one file for each build under way, locked by it
     gate                    held shared by who looks a file up, exclusively by who removes some
+    work/                   what runs are at
+    CACHEDIR.TAG            the mark: this is a cache of voidimg
 
-Files appear by rename only, so a crash at any moment leaves either the whole file or none. What
+The cache is its user's alone: see `voidimg.fetch.door`. Files appear by rename only, so a crash at any moment leaves either the whole file or none. What
 is used gets the present time as its modification time, and files used since the oldest build
 under way began are not removed: see `voidimg.fetch.upkeep`.
 """
@@ -31,22 +33,52 @@ from pathlib import Path
 from typing import IO
 
 from voidimg.errors import DiskFullError, UsageError, storing
+from voidimg.fetch import door
 from voidimg.units import format_size
 
 _HEX = frozenset("0123456789abcdef")
 
 
 class Cache:
-    """The cache in `directory`, which is created on first write."""
+    """The cache in `directory`, which is created on first use.
 
-    def __init__(self, directory: Path):
+    With `entered` the caller has been through the door already: in the namespace of a worker the
+    owners of files have other ids, by which nothing can be judged.
+    """
+
+    def __init__(self, directory: Path, *, entered: bool = False):
         self.directory = directory
+        self._entered = self._inside = entered
+
+    def enter(self) -> None:
+        """Make the cache if need be, once; it is the caller's alone.
+
+        Raises:
+            UsageError: something else is there.
+            StoreError: others could change what is in it, or it cannot be made.
+        """
+        if not self._entered:
+            door.make_cache(self.directory)
+            self._entered = True
+
+    def is_there(self) -> bool:
+        """Whether there is a cache; raises as `enter` does, and makes nothing."""
+        return door.require_ours(self.directory)
+
+    def scratch(self) -> Path:
+        """The directory for what runs are at, such as unpacked images."""
+        return self.part("work", "x").parent
 
     def part(self, *names: str) -> Path:
-        """The path of a file of the cache; its directory exists."""
+        """The path of a file of the cache; its directory exists.
+
+        Raises:
+            UsageError, StoreError: as `enter` does.
+        """
+        self.enter()
         path = self.directory.joinpath(*names)
-        with storing(path.parent, "create the cache directory"):
-            path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.parent.is_dir():
+            door.make_private(path.parent)
         return path
 
     def object_path(self, sha256: str) -> Path:
@@ -98,7 +130,7 @@ class Cache:
         """Hold the gate between those who look files up and those who remove them; be quick."""
         path = self.part("gate")
         with storing(path, "open"):
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
             yield
@@ -113,12 +145,11 @@ class Cache:
         path = self.object_path(sha256)
         with self.gate(exclusive=False):
             try:
-                found = path.stat().st_size
-                with suppress(PermissionError):  # a cache that another user filled
-                    os.utime(path)
-            except FileNotFoundError:
+                found = path.lstat()
+                os.utime(path, follow_symlinks=False)
+            except (FileNotFoundError, PermissionError):
                 return None
-        if found == size:
+        if found.st_size == size and self.is_own(found):
             return path
         self.keep_if_sound(sha256)
         return None
@@ -128,14 +159,21 @@ class Cache:
         path = self.object_path(sha256)
         with storing(path, "read"):
             try:
-                if sha256_of(path) == sha256:
+                if self._is_sound(path, sha256):
                     return True
                 with self.gate(exclusive=True):
-                    if sha256_of(path) != sha256:  # it may have been made anew by now
+                    if not self._is_sound(path, sha256):  # it may have been made anew by now
                         path.unlink()
             except FileNotFoundError:
                 pass
         return False
+
+    def _is_sound(self, path: Path, sha256: str) -> bool:
+        return self.is_own(path.lstat()) and sha256_of(path) == sha256
+
+    def is_own(self, found: os.stat_result) -> bool:
+        """Whether nobody else has written a file; one that came with a copied cache is not."""
+        return self._inside or door.is_own_file(found)
 
     def adopt(self, part: Path, sha256: str) -> Path:
         """Make the complete and verified file `part` (in this cache) the object `sha256`."""

@@ -24,21 +24,7 @@ from pathlib import Path
 from voidimg.errors import storing
 from voidimg.events import Listener, Progress, ignore, step
 from voidimg.fetch.cache import Cache, sha256_of
-
-_PARTS = {
-    "objects": "packages",
-    "signatures": "packages",
-    "artifacts": "artifacts",
-    "blocks": "compressed blocks",
-    "plans": "plans",
-    "repodata": "indexes",
-    "incoming": "unfinished downloads",
-    "keys": "keys",
-    "versions": "versions seen",
-    "seen": "indexes",
-    "work": "work under way",
-}
-"""Directory of the cache -> what it holds."""
+from voidimg.fetch.door import PARTS
 
 _NAMED_BY_TREE = ("objects", "blocks")
 """Directories whose files are named by the first two digits of a SHA-256 and the other 62."""
@@ -89,9 +75,15 @@ class _Entry:
 
 
 def measure_cache(cache: Cache) -> tuple[CacheUse, ...]:
-    """What the cache takes, by what it holds."""
-    sums: dict[str, tuple[int, int]] = dict.fromkeys(_PARTS.values(), (0, 0))
-    for part, content in _PARTS.items():
+    """What the cache takes, by what it holds.
+
+    Raises:
+        UsageError: the directory is no cache.
+        StoreError: others could change what is in it.
+    """
+    cache.is_there()
+    sums: dict[str, tuple[int, int]] = dict.fromkeys(PARTS.values(), (0, 0))
+    for part, content in PARTS.items():
         files, size = disk_use(cache.directory / part)
         sums[content] = sums[content][0] + files, sums[content][1] + size
     return tuple(CacheUse(content, *found) for content, found in sums.items())
@@ -141,8 +133,11 @@ def verify_cache(
     with, indexes that of their stamp. A removed file is fetched or made again when it is needed.
 
     Raises:
-        StoreError: a damaged file cannot be removed.
+        UsageError: the directory is no cache.
+        StoreError: a damaged file cannot be removed, or others could change what is in it.
     """
+    if not cache.is_there():
+        return ()
     entries = [(path, part) for part in _CHECKS for path in _checked(cache, part)]
     total = len(entries)
     damaged: list[DamagedEntry] = []
@@ -179,8 +174,11 @@ def clear_cache(
         What was removed. What a build under way has used stays, whatever the limits say.
 
     Raises:
-        StoreError: something cannot be removed.
+        UsageError: the directory is no cache.
+        StoreError: something cannot be removed, or others could change what is in it.
     """
+    if not cache.is_there():
+        return ()
     started = time.time_ns()
     removed: dict[str, tuple[int, int]] = {}
     with step(listener, "clear the cache"):
@@ -268,8 +266,9 @@ def _leftovers(cache: Cache, now_ns: int) -> Iterator[_Entry]:
         if path.suffix == ".new" or entry.used_ns < week_ago:
             yield entry
     for directory in _children(cache.directory / "artifacts"):
-        if not (directory / "record.json").exists() and (directory / "content").exists():
-            yield _entry((directory / "content",), directory / "content")
+        contents = _contents(directory)
+        if contents and not (directory / "record.json").exists():
+            yield _entry(contents, contents[0])
     for path in _files(cache.directory / "blocks"):
         if path.suffix == ".part":
             yield _entry((path,), path)
@@ -283,16 +282,21 @@ def _entries(cache: Cache) -> Iterator[tuple[_Entry, str]]:
     for directory in _children(cache.directory / "artifacts"):
         record = directory / "record.json"
         if record.exists():
-            yield _entry((record, directory / "content"), record), "artifacts"
+            yield _entry((record, *_contents(directory)), record), "artifacts"
     for part in ("blocks", "plans"):
         for path in _files(cache.directory / part):
-            yield _entry((path,), path), _PARTS[part]
+            yield _entry((path,), path), PARTS[part]
     for directory in _children(cache.directory / "repodata"):
         stamp = directory / "stamp.json"
         yield _entry((stamp, directory / "content"), stamp), "indexes"
     for path in _files(cache.directory / "incoming"):
         if path.suffix == ".part":
             yield _entry((path,), path), "unfinished downloads"
+
+
+def _contents(directory: Path) -> tuple[Path, ...]:
+    """The main file and the side files of an artifact, as far as they are there."""
+    return tuple(path for path in _children(directory) if path.name.startswith("content"))
 
 
 def _entry(paths: tuple[Path, ...], stamp: Path) -> _Entry:
@@ -334,7 +338,10 @@ def _files(directory: Path) -> Iterable[Path]:
 
 
 def _children(directory: Path) -> list[Path]:
-    return sorted(directory.iterdir()) if directory.is_dir() else []
+    try:
+        return sorted(directory.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 # --- checking ---
@@ -345,9 +352,10 @@ def _checked(cache: Cache, part: str) -> Iterable[Path]:
         return [path for path in _files(cache.directory / part) if path.suffix != ".part"]
     record = {"artifacts": "record.json", "repodata": "stamp.json"}[part]
     return [
-        directory / "content"
+        content
         for directory in _children(cache.directory / part)
         if (directory / record).exists()
+        for content in _contents(directory)
     ]
 
 
@@ -370,7 +378,8 @@ def _check_object(path: Path) -> str | None:
 
 def _check_artifact(path: Path) -> str | None:
     record = json.loads(path.with_name("record.json").read_text())
-    fits = sha256_of(path) == record["sha256"]
+    role = path.name.removeprefix("content").removeprefix(".")
+    fits = sha256_of(path) == record[role]["sha256"]
     return None if fits else "its SHA-256 is not the recorded one"
 
 

@@ -51,7 +51,7 @@ def run_job(job: Job, bench: Bench, listener: Listener = ignore) -> None:
     Raises:
         VoidimgError: what went wrong, by its class; nothing unfinished is kept.
     """
-    cache = Cache(bench.cache)
+    cache = Cache(bench.cache, entered=True)
     making = Making(
         recipe=job.recipe,
         date=job.date,

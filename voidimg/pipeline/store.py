@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,7 +13,10 @@ from voidimg.artifacts.kind import MAIN, KindName
 from voidimg.atomic import replace_by_file, write_out
 from voidimg.errors import storing
 from voidimg.fetch import Cache
+from voidimg.foreign import read_regular
 from voidimg.sandbox.caller import give
+
+_RECORD_BYTES = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +98,11 @@ class ArtifactStore:
         stamp = self.content_path(key).with_name("record.json")
         try:
             with self._cache.gate(exclusive=False):
-                record = {
-                    role: StoredFile(**one) for role, one in json.loads(stamp.read_text()).items()
-                }
-                with suppress(PermissionError):  # a cache that another user filled
-                    os.utime(stamp)
+                text = read_regular(stamp, _RECORD_BYTES, follow=False)
+                if not self._cache.is_own(stamp.lstat()):
+                    return None
+                record = {role: StoredFile(**one) for role, one in json.loads(text).items()}
+                os.utime(stamp)
         except (OSError, ValueError, TypeError, AttributeError):
             return None
         sound = [self._is_sound(key, role, stored) for role, stored in record.items()]
@@ -109,8 +111,12 @@ class ArtifactStore:
     def _is_sound(self, key: str, role: str, stored: StoredFile) -> bool:
         content = self.content_path(key, role)
         try:
-            found = content.stat()
+            found = content.lstat()
         except FileNotFoundError:
+            return False
+        if not self._cache.is_own(found):
+            with storing(content, "remove the file of another"):
+                content.unlink()
             return False
         if (found.st_size, found.st_mtime_ns) == (stored.size, stored.mtime_ns):
             return True

@@ -82,6 +82,8 @@ def clear_cache(
     Raises:
         StoreError, SandboxError: something cannot be removed; all else has been.
     """
+    if not cache.is_there():
+        return ()
     work, problems = _remove_all_abandoned(cache, listener)
     others = upkeep.clear_cache(
         cache, max_bytes=max_bytes, older_seconds=older_seconds, listener=listener
@@ -92,7 +94,7 @@ def clear_cache(
 
 
 def _base(cache: Cache) -> Path:
-    return cache.part("work", LOCK_FILE).parent
+    return cache.scratch()
 
 
 @contextmanager

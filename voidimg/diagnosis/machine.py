@@ -167,7 +167,7 @@ def diagnose(
 
 def _enter(cache: Path) -> None:
     try:
-        Cache(cache).enter()
+        Cache(cache).make_directory()
     except StoreError as error:
         if error.code in ("E-STORE-CACHE-OWNER", "E-STORE-CACHE-MODE"):
             raise

@@ -28,7 +28,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -60,6 +60,13 @@ class Cache:
         if not self._entered:
             door.make_cache(self.directory)
             self._entered = True
+
+    def make_directory(self) -> None:
+        """Make its directory if need be, for the caller alone; raises as `enter` does.
+
+        Without the mark: a place that turns out to be unfit is left as it was.
+        """
+        door.make_directory(self.directory)
 
     def is_there(self) -> bool:
         """Whether there is a cache; raises as `enter` does, and makes nothing."""

@@ -14,6 +14,7 @@ import grp
 import os
 import pwd
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -64,7 +65,7 @@ def require_ours(directory: Path) -> bool:
     try:
         found = os.stat(directory)
     except FileNotFoundError:
-        if os.path.lexists(directory):
+        if os.path.islink(directory):
             raise _no_cache(directory, "it is a symbolic link to nothing") from None
         return False
     if not stat.S_ISDIR(found.st_mode):
@@ -72,14 +73,15 @@ def require_ours(directory: Path) -> bool:
     with storing(directory, "read the cache directory"):
         names = sorted(os.listdir(directory))
     _require_marked(directory, names)
-    _require_own(directory, directory, found)
+    if names or found.st_uid != os.geteuid():  # an empty one becomes a new cache
+        _require_own(directory, directory, found)
     for place in _below(directory, names):
         _require_own(place, directory, os.lstat(place))
     return True
 
 
-def make_cache(directory: Path) -> None:
-    """Make `directory`, and those above it, for the caller alone, and put the mark into it.
+def make_directory(directory: Path) -> None:
+    """Make `directory`, and those above it, for the caller alone; without the mark yet.
 
     Raises:
         UsageError: something else is there.
@@ -87,15 +89,32 @@ def make_cache(directory: Path) -> None:
     """
     if not require_ours(directory):
         make_private(directory)
+    found = os.stat(directory)
+    if _others_can_write(directory, found):  # it was empty, like a file system just mounted there
+        with storing(directory, "make the cache its user's alone"):
+            os.chmod(directory, 0o700)
+        require_ours(directory)
+
+
+def make_cache(directory: Path) -> None:
+    """Make `directory` as `make_directory` does, and put the mark into it.
+
+    Raises:
+        UsageError: something else is there.
+        StoreError: it cannot be made, or others can write there.
+    """
+    make_directory(directory)
     mark = directory / MARK
     if not mark.exists():
         with storing(mark, "write"):
-            new = directory / f".{MARK}.{os.getpid()}"
-            new.unlink(missing_ok=True)
-            descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(_SIGNATURE + _OURS)
-            new.replace(mark)
+            descriptor, new = tempfile.mkstemp(prefix=f".{MARK}.", dir=directory)
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(_SIGNATURE + _OURS)
+                os.replace(new, mark)
+            except BaseException:
+                os.unlink(new)
+                raise
 
 
 def make_private(directory: Path) -> None:

@@ -110,7 +110,7 @@ def build_platforms(
 
     The packages of all are known before anything is made; see `build` for the rest.
     """
-    Cache(options.cache).enter()
+    Cache(options.cache).make_directory()
     require_writable(options.out / str(date))
     require_properties(options.cache)
     if not options.into_signed:

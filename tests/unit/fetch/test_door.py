@@ -156,6 +156,11 @@ def git(directory: Path) -> None:
     (directory / "HEAD").write_text("ref: refs/heads/main\n")
 
 
+def more(directory: Path) -> None:
+    for name in ("gate", "objects", "photos"):
+        (directory / name).mkdir()
+
+
 FOREIGN: dict[str, Callable[[Path], object]] = {
     "a git directory": git,
     "a home": lambda directory: (directory / ".ssh").mkdir(parents=True),
@@ -164,9 +169,7 @@ FOREIGN: dict[str, Callable[[Path], object]] = {
     "another's tag": lambda directory: (directory / MARK).write_text("Signature: of cargo\n"),
     "a link as its tag": lambda directory: (directory / MARK).symlink_to("/dev/zero"),
     "a directory as its tag": lambda directory: (directory / MARK).mkdir(),
-    "a cache and more": lambda directory: [
-        (directory / name).mkdir() for name in ("gate", "objects", "photos")
-    ],
+    "a cache and more": more,
 }
 
 
@@ -194,9 +197,14 @@ def test_a_cache_of_before_the_mark_is_one(cache: Cache) -> None:
     assert (cache.directory / MARK).exists()
 
 
-def test_an_empty_directory_becomes_one(tmp_path: Path) -> None:
-    Cache(tmp_path).enter()
-    assert (tmp_path / MARK).exists()
+@pytest.mark.parametrize("mode", [0o700, 0o755, 0o777, 0o1777])
+def test_an_empty_directory_becomes_one(tmp_path: Path, mode: int) -> None:
+    directory = tmp_path / "mounted"
+    directory.mkdir()
+    directory.chmod(mode)
+    Cache(directory).enter()
+    assert (directory / MARK).exists()
+    assert directory.stat().st_mode & 0o022 == 0
 
 
 @pytest.mark.parametrize("read", [measure_cache, verify_cache, clear_cache])

@@ -59,7 +59,7 @@ def keep_artifact(cache: Cache, key: str, days: float = 0) -> Path:
     path = cache.part("artifacts", key, "content")
     path.write_bytes(key.encode())
     record = {"size": len(key), "sha256": hashlib.sha256(key.encode()).hexdigest(), "mtime_ns": 0}
-    aged(cache.write_small(json.dumps(record).encode(), "artifacts", key, "record.json"), days)
+    aged(cache.write_small(json.dumps({"": record}).encode(), "artifacts", key, "record.json"), days)
     return path
 
 
@@ -288,7 +288,7 @@ clear_cache(Cache(Path(sys.argv[1])), max_bytes=0)
         assert verify_cache(cache) == ()
     clear_cache(cache, max_bytes=0)
     kept = [path for path in cache.directory.rglob("*") if path.is_file()]
-    assert [path.name for path in kept] == ["gate"]
+    assert [path.name for path in kept] == ["CACHEDIR.TAG", "gate"]
 
 
 def test_builds_that_end_while_others_begin(tmp_path: Path) -> None:

@@ -149,14 +149,26 @@ def _check_boot(recipe: Recipe, node: Node) -> Iterator[SpecError]:
         )
 
 
+_CONTROLLED = {"xhci": "usb", "sdhci": "sd"}
+"""Controller -> the medium that it is for."""
+
+
 def _check_machines(recipe: Recipe, node: Node) -> Iterator[SpecError]:
     for index, machine in enumerate(recipe.smoke.machines):
         place = node.at("smoke", "machines", index)
-        if sum("{drive}" in argument for argument in machine.attach) != 1:
+        if machine.controller is not None and _CONTROLLED[machine.controller] != machine.medium:
             yield problem(
-                place.at("attach").origin,
-                "attach must have {drive} in exactly one argument",
-                code="MACHINE-DRIVE",
+                place.at("controller").origin,
+                f"{machine.controller} is a controller for {_CONTROLLED[machine.controller]},"
+                f" not for {machine.medium}",
+                code="MACHINE-CONTROLLER",
+            )
+        if machine.medium == "cd" and machine.firmware is None:
+            yield problem(
+                place.at("medium").origin,
+                "a cd starts by the machine's own firmware",
+                code="MACHINE-CD",
+                hint='say firmware = "bios" or "uefi"',
             )
         if machine.dtb_edits and machine.dtb is None:
             yield problem(

@@ -11,12 +11,15 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from voidimg.smoke.verdict import GuestError
+from voidimg.units import format_size
 
 _CHUNK_BYTES = 65536
 _KEPT_BYTES = 2**20
 _ESCAPES = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|[()][0-9A-B]|[@-Z\\-_=>])")
 _PANIC = re.compile(rb"Kernel panic - not syncing[^\r\n]*")
 _AFTER_PANIC_SECONDS = 1.0
+MAX_LOG_BYTES = 64 * 2**20
+"""Most that a guest may say: a hundred times what one with all messages of a start does."""
 
 
 class ConsoleClosedError(Exception):
@@ -118,9 +121,15 @@ class Console:
             raise ConsoleClosedError from error
         if not chunk:
             raise ConsoleClosedError
+        self.received_bytes += len(chunk)
+        if self.received_bytes > MAX_LOG_BYTES:
+            raise GuestError(
+                f"the guest wrote more than {format_size(MAX_LOG_BYTES)} to its console",
+                code="FLOOD",
+                hint="the log ends there",
+            )
         self._log.write(chunk)
         self._log.flush()
-        self.received_bytes += len(chunk)
         # An escape sequence cut in two stays in the text: patterns must not depend on one.
         self._pending = (self._pending + _ESCAPES.sub(b"", chunk))[-_KEPT_BYTES:]
         self._tail = (self._tail + chunk)[-_CHUNK_BYTES:]

@@ -31,6 +31,9 @@ if os.getppid() != int(sys.argv[1]):
 os.execv(sys.argv[2], sys.argv[2:])
 """
 _TERMINATE_SECONDS = 5.0
+_COMPLAINT_BYTES = 2**16
+_SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+"""QEMU's own filter of system calls: a guest that breaks out of the machine starts nothing."""
 
 
 class NamelessFile:
@@ -107,7 +110,7 @@ def edit_dtb(dtb: Path, edits: Sequence[DtbEdit]) -> None:
         ToolError: fdtput is missing, or there is no such node.
     """
     for edit in edits:
-        run(["fdtput", "-t", "s", dtb, edit.node, edit.property, edit.value])
+        run(["fdtput", "-t", "s", "--", dtb, edit.node, edit.property, edit.value])
 
 
 def arguments_of(machine: Machine, start: Start, *, kvm: bool) -> list[str]:
@@ -125,12 +128,31 @@ def arguments_of(machine: Machine, start: Start, *, kvm: bool) -> list[str]:
     words += ["-cpu", cpu] if cpu else []
     words += ["-smp", str(machine.smp), "-m", f"{machine.memory // 2**20}M"]
     words += ["-display", "none", "-monitor", "none", "-nic", "none", "-no-reboot"]
-    words += [word.replace("{drive}", drive) for word in machine.attach]
+    words += _attached(machine, drive)
     words += ["-kernel", str(start.kernel), "-append", start.cmdline] if start.kernel else []
     words += _flash(*start.flash) if start.flash else []
     words += ["-initrd", str(start.initramfs)] if start.initramfs else []
     words += ["-dtb", str(start.dtb)] if start.dtb else []
-    return [*words, *machine.arguments]
+    return words
+
+
+_CONTROLLERS = {None: [], "xhci": ["-device", "qemu-xhci"], "sdhci": ["-device", "sdhci-pci"]}
+_DEVICES = {
+    "usb": "usb-storage,drive=medium",
+    "nvme": "nvme,drive=medium,serial=voidimg",
+    "sd": "sd-card,drive=medium",
+}
+
+
+def _attached(machine: Machine, drive: str) -> list[str]:
+    """The arguments that attach the image, whose options are `drive`, as the machine's medium."""
+    if machine.medium == "cd":
+        return ["-drive", f"media=cdrom,{drive}", "-boot", "d"]
+    if machine.medium == "virtio" or (machine.medium == "sd" and machine.controller is None):
+        return ["-drive", f"if={machine.medium},{drive}"]
+    device = _DEVICES[machine.medium] + (",bootindex=1" if machine.firmware else "")
+    backing = ["-drive", f"if=none,id=medium,{drive}"]
+    return [*_CONTROLLERS[machine.controller], *backing, "-device", device]
 
 
 def _flash(code: Path, variables: Path) -> list[str]:
@@ -171,7 +193,7 @@ class Emulator:
     def complaints(self) -> str:
         """What QEMU wrote to its standard error."""
         self._errors.seek(0)
-        return self._errors.read().decode("utf-8", "replace").strip()
+        return self._errors.read(_COMPLAINT_BYTES).decode("utf-8", "replace").strip()
 
     def stop(self) -> None:
         """End QEMU, at once if it does not by itself."""
@@ -201,6 +223,7 @@ def started(program: str, arguments: Sequence[str]) -> Iterator[Emulator]:
                 channels.append((ours.enter_context(near), theirs.enter_context(far)))
                 words += ["-chardev", f"socket,id={name},fd={far.fileno()},server=off"]
             words += ["-serial", "chardev:console", "-mon", "chardev=control,mode=control"]
+            words += ["-sandbox", _SANDBOX]
             launcher = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid())]
             child = subprocess.Popen(
                 [*launcher, *words],

@@ -1,12 +1,14 @@
 """Logs in on a guest's console and runs commands there, whatever its shell and echo do.
 
-Markers make it robust: they are typed in two pieces that only the shell's ``printf`` joins, so
-that the echo of a command is never taken for its output.
+Markers make it robust: they hold a sum that the shell is to calculate, of numbers drawn anew for
+each command. So the echo of a command is never taken for its output, nor what a guest says that
+imitates prompts and answers without a shell.
 """
 
 from __future__ import annotations
 
 import re
+import secrets
 import shlex
 import time
 from dataclasses import dataclass
@@ -51,6 +53,23 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Sum:
+    """What only a shell makes of what is typed: `asked` becomes `answer`.
+
+    Small enough for shells that calculate in 32 bits.
+    """
+
+    asked: str
+    answer: int
+
+    @classmethod
+    def drawn(cls) -> Sum:
+        """One that nobody knows before."""
+        first, second = (10**8 + secrets.randbelow(9 * 10**8) for _ in range(2))
+        return cls(f"$(({first}+{second}))", first + second)
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
     """Who logs in: `password` None cannot. `power_off` is what this one types to power off."""
 
@@ -64,7 +83,6 @@ class Shell:
 
     def __init__(self, console: Console):
         self._console = console
-        self._number = 0
 
     @classmethod
     def log_in(cls, console: Console, user: str, password: str, until: float) -> Shell:
@@ -128,12 +146,12 @@ class Shell:
         """Wait for the shell by asking for a marker, then make it quiet."""
         wait_seconds = _FIRST_PROBE_SECONDS
         while time.monotonic() < until:
-            self._number += 1
-            marker = f"VOIDIMG-READY-{self._number}"
+            ready = Sum.drawn()
+            marker = f"VOIDIMG-READY-{ready.answer}"
             pattern = re.compile(marker.encode() + rb"\r*\n|" + _REFUSED, re.IGNORECASE)
             # A login that flushes its input may leave any end of the line: no quote must be in it
-            # that would be left open. Its echo has a backslash that its output has not.
-            self._console.send(f"echo VOIDIMG-\\READY-{self._number}\n", until)
+            # that would be left open, nor a parenthesis: an arithmetic one is closed at once.
+            self._console.send(f"echo VOIDIMG-READY-{ready.asked}\n", until)
             match = self._console.wait_for(pattern, min(until, time.monotonic() + wait_seconds))
             wait_seconds = min(2 * wait_seconds, _LAST_PROBE_SECONDS)
             if match is None:
@@ -160,17 +178,17 @@ class Shell:
         Raises:
             ConsoleClosedError: the guest ended.
         """
-        self._number += 1
-        number = self._number
+        begin, end = Sum.drawn(), Sum.drawn()
         self._console.forget()
         self._console.send(
-            f"printf '\\n%s-%s\\n' VOIDIMG BEGIN-{number};"
+            f"printf '\\n%s\\n' VOIDIMG-BEGIN-{begin.asked};"
             f" sh -c {shlex.quote(command)} </dev/null 2>&1;"
-            f" printf '\\n%s-%s:%s\\n' VOIDIMG END-{number} \"$?\"\n",
+            f" printf '\\n%s:%s\\n' VOIDIMG-END-{end.asked} \"$?\"\n",
             until,
         )
         pattern = re.compile(
-            rb"VOIDIMG-BEGIN-%d\r*\n(.*?)\r*\nVOIDIMG-END-%d:(\d+)\r*\n" % (number, number),
+            rb"VOIDIMG-BEGIN-%d\r*\n(.*?)\r*\nVOIDIMG-END-%d:(\d+)\r*\n"
+            % (begin.answer, end.answer),
             re.DOTALL,
         )
         match = self._console.wait_for(pattern, until)

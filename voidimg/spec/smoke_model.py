@@ -7,43 +7,53 @@ from typing import Literal
 from pydantic import Field
 
 from voidimg.spec.base import Model
-from voidimg.spec.words import Bytes
+from voidimg.spec.words import (
+    Bytes,
+    DtbNode,
+    DtbProperty,
+    DtbValue,
+    QemuCpu,
+    QemuMachine,
+    QemuProgram,
+)
 
 
 class DtbEdit(Model):
     """A property to set in a copy of the device tree, for QEMU's sake."""
 
-    node: str
-    property: str
-    value: str
+    node: DtbNode
+    property: DtbProperty
+    value: DtbValue
 
 
 class Machine(Model):
     """A QEMU machine that can boot the disk image or the live ISO from `medium`.
 
-    `attach` are QEMU arguments where ``{drive}`` stands for the options of the backing drive
-    (``file=...,format=...``). A machine with `firmware` starts a live ISO as it is. One without has
-    its firmware played, and starts a disk image: `append` is added to the kernel command line,
-    `dtb` names a file of the boot partition. `power_of_two` says that the medium must have such a
-    size.
+    A machine with `firmware` starts a live ISO as it is. One without has its firmware played, and
+    starts a disk image: `append` is added to the kernel command line, `dtb` names a file of the
+    boot partition. `power_of_two` says that the medium must have such a size.
+
+    No field holds words of QEMU's command line: those could name files of the host and start
+    programs, and a platform may be a stranger's.
     """
 
     medium: Literal["sd", "usb", "nvme", "virtio", "cd"]
     """What the image is attached as."""
-    machine: str
-    """Of QEMU's ``-machine``."""
+    controller: Literal["xhci", "sdhci"] | None = None
+    """What is added for a medium ``usb`` or ``sd`` where the machine has nothing of its own."""
+    machine: QemuMachine
+    """Of QEMU's ``-machine``: its name alone."""
     firmware: Literal["bios", "uefi"] | None = None
     """What starts a live ISO; UEFI has the width of the emulated processor."""
-    cpu: str | None = None
-    smp: int = Field(default=1, ge=1)
-    memory: Bytes = 2**30
-    attach: tuple[str, ...]
+    cpu: QemuCpu | None = None
+    """A model of QEMU's ``-cpu``, with features that are on or off: ``qemu64,+ssse3``."""
+    smp: int = Field(default=1, ge=1, le=64)
+    memory: Bytes = Field(default=2**30, ge=2**20, le=2**36)
     dtb: str | None = None
     dtb_edits: tuple[DtbEdit, ...] = ()
     append: str = ""
-    arguments: tuple[str, ...] = ()
     power_of_two: bool = False
-    deadline_seconds: int = Field(default=300, ge=1)
+    deadline_seconds: int = Field(default=300, ge=1, le=86400)
     """Until the login must be there."""
 
 
@@ -64,8 +74,8 @@ class Statement(Model):
 class Smoke(Model):
     """How QEMU can boot the image, and what must be true of the guest."""
 
-    qemu: str = "qemu-system-aarch64"
-    """The program that emulates the machine."""
+    qemu: QemuProgram = "qemu-system-aarch64"
+    """The program that emulates the machine: one of QEMU's, by its name."""
     user: str = "root"
     """Who logs in on the console of a disk image; on a live system that is its live user."""
     machines: tuple[Machine, ...] = ()

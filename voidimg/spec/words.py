@@ -252,3 +252,39 @@ PartitionType = Annotated[
         "an MBR type byte like '0x83' or a GPT type GUID",
     ),
 ]
+
+QemuProgram = Annotated[
+    str,
+    *_text("qemu", r"qemu-system-[a-z0-9_]+", "a system emulator of QEMU, like qemu-system-x86_64"),
+]
+"""The name of one of QEMU's system emulators; never a path."""
+
+QemuMachine = Annotated[
+    str,
+    *_text("machine", r"[a-z0-9][a-z0-9._-]*", "the name of a machine of QEMU, like virt or q35"),
+]
+"""A machine of QEMU, without options: some of them write files of the host."""
+
+QemuCpu = Annotated[
+    str,
+    *_text(
+        "cpu",
+        r"[A-Za-z0-9][A-Za-z0-9._-]*(?:,(?:[+-][a-z0-9._-]+|[a-z0-9][a-z0-9._-]*=(?:on|off)))*",
+        "a processor of QEMU with features, like cortex-a53 or qemu64,+ssse3",
+    ),
+]
+"""A model of a processor, and features of it that are on or off."""
+
+DtbNode = Annotated[
+    str,
+    *_text("node", r"/(?:[A-Za-z0-9,._+@-]+(?:/[A-Za-z0-9,._+@-]+)*)?", "the path of a node"),
+]
+"""The path of a node in a device tree."""
+
+DtbProperty = Annotated[
+    str, *_text("property", r"[A-Za-z0-9#?,._+][A-Za-z0-9#?,._+-]{0,30}", "a name of a property")
+]
+"""The name of a property of a device tree."""
+
+DtbValue = Annotated[str, *_text("value", r"[\x20-\x7e]{0,1024}", "a line of ASCII")]
+"""The text of a property of a device tree."""

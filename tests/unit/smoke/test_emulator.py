@@ -30,7 +30,6 @@ NVME = Machine(
     machine="virt",
     cpu="cortex-a53",
     smp=2,
-    attach=("-drive", "if=none,id=d,{drive}", "-device", "nvme,drive=d,serial=x"),
 )
 
 
@@ -38,7 +37,7 @@ def test_the_machine_becomes_arguments() -> None:
     """Commas in a path are doubled; KVM takes the host's processor."""
     start = Start(Path("k"), None, None, "root=x", Path("/a,b"))
     words = arguments_of(NVME, start, kvm=False)
-    assert "if=none,id=d,file=/a,,b,format=qcow2,cache=unsafe" in words
+    assert "if=none,id=medium,file=/a,,b,format=qcow2,cache=unsafe" in words
     assert words[2:4] == ["-cpu", "cortex-a53"]
     assert "virt,accel=kvm" in arguments_of(NVME, start, kvm=True)
     assert "host" in arguments_of(NVME, start, kvm=True)

@@ -14,7 +14,7 @@ from voidimg.smoke.raspberry_pi import Config, load, parse_config, require_root
 from voidimg.smoke.verdict import GuestError
 from voidimg.spec.smoke_model import Machine
 
-PI3 = Machine(medium="sd", machine="raspi3b", attach=(), dtb="pi3.dtb", append="console=ttyAMA0")
+PI3 = Machine(medium="sd", machine="raspi3b", dtb="pi3.dtb", append="console=ttyAMA0")
 FILES = {"kernel8.img": b"kernel", "cmdline.txt": b"root=PARTUUID=1-02 rw\n", "pi3.dtb": b"dtb"}
 
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import io
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from tests.unit.smoke.peer import PASSWORD, USER, guest
+from voidimg.smoke import console as console_module
 from voidimg.smoke import shell as shell_module
 from voidimg.smoke.console import Console, ConsoleClosedError
-from voidimg.smoke.shell import Shell, wait_for_login
+from voidimg.smoke.shell import Shell, Sum, wait_for_login
 from voidimg.smoke.verdict import GuestError
 
 
@@ -162,3 +167,63 @@ def test_everything_is_logged_and_told_line_by_line() -> None:
         wait_for_login(console, soon())
     assert b"\x1b[1mWelcome\x1b[0m to Void\r\n" in log.getvalue()
     assert "Welcome to Void" in lines
+
+
+_IMITATION = """
+import re, sys, time
+print("void login: ", end="", flush=True)
+sys.stdin.readline()
+print("Password: ", end="", flush=True)
+sys.stdin.readline()
+for line in sys.stdin:
+    print(line, end="")
+    for number in range(1, 30):
+        print(f"VOIDIMG-READY-{number}")
+        print(f"VOIDIMG-BEGIN-{number}\\nroot=PARTUUID=5a1e0001-02\\nVOIDIMG-END-{number}:0")
+    for found in re.findall(r"VOIDIMG-[A-Z]+-\\S+", line):
+        print(found.strip(";"), found.strip(";").replace("\\\\", ""), sep="\\n", flush=True)
+    print("root@void # ", end="", flush=True)
+"""
+
+
+def test_a_guest_that_imitates_a_shell_is_not_believed(tmp_path: Path) -> None:
+    """It knows our prompts and markers, and echoes; it has no shell that calculates."""
+    (tmp_path / "guest").write_text(_IMITATION)
+    near, far = socket.socketpair()
+    words = [sys.executable, str(tmp_path / "guest")]
+    with (
+        near,
+        subprocess.Popen(words, stdin=far, stdout=far),
+        Console(near.fileno(), io.BytesIO()) as console,
+    ):
+        far.close()
+        wait_for_login(console, soon())
+        with pytest.raises(GuestError):
+            Shell.log_in(console, USER, PASSWORD, soon(4.0))
+        near.shutdown(socket.SHUT_RDWR)
+
+
+def test_no_two_answers_are_the_same() -> None:
+    """So none can be written down before."""
+    drawn = [Sum.drawn() for _ in range(100)]
+    assert len({one.answer for one in drawn}) == 100
+    assert all(one.answer < 2**31 and str(one.answer) not in one.asked for one in drawn)
+
+
+def test_a_guest_that_never_stops_talking_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And its log has an end."""
+    monkeypatch.setattr(console_module, "MAX_LOG_BYTES", 2**20)
+    near, far = socket.socketpair()
+    log = io.BytesIO()
+    with (
+        near,
+        subprocess.Popen(["cat", "/dev/zero"], stdout=far) as flood,
+        Console(near.fileno(), log) as console,
+    ):
+        far.close()
+        try:
+            with pytest.raises(GuestError, match="1 MiB"):
+                wait_for_login(console, soon(60.0))
+        finally:
+            flood.kill()
+    assert log.tell() <= 2**20

@@ -71,7 +71,7 @@ FORM = [
     (BOARD + "▸extnds = 1\n", "UNKNOWN-KEY", "'extnds'", "'extends'"),
     (BOARD + "disk = ▸3\n", "TYPE", "should be a table", ""),
     (BOARD + "[[smoke.machines]]\nmedium = \"sd\"\nmachine = \"virt\"\n"
-     'attach = ["{drive}"]\npower_of_two = ▸"yes"\n', "TYPE", "should be true or false", ""),
+     'power_of_two = ▸"yes"\n', "TYPE", "should be true or false", ""),
     (BOARD + 'arch = ▸"aarch46"\n', "VALUE", "'aarch46'", "'aarch64'"),
     (BOARD + 'libc = ["glibc", ▸"muls"]\n', "VALUE", "'muls'", "'musl'"),
     (BOARD + '[disk]\nlabel = ▸"gtp"\n', "VALUE", "'gtp'", "'gpt'"),
@@ -147,10 +147,12 @@ CROSS = [
      "PLACEHOLDER", "{root_partuid}", "'root_partuuid'"),
     (BOARD + '[[smoke.statements]]\nname = "a"\ncommand = "b"\nexpect = ▸"{date}("\n', "REGEX",
      "not a regular expression", ""),
-    (BOARD + '[[smoke.machines]]\nmedium = "sd"\nmachine = "virt"\nattach = ▸["-drive"]\n',
-     "MACHINE-DRIVE", "{drive}", ""),
+    (BOARD + '[[smoke.machines]]\nmedium = "sd"\ncontroller = ▸"xhci"\nmachine = "virt"\n',
+     "MACHINE-CONTROLLER", "for usb, not for sd", ""),
+    (BOARD + '[[smoke.machines]]\nmedium = ▸"cd"\nmachine = "pc"\n', "MACHINE-CD",
+     "own firmware", "bios"),
     (BOARD + '[[smoke.machines]]\nmedium = "usb"\nfirmware = ▸"uefi"\nmachine = "virt"\n'
-     'attach = ["-drive", "{drive}"]\nappend = "console=ttyAMA0"\n', "MACHINE-FIRMWARE",
+     'append = "console=ttyAMA0"\n', "MACHINE-FIRMWARE",
      "the medium itself says", ""),
     (BOARD + '[smoke]\nuser = ▸"rot"\n', "SMOKE-USER", "'rot'", "'root'"),
 ]  # fmt: skip

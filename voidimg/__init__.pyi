@@ -161,6 +161,7 @@ from voidimg.supply.supply import write_lock as write_lock
 from voidimg.supply.trust import RepositoryKey as RepositoryKey
 from voidimg.supply.trust import repository_keys as repository_keys
 from voidimg.terminal_text import printable as printable
+from voidimg.terminal_text import printable_json as printable_json
 from voidimg.units import format_size as format_size
 from voidimg.units import parse_size as parse_size
 from voidimg.xbps.keys import PrivateKey as PrivateKey

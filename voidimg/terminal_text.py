@@ -18,3 +18,18 @@ def printable(text: str) -> str:
     A package must not be able to move the cursor, hide words or rename the terminal.
     """
     return text.translate(_ESCAPED)
+
+
+_IN_JSON = {
+    code: f"\\u{code:04x}"
+    for code in (*range(127, 160), *_DIRECTIONS, 0xFEFF, *range(0xD800, 0xE000))
+}
+
+
+def printable_json(text: str) -> str:
+    r"""The JSON document `text` with the same meaning, and nothing in it that steers a terminal.
+
+    JSON itself escapes only what is below a space; what `printable` writes out beside that can be
+    in strings alone, and is written as ``\\u009b``.
+    """
+    return text.translate(_IN_JSON)

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from voidimg import Catalog, SpecError
+from voidimg.cli.printable import printable_json
 from voidimg.cli.search import catalog_option
 from voidimg.cli.session import json_option
 
@@ -32,7 +33,7 @@ def command(catalog: Catalog, files: tuple[Path, ...], *, as_json: bool) -> int:
     errors = catalog.check_files(files or catalog.files())
     if as_json:
         found = [error.as_json() for error in errors]
-        click.echo(json.dumps(found, indent=2, sort_keys=True, ensure_ascii=False))
+        click.echo(printable_json(json.dumps(found, indent=2, sort_keys=True, ensure_ascii=False)))
     else:
         for error in errors:
             click.echo(f"{error} [{error.code}]")

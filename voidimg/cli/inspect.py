@@ -10,7 +10,7 @@ import click
 from voidimg import Filesystem, Inspection, IsoInspection, format_size, inspect
 from voidimg.cli.counting import counted
 from voidimg.cli.iso_text import PASSWORDS, account_lines, iso_lines
-from voidimg.cli.printable import printable
+from voidimg.cli.printable import printable, printable_json
 from voidimg.cli.session import Session, json_option, pass_session
 
 
@@ -34,7 +34,11 @@ def command(session: Session, file: Path, packages: bool, as_json: bool) -> None
     """  # noqa: D301
     found = inspect(file, scratch=session.scratch())
     if as_json:
-        click.echo(json.dumps(found.as_json(), indent=2, sort_keys=True, ensure_ascii=False))
+        click.echo(
+            printable_json(
+                json.dumps(found.as_json(), indent=2, sort_keys=True, ensure_ascii=False)
+            )
+        )
         return
     if isinstance(found, IsoInspection):
         lines = iso_lines(found, packages)

@@ -16,7 +16,7 @@ from voidimg import (
     require_clean,
 )
 from voidimg.cli.counting import counted
-from voidimg.cli.printable import printable
+from voidimg.cli.printable import printable, printable_json
 from voidimg.cli.session import Session, json_option, pass_session
 
 
@@ -84,7 +84,7 @@ def command(
             reports.append(lint_artifact(artifact, ignored=ignored, scratch=scratch))
     if as_json:
         told = [report.as_json() for report in reports]
-        click.echo(json.dumps(told, indent=2, sort_keys=True, ensure_ascii=False))
+        click.echo(printable_json(json.dumps(told, indent=2, sort_keys=True, ensure_ascii=False)))
     else:
         for report in reports:
             _show(report)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from voidimg import printable
+from voidimg import printable, printable_json
 
-__all__ = ["printable"]
+__all__ = ["printable", "printable_json"]

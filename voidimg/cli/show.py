@@ -20,6 +20,7 @@ from voidimg import (
     repository_keys,
 )
 from voidimg.cli.counting import counted
+from voidimg.cli.printable import printable_json
 from voidimg.cli.search import catalog_option, complete_platforms, complete_profiles
 from voidimg.cli.session import Session, json_option, pass_session
 from voidimg.cli.sources import repository_options
@@ -103,10 +104,10 @@ def command(
     else:
         for path, value in resolved.values():
             said = f"  # {resolved.origins[path]}" if origin else ""
-            click.echo(f"{path} = {json.dumps(value, ensure_ascii=False)}{said}")
+            click.echo(f"{path} = {printable_json(json.dumps(value, ensure_ascii=False))}{said}")
         for number, key in enumerate(keys):
             said = f"  # {key.origin}" if origin else ""
-            text = json.dumps(key.as_json(), ensure_ascii=False)
+            text = printable_json(json.dumps(key.as_json(), ensure_ascii=False))
             click.echo(f"trusted_keys[{number}] = {text}{said}")
 
 
@@ -117,7 +118,7 @@ def _show_json(resolved: ResolvedRecipe, keys: tuple[RepositoryKey, ...], *, ori
     if origin:
         origins = {path: one.as_json() for path, one in resolved.origins.items()}
         shown = {"origins": origins, "recipe": recipe}
-    click.echo(json.dumps(shown, indent=2, sort_keys=True, ensure_ascii=False))
+    click.echo(printable_json(json.dumps(shown, indent=2, sort_keys=True, ensure_ascii=False)))
 
 
 def _show_plan(

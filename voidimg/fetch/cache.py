@@ -15,7 +15,9 @@ On disk (all names below the cache directory)::
     work/                   what runs are at
     CACHEDIR.TAG            the mark: this is a cache of voidimg
 
-The cache is its user's alone: see `voidimg.fetch.door`. Files appear by rename only, so a crash at any moment leaves either the whole file or none. What
+The cache is its user's alone: see `voidimg.fetch.door`.
+
+Files appear by rename only, so a crash at any moment leaves either the whole file or none. What
 is used gets the present time as its modification time, and files used since the oldest build
 under way began are not removed: see `voidimg.fetch.upkeep`.
 """

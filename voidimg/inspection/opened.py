@@ -13,9 +13,12 @@ from typing import Literal
 
 from voidimg.atomic import private_directory
 from voidimg.errors import LayoutError, PackageError, storing
+from voidimg.fetch import require_room
 from voidimg.foreign import open_regular
 from voidimg.formats import qcow2
 from voidimg.formats.compression import Stream, open_stream
+from voidimg.formats.unpacked_size import unpacked_bytes
+from voidimg.units import format_size
 
 _MAGIC = {
     b"\xfd7zXZ\0": "xz",
@@ -27,6 +30,8 @@ _MAGIC = {
 _HEAD_BYTES = 2**15 + 6
 _COPY_BYTES = 2**20
 _MAX_BYTES = 64 * 2**30
+_MARGIN_BYTES = 256 * 2**20
+"""What must be free at any time while an image is unpacked: it never fills a file system."""
 """Larger images than any that Void publishes; a stream that gives more was made to fill disks."""
 
 ArtifactKind = Literal["disk image", "tar", "ISO image"]
@@ -123,6 +128,7 @@ def raw_image(artifact: Artifact, scratch: Path | None) -> Iterator[Path]:
         with private_directory(directory) as private:
             raw = private / "disk.img"
             with storing(raw, "decompress into"):
+                _require_room_for(artifact, directory)
                 if artifact.compression == "qcow2":
                     _unpack_qcow2(artifact.path, raw)
                 else:
@@ -130,19 +136,64 @@ def raw_image(artifact: Artifact, scratch: Path | None) -> Iterator[Path]:
             yield raw
 
 
+def _require_room_for(artifact: Artifact, directory: Path) -> None:
+    """Ask for room before the first byte is written; holes are not counted on.
+
+    Raises:
+        LayoutError: it says that it is larger than any image that is read.
+        DiskFullError: there is not so much room.
+    """
+    path = artifact.path
+    if artifact.compression == "qcow2":
+        with path.open("rb") as image:
+            size = qcow2.read_qcow2(image, str(path)).virtual_bytes
+        needed = min(size, _MARGIN_BYTES)  # the disk of a machine is mostly holes
+    else:
+        size = needed = unpacked_bytes(path) or 0
+    if size > _MAX_BYTES:
+        raise LayoutError(
+            f"{path} holds {format_size(size)}, more than the {format_size(_MAX_BYTES)} that are"
+            " read of an image",
+            code="TOO-LARGE",
+            where=str(path),
+            hint="unpack it by hand if it is to be trusted",
+        )
+    require_room(directory, needed, f"unpacking {path.name}")
+
+
+class _Room:
+    """Room while a file is written: what an artifact says of its size need not be so."""
+
+    def __init__(self, directory: Path, purpose: str):
+        self._directory = directory
+        self._purpose = purpose
+        self._left = 0
+
+    def written(self, size: int) -> None:
+        """Ask again when half of what was free at least is written; `size` bytes will be now."""
+        self._left -= size
+        if self._left < 0:
+            require_room(self._directory, _MARGIN_BYTES, self._purpose)
+            self._left = _MARGIN_BYTES // 2
+
+
 def _unpack_qcow2(path: Path, raw: Path) -> None:
     with open_regular(path, block_device=True) as image, raw.open("wb", buffering=0) as file:
         file.truncate(qcow2.read_qcow2(image, str(path)).virtual_bytes)
+        room = _Room(raw.parent, f"unpacking {path.name}")
         for at, content in qcow2.stored_clusters(image, str(path)):
+            room.written(len(content))
             os.pwrite(file.fileno(), content, at)
 
 
 def _decompress(path: Path, raw: Path) -> None:
     zeros = bytes(_COPY_BYTES)
     at = 0
+    room = _Room(raw.parent, f"unpacking {path.name}")
     with _whole(path) as stream, raw.open("wb", buffering=0) as file:
         while piece := stream.read(_COPY_BYTES):
             if piece != zeros[: len(piece)]:
+                room.written(len(piece))
                 os.pwrite(file.fileno(), piece, at)
             at += len(piece)
         file.truncate(at)

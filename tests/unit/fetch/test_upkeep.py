@@ -59,7 +59,9 @@ def keep_artifact(cache: Cache, key: str, days: float = 0) -> Path:
     path = cache.part("artifacts", key, "content")
     path.write_bytes(key.encode())
     record = {"size": len(key), "sha256": hashlib.sha256(key.encode()).hexdigest(), "mtime_ns": 0}
-    aged(cache.write_small(json.dumps({"": record}).encode(), "artifacts", key, "record.json"), days)
+    aged(
+        cache.write_small(json.dumps({"": record}).encode(), "artifacts", key, "record.json"), days
+    )
     return path
 
 

@@ -5,12 +5,14 @@ Target code is never started here (that is `voidimg.sandbox`).
 
 from __future__ import annotations
 
+import resource
 import shlex
 import signal
 import subprocess
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
@@ -18,6 +20,15 @@ from typing import IO, cast
 from voidimg.errors import ToolError
 from voidimg.host_packages import this_host
 from voidimg.programs import SEARCH_PATH, program_path
+from voidimg.units import format_size
+
+_FOREIGN_LIMITS = {
+    resource.RLIMIT_AS: 4 * 2**30,
+    resource.RLIMIT_FSIZE: 4 * 2**30,
+    resource.RLIMIT_CORE: 0,
+    resource.RLIMIT_MEMLOCK: 0,
+}
+"""What a program that reads foreign bytes gets, in bytes; the largest file of a FAT has 4 GiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +100,26 @@ def run(
     return Completed(tuple(words), ended.returncode, ended.stdout, stderr)
 
 
-def run_bounded(argv: Sequence[str | Path], *, max_bytes: int, seconds: float = 300.0) -> Completed:
-    """Run a program that reads foreign bytes, as `run` does, but with an end to what it writes.
+def run_bounded(
+    argv: Sequence[str | Path],
+    *,
+    max_bytes: int,
+    seconds: float = 300.0,
+    env: Mapping[str, str] | None = None,
+) -> Completed:
+    """Run a program that reads foreign bytes, as `run` does, but with an end to what it takes.
+
+    Beside its output and time its memory, its processor time and the files that it writes are
+    limited: the readers of filesystems were made for disks that are one's own.
 
     Args:
         argv: program and arguments.
         max_bytes: most that it may write to its output.
         seconds: most that it may take.
+        env: variables added to the fixed environment.
 
     Raises:
-        ToolError: the program is missing, failed, wrote more, or took longer.
+        ToolError: the program is missing, failed, wrote more (``E-TOOL-TOO-MUCH``), or took longer.
     """
     words = [str(word) for word in argv]
     program = find_program(words[0])
@@ -106,12 +127,13 @@ def run_bounded(argv: Sequence[str | Path], *, max_bytes: int, seconds: float = 
         tempfile.TemporaryFile() as errors,
         subprocess.Popen(
             [program, *words[1:]],
-            env={"PATH": SEARCH_PATH, "LC_ALL": "C.UTF-8", "TZ": "UTC"},
+            env={"PATH": SEARCH_PATH, "LC_ALL": "C.UTF-8", "TZ": "UTC", **(env or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
         ) as process,
     ):
+        _limit(process.pid, seconds)
         timer = threading.Timer(seconds, process.kill)
         timer.start()
         try:
@@ -125,16 +147,26 @@ def run_bounded(argv: Sequence[str | Path], *, max_bytes: int, seconds: float = 
         errors.seek(0)
         said = errors.read(2**16).decode("utf-8", "replace")
     if process.returncode != 0:
-        ending = _ending(process.returncode)
+        ending, code = f"{_ending(process.returncode)}: {_last_lines(said)}", "FAILED"
         if len(output) > max_bytes:
-            ending = f"wrote more than {max_bytes} bytes"
+            ending, code = f"wrote more than {format_size(max_bytes)}", "TOO-MUCH"
         raise ToolError(
-            f"{words[0]} {ending}: {_last_lines(said)}",
-            code="FAILED",
+            f"{words[0]} {ending}",
+            code=code,
             where=words[0],
             hint=f"the command was: {shlex.join(words)[:2000]}",
         )
     return Completed(tuple(words), process.returncode, output, said)
+
+
+def _limit(pid: int, seconds: float) -> None:
+    """Limit the program `pid` that has just been started, never beyond what we may do ourselves."""
+    wanted = {**_FOREIGN_LIMITS, resource.RLIMIT_CPU: max(1, int(seconds))}
+    for number, most in wanted.items():
+        hard = resource.getrlimit(number)[1]
+        limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        with suppress(OSError):  # it may have ended by now
+            resource.prlimit(pid, number, (limit, limit))
 
 
 def _ending(status: int) -> str:

@@ -10,7 +10,11 @@ from voidimg.errors import LayoutError, ToolError
 from voidimg.foreign import open_regular
 from voidimg.formats.fat import read_fat
 from voidimg.formats.partition_table import PartitionEntry, read_table
-from voidimg.run import run
+from voidimg.run import run_bounded
+from voidimg.units import format_size
+
+MAX_BOOT_FILE_BYTES = 2**28
+"""Most that is read of a file that firmware loads: a kernel or an initramfs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +68,17 @@ class BootFiles:
         if target is not None:
             words.append(str(target))
         try:
-            return run(words, env=MTOOLS_ENVIRONMENT).stdout
+            ended = run_bounded(words, max_bytes=MAX_BOOT_FILE_BYTES, env=MTOOLS_ENVIRONMENT)
+            return ended.stdout
         except ToolError as error:
+            if error.code.endswith("TOO-MUCH"):
+                raise LayoutError(
+                    f"{path} on the boot partition is larger than"
+                    f" {format_size(MAX_BOOT_FILE_BYTES)}, the most that is read",
+                    code="TOO-LARGE",
+                    where=str(self.image),
+                    hint="no firmware could start it",
+                ) from error
             if error.code.endswith("MISSING") or "not found" not in error.what:
                 raise
             raise _missing(self.image, path) from error

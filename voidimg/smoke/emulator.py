@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from voidimg.errors import storing
-from voidimg.run import find_program, run
+from voidimg.run import find_program, run, run_bounded
 from voidimg.spec.smoke_model import DtbEdit, Machine
 
 _DIE_WITH_PARENT = """
@@ -110,7 +110,8 @@ def edit_dtb(dtb: Path, edits: Sequence[DtbEdit]) -> None:
         ToolError: fdtput is missing, or there is no such node.
     """
     for edit in edits:
-        run(["fdtput", "-t", "s", "--", dtb, edit.node, edit.property, edit.value])
+        words = ["fdtput", "-t", "s", "--", dtb, edit.node, edit.property, edit.value]
+        run_bounded(words, max_bytes=_COMPLAINT_BYTES, seconds=10.0)
 
 
 def arguments_of(machine: Machine, start: Start, *, kvm: bool) -> list[str]:

@@ -193,7 +193,7 @@ def test_a_guest_that_imitates_a_shell_is_not_believed(tmp_path: Path) -> None:
     words = [sys.executable, str(tmp_path / "guest")]
     with (
         near,
-        subprocess.Popen(words, stdin=far, stdout=far),
+        subprocess.Popen(words, stdin=far.fileno(), stdout=far.fileno()),
         Console(near.fileno(), io.BytesIO()) as console,
     ):
         far.close()
@@ -217,7 +217,7 @@ def test_a_guest_that_never_stops_talking_is_left(monkeypatch: pytest.MonkeyPatc
     log = io.BytesIO()
     with (
         near,
-        subprocess.Popen(["cat", "/dev/zero"], stdout=far) as flood,
+        subprocess.Popen(["cat", "/dev/zero"], stdout=far.fileno()) as flood,
         Console(near.fileno(), log) as console,
     ):
         far.close()

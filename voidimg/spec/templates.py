@@ -8,7 +8,9 @@ there is an error, never an empty text.
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,9 +24,13 @@ from voidimg.spec.problems import problem
 from voidimg.spec.stage_model import StageName
 from voidimg.spec.tree import Node
 from voidimg.suggest import did_you_mean
+from voidimg.units import format_size
 
 if TYPE_CHECKING:
     from jinja2 import BaseLoader, Environment
+
+_MEMORY_BYTES = 256 * 2**20
+"""What rendering may take; the files of an image are written from some KiB."""
 
 _STAGES: tuple[StageName, ...] = ("rootfs", "platformfs", "image", "live", "wsl")
 _EVERYWHERE = frozenset({"recipe", "date"})
@@ -84,13 +90,28 @@ class Templates:
             )
         values = {key: _plain(value) for key, value in context.items()}
         try:
-            text = self._environment().get_template(name).render(values)
+            with _little_memory():
+                text = self._environment().get_template(name).render(values)
         except TemplateSyntaxError as error:
             broken = error.name or name
             raise _syntax_error(
                 broken, error.message, self.places.get(broken), error.lineno
             ) from error
-        except (TemplateError, ArithmeticError, TypeError, ValueError, RecursionError) as error:
+        except MemoryError as error:
+            raise SpecError(
+                f"template {name}: it needs more than {format_size(_MEMORY_BYTES)} of memory",
+                code="TEMPLATE-VALUE",
+                where=self.places.get(name),
+            ) from error
+        except (
+            TemplateError,
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            TypeError,
+            ValueError,
+            RecursionError,
+        ) as error:
             raise SpecError(
                 f"template {name}: {error}",
                 code="TEMPLATE-VALUE",
@@ -114,6 +135,25 @@ class Templates:
             return None if content is None else _text(content, self.places.get(name, name))
 
         return _environment(FunctionLoader(load))
+
+
+@contextmanager
+def _little_memory() -> Iterator[None]:
+    """While the block runs, this process cannot take much more memory than it has.
+
+    A template of a line can make a text of a terabyte, in more ways than can be forbidden.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    pages = int(Path("/proc/self/statm").read_text().split()[5])
+    most = pages * resource.getpagesize() + _MEMORY_BYTES
+    if soft != resource.RLIM_INFINITY and soft <= most:
+        yield
+        return
+    resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 def _plain(value: object) -> object:
@@ -227,7 +267,7 @@ def _environment(loader: BaseLoader | None) -> Environment:
                 )
             return left * right
 
-    return Sandbox(
+    sandbox = Sandbox(
         loader=loader,
         undefined=StrictUndefined,
         autoescape=False,
@@ -235,3 +275,6 @@ def _environment(loader: BaseLoader | None) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    # What comes out must be the same each time.
+    del sandbox.globals["lipsum"], sandbox.filters["random"]
+    return sandbox

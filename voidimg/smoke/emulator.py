@@ -110,7 +110,16 @@ def edit_dtb(dtb: Path, edits: Sequence[DtbEdit]) -> None:
         ToolError: fdtput is missing, or there is no such node.
     """
     for edit in edits:
-        words = ["fdtput", "-t", "s", "--", dtb, edit.node, edit.property, edit.value]
+        words: list[str | Path] = [
+            "fdtput",
+            "-t",
+            "s",
+            "--",
+            dtb,
+            edit.node,
+            edit.property,
+            edit.value,
+        ]
         run_bounded(words, max_bytes=_COMPLAINT_BYTES, seconds=10.0)
 
 

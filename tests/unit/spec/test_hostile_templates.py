@@ -6,8 +6,8 @@ import resource
 
 import pytest
 
+from voidimg.catalog.catalog import Catalog
 from voidimg.errors import SpecError
-from voidimg.spec.catalog import Catalog
 from voidimg.spec.templates import Templates
 
 REACHING = (

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from voidimg.catalog.catalog import Catalog
 from voidimg.smoke.emulator import Start, arguments_of
-from voidimg.spec.catalog import Catalog
 from voidimg.spec.smoke_model import DtbEdit, Machine, Smoke
 
 

@@ -120,7 +120,8 @@ def initramfs(files: Mapping[str, bytes | str | None]) -> bytes:
 
 
 def write_tree(top: Path, files: Mapping[str, bytes | str | None]) -> Path:
-    """The tree of `files` at `top`; values as in `TREE`. Files named ``run`` can be started."""
+    """The tree of `files` at `top`; values as in `TREE`. Files named ``run`` and
+    those in ``/usr/bin`` can be started."""
     for path, content in files.items():
         target = top / path[1:]
         if content is None:
@@ -131,7 +132,8 @@ def write_tree(top: Path, files: Mapping[str, bytes | str | None]) -> Path:
             target.symlink_to(content)
         else:
             target.write_bytes(content)
-            target.chmod(0o755 if target.name == "run" else 0o644)
+            is_program = target.name == "run" or path.startswith("/usr/bin/")
+            target.chmod(0o755 if is_program else 0o644)
     return top
 
 

@@ -11,8 +11,8 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
@@ -167,6 +167,50 @@ def _limit(pid: int, seconds: float) -> None:
         limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
         with suppress(OSError):  # it may have ended by now
             resource.prlimit(pid, number, (limit, limit))
+
+
+@contextmanager
+def streamed(argv: Sequence[str | Path], *, seconds: float = 3600.0) -> Iterator[IO[bytes]]:
+    """What a program that reads foreign bytes writes, as a stream while this lasts.
+
+    A stream that is left before its end stops the program, which is no failure of it.
+
+    Raises:
+        ToolError: the program is missing, failed, or took longer than `seconds`.
+    """
+    words = [str(word) for word in argv]
+    program = find_program(words[0])
+    with (
+        tempfile.TemporaryFile() as errors,
+        subprocess.Popen(
+            [program, *words[1:]],
+            env={"PATH": SEARCH_PATH, "LC_ALL": "C.UTF-8", "TZ": "UTC"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+        ) as process,
+    ):
+        _limit(process.pid, seconds)
+        output = cast("IO[bytes]", process.stdout)
+        timer = threading.Timer(seconds, process.kill)
+        timer.start()
+        try:
+            yield output
+            at_end = not output.read(1)
+            if at_end:
+                process.wait()
+        finally:
+            timer.cancel()
+            process.kill()
+        errors.seek(0)
+        said = errors.read(2**16).decode("utf-8", "replace")
+    if at_end and process.returncode != 0:
+        raise ToolError(
+            f"{words[0]} {_ending(process.returncode)}: {_last_lines(said)}",
+            code="FAILED",
+            where=words[0],
+            hint=f"the command was: {shlex.join(words)[:2000]}",
+        )
 
 
 def _ending(status: int) -> str:

@@ -40,6 +40,12 @@ def _list_checks(ctx: click.Context, _option: click.Parameter, wanted: bool) -> 
     help="Leave out this check; may be given several times.",
 )
 @click.option(
+    "--deep/--quick",
+    default=True,
+    help="Read every byte: compare each file with its package, and check filesystems to the end; or"
+    " look at the structures only, and say what was not looked at.  [default: deep]",
+)
+@click.option(
     "--key",
     metavar="FILE|RW...",
     help="The public key of a set, or its line.  [default: void-release-DATE.pub, as for verify]",
@@ -59,6 +65,7 @@ def command(
     paths: tuple[Path, ...],
     *,
     ignored: tuple[str, ...],
+    deep: bool,
     key: str | None,
     as_json: bool,
 ) -> None:
@@ -81,7 +88,7 @@ def command(
             reports += [lint_set(path, key=key, ignored=ignored, jobs=session.jobs)]
         for artifact in artifacts_of_set(path) if path.is_dir() else (path,):
             scratch = session.scratch()
-            reports.append(lint_artifact(artifact, ignored=ignored, scratch=scratch))
+            reports.append(lint_artifact(artifact, ignored=ignored, deep=deep, scratch=scratch))
     if as_json:
         told = [report.as_json() for report in reports]
         click.echo(printable_json(json.dumps(told, indent=2, sort_keys=True, ensure_ascii=False)))
@@ -99,6 +106,9 @@ def _show(report: LintReport) -> None:
     ]
     checks = counted(len(report.checks), "check")
     click.echo(printable(f"{report.path}: {report.kind}, {checks}, {', '.join(counts) or 'clean'}"))
+    if report.skipped:
+        told = f"  not read to the end (--deep does): {', '.join(report.skipped)}"
+        click.echo(printable(told))
     for defect in report.defects:
         click.echo(printable(f"  {defect.severity:9}{defect.check}: {defect.object}"))
         click.echo(printable(f"           {defect.what}"))

@@ -1,8 +1,11 @@
 """Compresses artifacts in independent blocks: the same bytes for any number of threads.
 
 xz output is one standard stream of blocks (`voidimg.formats.xz_blocks`); zstd output is a row of
-frames, which every reader takes as one. A block depends on its content and the settings alone, so
-blocks are compressed side by side, and a block seen before comes from the cache.
+frames, which the zstd command, tar, bsdtar and streaming readers take as one. A one-shot decoder
+stops after the first frame, and would believe its size to be that of the file, so frames do not
+state theirs: such a decoder fails. Output shorter than a block is one frame, and says its size.
+A block depends on its content and the settings alone, so blocks are compressed side by side, and a
+block seen before comes from the cache.
 """
 
 from __future__ import annotations
@@ -159,7 +162,11 @@ class CompressedWriter:
         """Compress what is left and end the stream. Calling it again does nothing."""
         if self._pool_closed:
             return
-        if self._filling or (self._compression.kind == "zstd" and not self._blocks):
+        if self._compression.kind == "zstd" and not self._blocks:
+            only = _compress_only_frame(bytes(self._filling), self._compression.level)
+            self._content_bytes += len(self._filling)
+            self._put(only)
+        elif self._filling:
             self._finish_block()
         while self._under_way:
             self._collect()
@@ -289,6 +296,14 @@ def _compress_xz(content: bytes, level: int) -> bytes:
 def _compress_zstd(content: bytes, level: int) -> bytes:
     import zstandard
 
+    frame = zstandard.ZstdCompressor(level=level, write_checksum=True, write_content_size=False)
+    return frame.compress(content)
+
+
+def _compress_only_frame(content: bytes, level: int) -> bytes:
+    """The one frame of output that is no longer than a block: it may say its size."""
+    import zstandard
+
     return zstandard.ZstdCompressor(level=level, write_checksum=True).compress(content)
 
 
@@ -300,7 +315,7 @@ def _library_version(kind: Kind) -> str:
     if kind == "zstd":
         import zstandard
 
-        return ".".join(map(str, zstandard.ZSTD_VERSION))
+        return ".".join(map(str, zstandard.ZSTD_VERSION)) + " without size"
     import _lzma
 
     try:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import IO, TypeVar
 
 from voidimg.errors import LayoutError, ToolError
 from voidimg.formats.entries import MAX_FILE_BYTES, MAX_NAMES, EntryKind, TreeEntry
-from voidimg.run import run_bounded
+from voidimg.inspection.tree_files import digest_of, exactly
+from voidimg.run import run_bounded, streamed
 
 _ROOT_INODE = 2
 _NOT_FOUND = re.compile(r"not found|not a directory", re.IGNORECASE)
@@ -22,9 +25,10 @@ _KINDS: Mapping[int, EntryKind] = {0o10: "file", 0o04: "directory", 0o12: "symli
 _FAST_LINK_BYTES = 60
 """Targets below this lie in the inode (kernel documentation, "Symbolic links" of ext4)."""
 _MAX_LISTING = 2 * MAX_NAMES
+T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ext4Files:
     """The files of the ext4 filesystem at `offset_bytes` of `image`."""
 
@@ -48,7 +52,51 @@ class Ext4Files:
         Raises:
             LayoutError: the directories are damaged, or were made to fill memory.
         """
+        return self._walked[0]
+
+    def file_digests(self) -> Mapping[str, str]:
+        """The SHA-256 of every regular file, by path.
+
+        Raises:
+            LayoutError: one cannot be read to its end.
+        """
+        return self._streams(digest_of, lambda _: True)
+
+    def contents(self, paths: Iterable[str]) -> Mapping[str, bytes]:
+        """The contents of those of `paths` that are regular files."""
+        return self._streams(exactly, frozenset(paths).__contains__)
+
+    def _streams(
+        self, take: Callable[[IO[bytes], int], T | None], wanted: Callable[[str], bool]
+    ) -> dict[str, T]:
+        """What `take` makes of each wanted file: it is given a stream and the size of the file."""
+        entries, inodes = self._walked
+        paths: dict[int, list[str]] = {}
+        for path, inode in inodes.items():
+            if entries[path].kind == "file" and wanted(path):
+                paths.setdefault(inode, []).append(path)
+        found: dict[str, T] = {}
+        with tempfile.NamedTemporaryFile("w", prefix="voidimg-debugfs.") as commands:
+            commands.writelines(f"cat <{inode}>\n" for inode in paths)
+            commands.flush()
+            with streamed(["debugfs", "-f", commands.name, self._device]) as stream:
+                for inode, same in paths.items():
+                    said = stream.readline()
+                    taken = take(stream, entries[same[0]].size_bytes)
+                    if taken is None or said.rstrip() != b"debugfs: cat <%d>" % inode:
+                        raise self._damaged(f"{same[0]}, or a file before it, cannot be read")
+                    found |= dict.fromkeys(same, taken)
+        return found
+
+    @property
+    def _device(self) -> str:
+        return f"{self.image}?offset={self.offset_bytes}"
+
+    @cached_property
+    def _walked(self) -> tuple[dict[str, TreeEntry], dict[str, int]]:
+        """Every file and directory with its inode, by path."""
         found: dict[str, TreeEntry] = {}
+        inodes: dict[str, int] = {}
         links: dict[int, list[tuple[str, TreeEntry]]] = {}
         seen = {_ROOT_INODE}
         level = {_ROOT_INODE: ""}
@@ -59,6 +107,7 @@ class Ext4Files:
                 for child, entry, name in self._rows(rows):
                     path = f"{level[inode]}/{name}"
                     found[path] = entry
+                    inodes[path] = child
                     if entry.kind == "symlink":
                         links.setdefault(child, []).append((path, entry))
                     elif entry.kind == "directory":
@@ -68,7 +117,7 @@ class Ext4Files:
                         below[child] = path
             level = below
         found.update(self._links(links))
-        return dict(sorted(found.items()))
+        return dict(sorted(found.items())), inodes
 
     def _rows(self, rows: Sequence[str]) -> list[tuple[int, TreeEntry, str]]:
         parsed = []
@@ -102,8 +151,8 @@ class Ext4Files:
         with tempfile.NamedTemporaryFile("w", prefix="voidimg-debugfs.") as commands:
             commands.writelines(f"{command} <{inode}>\n" for inode in inodes)
             commands.flush()
-            device = f"{self.image}?offset={self.offset_bytes}"
-            ended = run_bounded(["debugfs", "-f", commands.name, device], max_bytes=_MAX_LISTING)
+            words = ["debugfs", "-f", commands.name, self._device]
+            ended = run_bounded(words, max_bytes=_MAX_LISTING)
         said: dict[int, list[str]] = {}
         rows: list[str] = []
         for row in ended.stdout.decode("utf-8", "replace").split("\n"):
@@ -114,8 +163,8 @@ class Ext4Files:
         return {inode: said.get(inode, []) for inode in inodes}
 
     def _debugfs(self, command: str) -> bytes | None:
-        device = f"{self.image}?offset={self.offset_bytes}"
-        ended = run_bounded(["debugfs", "-R", command, device], max_bytes=MAX_FILE_BYTES)
+        words = ["debugfs", "-R", command, self._device]
+        ended = run_bounded(words, max_bytes=MAX_FILE_BYTES)
         said = [line for line in ended.stderr.splitlines() if not line.startswith("debugfs 1.")]
         if not said:
             return ended.stdout

@@ -177,6 +177,20 @@ class _Room:
             self._left = _MARGIN_BYTES // 2
 
 
+@contextmanager
+def temporary_file(scratch: Path | None, name: str) -> Iterator[Path]:
+    """A place for a file of one's own in `scratch`, or the system's directory for such files.
+
+    Raises:
+        StoreError: it cannot be written to.
+    """
+    directory = scratch or Path(tempfile.gettempdir())
+    with storing(directory, "write into"):
+        directory.mkdir(parents=True, exist_ok=True)
+        with private_directory(directory) as private:
+            yield private / name
+
+
 def _unpack_qcow2(path: Path, raw: Path) -> None:
     with open_regular(path, block_device=True) as image, raw.open("wb", buffering=0) as file:
         file.truncate(qcow2.read_qcow2(image, str(path)).virtual_bytes)

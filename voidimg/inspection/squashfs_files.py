@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import IO, TypeVar
 
-from voidimg.errors import LayoutError, ToolError
+from voidimg.errors import LayoutError, ToolError, VoidimgError
 from voidimg.formats.entries import MAX_FILE_BYTES, MAX_NAMES, EntryKind, TreeEntry
-from voidimg.run import run_bounded
+from voidimg.inspection.tree_files import digest_of, exactly
+from voidimg.run import run_bounded, streamed
 
 _TOP = "squashfs-root"
 _LINE = re.compile(
@@ -23,6 +25,11 @@ _BITS = tuple(1 << bit for bit in range(8, -1, -1))
 _SPECIAL = {2: 0o4000, 5: 0o2000, 8: 0o1000}
 _MEMORY = ("-da", "16", "-fr", "16", "-p", "1")
 """How little unsquashfs needs for one file: buffers in MiB, and threads."""
+
+_MEMORY_FOR_ALL = ("-da", "64", "-fr", "64")
+_MAX_BATCH, _MAX_BATCH_BYTES = 4000, 2**18
+"""How many files, with names of how many bytes, one run is asked for: far below ARG_MAX."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,54 @@ class SquashfsFiles:
         """Every file and directory but the top, by path."""
         return self._listing
 
+    def file_digests(self) -> Mapping[str, str]:
+        """The SHA-256 of every regular file, by path: each block of the squashfs is unpacked.
+
+        Raises:
+            LayoutError: a block is damaged.
+        """
+        files = (path for path, one in self._listing.items() if one.kind == "file")
+        return self._each(list(files), digest_of, _MEMORY_FOR_ALL)
+
+    def contents(self, paths: Iterable[str]) -> Mapping[str, bytes]:
+        """The contents of those of `paths` that are regular files."""
+        known = [path for path in paths if self._is_readable(path)]
+        return self._each(known, exactly, _MEMORY)
+
+    def _is_readable(self, path: str) -> bool:
+        entry = self._listing.get(path)
+        return entry is not None and entry.kind == "file" and entry.size_bytes <= MAX_FILE_BYTES
+
+    def _each(
+        self,
+        paths: Sequence[str],
+        take: Callable[[IO[bytes], int], T | None],
+        memory: tuple[str, ...],
+    ) -> dict[str, T]:
+        """What `take` makes of each file: it is given a stream and the size of the file."""
+        found: dict[str, T] = {}
+        for batch in _batches(paths):
+            words = [*self._words(memory, ["-no-wildcards", "-cat"])]
+            path = batch[0]
+            try:
+                with streamed([*words, *(path[1:] for path in batch)]) as stream:
+                    for path in batch:
+                        taken = take(stream, self._listing[path].size_bytes)
+                        if taken is None:
+                            break
+                        found[path] = taken
+            except ToolError as error:
+                raise self._unread(path, error) from error
+            if path not in found:
+                raise self._damaged(f"{path} ends too early")
+        return found
+
+    def _unread(self, path: str, error: ToolError) -> VoidimgError:
+        """The error about `path`, or one near it: what follows it in the stream is mixed up."""
+        if error.code.endswith("MISSING"):
+            return error
+        return self._damaged(f"{path} or a file near it cannot be read: {error.what}")
+
     @cached_property
     def _listing(self) -> Mapping[str, TreeEntry]:
         output = self._run(["-lln"], [], 2 * MAX_NAMES)
@@ -74,8 +129,7 @@ class SquashfsFiles:
         return dict(sorted(found.items()))
 
     def _run(self, options: list[str], paths: list[str], max_bytes: int) -> bytes:
-        place = ["-offset", str(self.offset_bytes)] if self.offset_bytes else []
-        words = ["unsquashfs", *_MEMORY, *place, *options, str(self.image), *paths]
+        words = [*self._words(_MEMORY, options), *paths]
         try:
             return run_bounded(words, max_bytes=max_bytes).stdout
         except ToolError as error:
@@ -83,11 +137,28 @@ class SquashfsFiles:
                 raise
             raise self._damaged(error.what) from error
 
+    def _words(self, memory: Sequence[str], options: Sequence[str]) -> tuple[str, ...]:
+        place = ["-offset", str(self.offset_bytes)] if self.offset_bytes else []
+        return ("unsquashfs", *memory, *place, *options, str(self.image))
+
     def _damaged(self, why: str) -> LayoutError:
         return LayoutError(
             f"the squashfs is not sound: {why}", code="SQUASHFS-DAMAGED", where=str(self.image),
             hint="the file may not be complete: fetch or build it again",
         )  # fmt: skip
+
+
+def _batches(paths: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    batch: list[str] = []
+    size = 0
+    for path in paths:
+        size += len(path.encode("utf-8", "surrogateescape")) + 1
+        if batch and (len(batch) >= _MAX_BATCH or size > _MAX_BATCH_BYTES):
+            yield tuple(batch)
+            batch, size = [], len(path) + 1
+        batch.append(path)
+    if batch:
+        yield tuple(batch)
 
 
 def _entry(match: re.Match[str]) -> tuple[str, TreeEntry]:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Collection, Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import translate
+from hashlib import sha256
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 from voidimg.errors import PackageError
 from voidimg.formats.entries import MAX_FILE_BYTES, MAX_NAMES, EntryKind, TreeEntry
 from voidimg.formats.tar_reader import Member, open_archive
 from voidimg.inspection.opened import not_sound
 
+_PIECE_BYTES = 2**18
+_MAX_KEPT_BYTES = 2**30
+"""Most of a tar's content that is kept, however many files are wanted."""
 _MAX_LINKS = 40
 """As many links as Linux follows on the way to a file (path_resolution(7))."""
 
@@ -28,6 +33,32 @@ class TreeFiles(Protocol):
 
     def entries(self) -> Mapping[str, TreeEntry]:
         """Every file and directory but the top, by path."""
+
+    def file_digests(self) -> Mapping[str, str]:
+        """The SHA-256 of every regular file, by path: each is read to its end.
+
+        Raises:
+            LayoutError: one cannot be read.
+        """
+
+    def contents(self, paths: Iterable[str]) -> Mapping[str, bytes]:
+        """The contents of those of `paths` that are regular files, read at once."""
+
+
+def exactly(stream: IO[bytes], size_bytes: int) -> bytes | None:
+    """The next `size_bytes` of `stream`; None when it ends before."""
+    content = stream.read(size_bytes)
+    return content if len(content) == size_bytes else None
+
+
+def digest_of(stream: IO[bytes], size_bytes: int) -> str | None:
+    """The SHA-256 of the next `size_bytes` of `stream`; None when it ends before."""
+    digest = sha256()
+    left = size_bytes
+    while left and (piece := stream.read(min(left, _PIECE_BYTES))):
+        digest.update(piece)
+        left -= len(piece)
+    return None if left else digest.hexdigest()
 
 
 def real_path(entries: Mapping[str, TreeEntry], path: str) -> str | None:
@@ -68,22 +99,32 @@ class TarFiles:
     A wanted path that ends with / stands for every file in that directory.
     """
 
-    contents: dict[str, bytes] = field(default_factory=dict)
+    kept: dict[str, bytes] = field(default_factory=dict)
     directories: dict[str, set[str]] = field(default_factory=dict)
     members: dict[str, TreeEntry] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
-    """The SHA-256 of files whose content is too large to be kept."""
 
     @classmethod
-    def of(cls, path: Path, wanted: Iterable[str], digested: Collection[str] = ()) -> TarFiles:
-        """The files of the tar at `path`, plain or compressed; of those `digested` the SHA-256.
+    def of(
+        cls,
+        path: Path,
+        wanted: Iterable[str],
+        *,
+        patterns: Iterable[str] = (),
+        digests: bool = False,
+    ) -> TarFiles:
+        """The files of the tar at `path`, plain or compressed.
+
+        Files that match one of `patterns` are wanted too. With `digests` the SHA-256 of each file
+        is kept.
 
         Raises:
             LayoutError: it is damaged or truncated.
         """
         files = cls()
         keep = frozenset(wanted)
-        left = MAX_NAMES
+        matches = re.compile("|".join(map(translate, patterns)) or r"(?!)").match
+        left, room = MAX_NAMES, _MAX_KEPT_BYTES
         with not_sound(path), open_archive(path) as archive:
             for member in archive:
                 name = "/" + member.name.removeprefix("./").strip("/")
@@ -95,16 +136,29 @@ class TarFiles:
                 parent, _, own = name.rpartition("/")
                 files.directories.setdefault(parent or "/", set()).add(own)
                 files.members[name] = files.entry_of(member)
-                is_kept = name in keep or f"{parent}/" in keep
-                if member.kind == "file" and is_kept and member.size <= MAX_FILE_BYTES:
-                    files.contents[name] = b"".join(archive.chunks())
-                elif member.kind == "file" and name in digested:
-                    digest = hashlib.sha256()
-                    for chunk in archive.chunks():
-                        digest.update(chunk)
-                    files.digests[name] = digest.hexdigest()
+                if member.kind == "hardlink":
+                    files._repeat(name, member)
+                if member.kind != "file":
+                    continue
+                kept = (
+                    name in keep or f"{parent}/" in keep or matches(name)
+                ) and member.size <= min(room, MAX_FILE_BYTES)
+                if kept:
+                    room -= member.size
+                    files.kept[name] = b"".join(archive.chunks())
+                if digests:
+                    pieces = (files.kept[name],) if kept else archive.chunks()
+                    files.digests[name] = _digest(pieces)
         files.members.pop("/", None)
         return files
+
+    def _repeat(self, name: str, member: Member) -> None:
+        """A hard link has the content of the member that it repeats."""
+        target = "/" + member.target.removeprefix("./").strip("/")
+        if target in self.kept:
+            self.kept[name] = self.kept[target]
+        if target in self.digests:
+            self.digests[name] = self.digests[target]
 
     def entry_of(self, member: Member) -> TreeEntry:
         """`member` as an entry; a hard link is what the member is that it repeats."""
@@ -127,7 +181,7 @@ class TarFiles:
 
     def read(self, path: str) -> bytes | None:
         """The content of a wanted regular file; None when there is none."""
-        return self.contents.get(path)
+        return self.kept.get(path)
 
     def names(self, directory: str) -> tuple[str, ...]:
         """The sorted names in a directory; none when there is no such directory."""
@@ -136,3 +190,18 @@ class TarFiles:
     def entries(self) -> Mapping[str, TreeEntry]:
         """Every file and directory but the top, by path."""
         return self.members
+
+    def file_digests(self) -> Mapping[str, str]:
+        """The SHA-256 of every regular file: of those of the pass that asked for `digests`."""
+        return self.digests
+
+    def contents(self, paths: Iterable[str]) -> Mapping[str, bytes]:
+        """The contents of those of `paths` that were wanted."""
+        return {path: self.kept[path] for path in paths if path in self.kept}
+
+
+def _digest(pieces: Iterable[bytes]) -> str:
+    digest = sha256()
+    for piece in pieces:
+        digest.update(piece)
+    return digest.hexdigest()

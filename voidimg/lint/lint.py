@@ -34,31 +34,40 @@ def lint_checks() -> tuple[tuple[str, str, str], ...]:
 
 
 def lint_artifact(
-    path: Path, *, ignored: Collection[str] = (), scratch: Path | None = None
+    path: Path,
+    *,
+    ignored: Collection[str] = (),
+    deep: bool = True,
+    scratch: Path | None = None,
 ) -> LintReport:
     """What the checks find in the artifact at `path`; what is damaged is a defect too.
 
     Args:
         path: a ROOTFS, PLATFORMFS or netboot tar, a disk image, plain or compressed, or an ISO.
         ignored: ids of checks that are not made.
+        deep: read every byte: compare each file with its package, check filesystems to the end.
+            Without it the report names the checks that were skipped.
         scratch: where a compressed image is unpacked for the while, as a sparse file; the system's
             directory for temporary files by default.
 
     Raises:
         StoreError: the artifact cannot be read, or `scratch` not be written.
-        ToolError: mtools, debugfs or unsquashfs is missing.
+        ToolError: mtools, debugfs, unsquashfs, or for `deep` fsck.vfat or e2fsck is missing.
         UsageError: there is no such check to ignore.
     """
     check_ignored(ignored)
     try:
         with open_subject(path, scratch) as subject:
-            made = [check for check in _applying(subject) if check.id not in ignored]
+            asked = [check for check in _applying(subject) if check.id not in ignored]
+            made = [check for check in asked if deep or not check.deep]
+            skipped = tuple(check.id for check in asked if check not in made)
             defects = [defect for check in made for defect in _defects(check, subject)]
             kind = subject.artifact.kind
     except _DAMAGE as error:
         _require_damage(error)
         return LintReport(str(path), "unknown", (READABLE,), (_unreadable(error, path),))
-    return LintReport(str(path), kind, (READABLE, *(check.id for check in made)), tuple(defects))
+    ids = (READABLE, *(check.id for check in made))
+    return LintReport(str(path), kind, ids, tuple(defects), skipped)
 
 
 def check_ignored(ignored: Collection[str]) -> None:

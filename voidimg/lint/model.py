@@ -24,7 +24,8 @@ class LintCheck:
     """One check: a stable `id`, what is true of a sound artifact, and what finds the contrary.
 
     `applies` says of which artifacts it can be asked. An ``error`` keeps the artifact from working,
-    or gives away or shares what must not be; a ``warning`` is for a person to judge.
+    or gives away or shares what must not be; a ``warning`` is for a person to judge. What is `deep`
+    reads every byte, and is left out when the answer has to be quick.
     """
 
     id: str
@@ -32,6 +33,7 @@ class LintCheck:
     says: str
     applies: Callable[[Subject], bool]
     find: Callable[[Subject], Iterable[Problem]]
+    deep: bool = False
 
     @classmethod
     def of(
@@ -39,9 +41,11 @@ class LintCheck:
         find: Callable[[Subject], Iterable[Problem]],
         severity: Severity,
         applies: Callable[[Subject], bool],
+        *,
+        deep: bool = False,
     ) -> LintCheck:
         """The check that `find` makes: its name is the id, its docstring says what is true."""
-        return cls(id_of(find), severity, says_of(find), applies, find)
+        return cls(id_of(find), severity, says_of(find), applies, find, deep)
 
 
 def id_of(find: Callable[..., object]) -> str:
@@ -67,12 +71,16 @@ class Defect:
 
 @dataclass(frozen=True, slots=True)
 class LintReport:
-    """What was found in one artifact, or in a set as a whole; `checks` are those that were made."""
+    """What was found in one artifact, or in a set as a whole; `checks` are those that were made.
+
+    `skipped` are those that would have read every byte, and were left out to be quick.
+    """
 
     path: str
     kind: str
     checks: tuple[str, ...]
     defects: tuple[Defect, ...]
+    skipped: tuple[str, ...] = ()
 
     def count(self, severity: Severity) -> int:
         """How many defects are of this severity."""

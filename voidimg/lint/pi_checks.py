@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from voidimg.arch import PI_KERNELS
 from voidimg.formats.fat import MBR_TYPES
-from voidimg.formats.kernel_image import KernelImage, read_kernel_image
+from voidimg.formats.kernel_image import KernelImage
 from voidimg.lint.model import Problem
 from voidimg.lint.subject import GROWPART, Subject
 
@@ -193,5 +193,4 @@ def _words(subject: Subject) -> list[str]:
 
 def _kernel(subject: Subject) -> KernelImage:
     name = _KERNELS.get(subject.arch or "")
-    content = None if name is None else subject.read_boot(name)
-    return KernelImage(None, None) if content is None else read_kernel_image(content)
+    return KernelImage(None, None) if name is None else subject.boot_kernel(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,22 +10,25 @@ from functools import cached_property
 from pathlib import Path
 
 from voidimg.arch import PI_KERNELS, without_libc
+from voidimg.errors import PackageError
 from voidimg.foreign import open_regular
 from voidimg.formats.entries import TreeEntry
 from voidimg.formats.ext4 import Ext4Volume, read_ext4
 from voidimg.formats.fat import FatVolume, read_fat
+from voidimg.formats.kernel_image import KernelImage, read_kernel_image
 from voidimg.formats.partition_table import PartitionEntry, PartitionTable, read_table
 from voidimg.inspection.boot_files import BootFiles
 from voidimg.inspection.ext4_files import Ext4Files
 from voidimg.inspection.findings import WANTED, Findings, find
 from voidimg.inspection.medium import LiveMedium, open_medium
-from voidimg.inspection.opened import Artifact, not_sound, open_artifact, raw_image
+from voidimg.inspection.opened import Artifact, not_sound, open_artifact, raw_image, temporary_file
 from voidimg.inspection.tree_files import TarFiles, TreeFiles, real_path
 from voidimg.rootfs.configured import package_scripts
 from voidimg.rootfs.promises import DRACUT, BrokenPromise, broken_promises
 from voidimg.rootfs.promises import READ as PROMISED
+from voidimg.xbps.install.pkgdb import DIRECTORY, Pkgdb, metafile
 from voidimg.xbps.install.pkgdb import FILE as PKGDB
-from voidimg.xbps.install.pkgdb import Pkgdb
+from voidimg.xbps.package.file_list import Listed, decode_list
 from voidimg.xbps.plist import PlistDict, decode
 
 GREETER = "/etc/lightdm/lightdm-gtk-greeter.conf"
@@ -32,9 +36,12 @@ SESSION = "/etc/lightdm/.session"
 PXELINUX_CONFIG = "/pxelinux.cfg/default"
 NETBOOT_ROOT = "/squashfs.img"
 GROWPART = "/etc/default/growpart"
-_READ = (*WANTED, *PROMISED, PXELINUX_CONFIG, GROWPART, GREETER, SESSION,
-         *(f"/boot/{name}" for name in PI_KERNELS.values()))  # fmt: skip
+_READ = (*WANTED, *PROMISED, "/etc/passwd", "/etc/group", PXELINUX_CONFIG, GROWPART, GREETER,
+         SESSION, *(f"/boot/{name}" for name in PI_KERNELS.values()))  # fmt: skip
 """The files that checks read: of a tar no others are kept."""
+
+_BOOT_FILES = "/boot/*"
+"""What the firmware of a Raspberry Pi may be told to load; of a tar these are kept too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +85,15 @@ class Subject:
         *,
         disk: DiskParts | None = None,
         medium: LiveMedium | None = None,
-        digests: Mapping[str, str] | None = None,
+        scratch: Path | None = None,
     ):
         """What `artifact` holds: a tree, and the disk or the medium around it.
 
-        `digests` are the SHA-256 of files that are too large to be read whole.
+        `scratch` is a directory for temporary files.
         """
-        self.digests = digests or {}
+        self.scratch = scratch
+        self._boot_read: dict[str, bytes] = {}
+        self._kernels: dict[str, KernelImage] = {}
         self.artifact = artifact
         self.tree = tree
         self.disk = disk
@@ -121,6 +130,67 @@ class Subject:
         with not_sound(self.artifact.path):
             return Pkgdb(decode(content, where=PKGDB)).packages
 
+    @cached_property
+    def package_lists(self) -> Mapping[str, bytes]:
+        """By pkgname: the file list of each package that has one."""
+        places = {metafile(name): name for name in self.pkgdb}
+        return {places[path]: found for path, found in self.tree.contents(places).items()}
+
+    def is_of_package(self, path: str) -> bool:
+        """Whether a file is as its package has it, by its size when its content is not read."""
+        listed = self._packaged.get(path)
+        entry = self.entries.get(path)
+        return listed is not None and entry is not None and entry.size_bytes == listed.size
+
+    @cached_property
+    def listed(self) -> tuple[tuple[str, Listed], ...]:
+        """Each path of each package, with the pkgname; lists that cannot be read have none."""
+        found = []
+        for pkgname, content in self.package_lists.items():
+            where = metafile(pkgname)
+            try:
+                listed = decode_list(decode(content, where=where), where=where)
+            except PackageError:
+                continue  # a check says so by its SHA-256
+            found += [(pkgname, one) for one in listed]
+        return tuple(found)
+
+    @cached_property
+    def _packaged(self) -> Mapping[str, Listed]:
+        return {one.path: one for _, one in self.listed if one.is_regular}
+
+    @cached_property
+    def digests(self) -> Mapping[str, str]:
+        """The SHA-256 of every file of the system, boot partition included, by path.
+
+        Raises:
+            LayoutError: a file cannot be read to its end.
+        """
+        found = dict(self.tree.file_digests())
+        if self._fat is not None:
+            found |= {f"/boot{path}": one[1] for path, one in self._fat_files.items()}
+        return found
+
+    @property
+    def _fat_sizes(self) -> Mapping[str, int]:
+        return {path: one[0] for path, one in self._fat_files.items()}
+
+    @cached_property
+    def _fat_files(self) -> Mapping[str, tuple[int, str]]:
+        """The size and SHA-256 of each file of the boot partition."""
+        assert self._fat is not None  # noqa: S101 - asked for by `digests` only
+        with temporary_file(self.scratch, "boot") as place:
+            place.mkdir()
+            self._fat.copy_all(place)
+            found = {}
+            for path in sorted(place.rglob("*")):
+                if path.is_file() and not path.is_symlink():
+                    with path.open("rb") as file:
+                        digest = hashlib.file_digest(file, "sha256").hexdigest()
+                    name = "/" + path.relative_to(place).as_posix()
+                    found[name] = path.stat().st_size, digest
+        return found
+
     @property
     def repositories(self) -> Mapping[str, str]:
         """By pkgname: the repository that the package database says it is from, where it does."""
@@ -141,6 +211,43 @@ class Subject:
         real = real_path(self.entries, path)
         return None if real is None else self.entries.get(real)
 
+    def real(self, path: str) -> str | None:
+        """The path at which a package's file lies: directories on the way may be links.
+
+        None when nothing is there. Names on a FAT differ by more than case.
+        """
+        if self.is_boot(path):
+            return self._boot_names.get(path.casefold())
+        parent, _, name = path.rpartition("/")
+        real = real_path(self.entries, parent) if parent else ""
+        return None if real is None else f"{real.rstrip('/')}/{name}"
+
+    def entry_at(self, path: str) -> TreeEntry | None:
+        """The entry of a package's file at `path`; a link at its end is not followed."""
+        real = self.real(path)
+        if real is None:
+            return None
+        if self.is_boot(path):
+            return self._boot_entries.get(real)
+        return self.entries.get(real)
+
+    def is_boot(self, path: str) -> bool:
+        """Whether `path` lies on the boot partition, which keeps neither owners nor links."""
+        return self._fat is not None and path.startswith("/boot/")
+
+    @cached_property
+    def _boot_entries(self) -> Mapping[str, TreeEntry]:
+        found = {f"/boot{path}": TreeEntry("file", 0o644, size) for path, size in
+                 self._fat_sizes.items()}  # fmt: skip
+        for path in tuple(found):
+            while (path := path.rpartition("/")[0]) != "/boot":
+                found[path] = TreeEntry("directory", 0o755, 0)
+        return found
+
+    @cached_property
+    def _boot_names(self) -> Mapping[str, str]:
+        return {path.casefold(): path for path in self._boot_entries}
+
     @cached_property
     def boot(self) -> tuple[str, ...]:
         """The paths of the boot files, from the top of the boot partition: ``/kernel8.img``."""
@@ -157,6 +264,25 @@ class Subject:
         if path not in self.boot:
             return None
         return self.tree.read(f"/boot{path}") if self._fat is None else self._fat.read(path)
+
+    def read_boot_any(self, name: str) -> bytes | None:
+        """The content of the boot file `name`, whatever the case of its letters, as on a FAT."""
+        path = self._boot_paths.get(f"/{name.lstrip('/')}".casefold())
+        if path is None:
+            return None
+        if path not in self._boot_read:
+            self._boot_read[path] = self.read_boot(path) or b""
+        return self._boot_read[path]
+
+    def boot_kernel(self, name: str) -> KernelImage:
+        """What the kernel at `name` of the boot files says of itself."""
+        if name not in self._kernels:
+            self._kernels[name] = read_kernel_image(self.read_boot_any(name) or b"")
+        return self._kernels[name]
+
+    @cached_property
+    def _boot_paths(self) -> Mapping[str, str]:
+        return {path.casefold(): path for path in self.boot}
 
     @cached_property
     def _fat(self) -> BootFiles | None:
@@ -189,14 +315,15 @@ def open_subject(path: Path, scratch: Path | None) -> Iterator[Subject]:
     """
     artifact = open_artifact(path)
     if artifact.kind == "tar":
-        files = TarFiles.of(path, _READ, (NETBOOT_ROOT,))
-        yield Subject(artifact, files, digests=files.digests)
+        lists = (f"{DIRECTORY}/.*-files.plist", _BOOT_FILES)
+        files = TarFiles.of(path, _READ, patterns=lists, digests=True)
+        yield Subject(artifact, files, scratch=scratch)
     elif artifact.kind == "ISO image":
         with open_medium(path) as medium:
-            yield Subject(artifact, medium.tree, medium=medium)
+            yield Subject(artifact, medium.tree, medium=medium, scratch=scratch)
     else:
         with raw_image(artifact, scratch) as image:
             disk = DiskParts.of(image)
             root = disk.root
             tree = TarFiles() if root is None else Ext4Files(image, root[0].offset_bytes)
-            yield Subject(artifact, tree, disk=disk)
+            yield Subject(artifact, tree, disk=disk, scratch=scratch)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from voidimg.lint import content_checks as content
 from voidimg.lint import disk_checks as disk
 from voidimg.lint import iso_checks as iso
 from voidimg.lint import live_checks as live
 from voidimg.lint import netboot_checks as netboot
 from voidimg.lint import pi_checks as pi
+from voidimg.lint import pi_start_checks as start
 from voidimg.lint import tree_checks as tree
 from voidimg.lint.model import LintCheck, Severity
 
@@ -25,11 +27,21 @@ CHECKS: tuple[LintCheck, ...] = (
     LintCheck.of(tree.unasked_root, _WARNING, tree.has_tree),
     LintCheck.of(tree.host_key, _ERROR, tree.has_tree),
     LintCheck.of(tree.machine_identity, _ERROR, tree.has_tree),
+    LintCheck.of(tree.shared_secret, _WARNING, tree.has_tree),
     LintCheck.of(tree.resolv_conf, _ERROR, tree.has_tree),
     LintCheck.of(tree.builder_path, _WARNING, tree.has_tree),
     LintCheck.of(tree.leftover, _WARNING, tree.has_tree),
     LintCheck.of(tree.greeter_layout, _ERROR, tree.has_lightdm),
     LintCheck.of(tree.greeter_session, _ERROR, tree.has_lightdm),
+    # Every file and filesystem, to the end.
+    LintCheck.of(content.package_files, _ERROR, tree.has_tree, deep=True),
+    LintCheck.of(content.package_conf_files, _WARNING, tree.has_tree, deep=True),
+    LintCheck.of(content.package_modes, _WARNING, tree.has_tree, deep=True),
+    LintCheck.of(content.package_programs, _ERROR, tree.has_tree, deep=True),
+    LintCheck.of(content.fat_sound, _ERROR, disk.has_fat, deep=True),
+    LintCheck.of(content.ext4_sound, _ERROR, disk.has_root, deep=True),
+    LintCheck.of(content.iso_efi_sound, _ERROR, iso.is_iso, deep=True),
+    LintCheck.of(content.iso_kernel_file, _ERROR, iso.is_iso, deep=True),
     # Netboot tarballs.
     LintCheck.of(netboot.netboot_menu_file, _ERROR, netboot.is_netboot),
     LintCheck.of(netboot.netboot_root_digest, _ERROR, netboot.is_netboot),
@@ -50,6 +62,7 @@ CHECKS: tuple[LintCheck, ...] = (
     LintCheck.of(pi.pi_rootwait, _ERROR, pi.is_pi),
     LintCheck.of(pi.pi_config, _ERROR, pi.is_pi),
     LintCheck.of(pi.pi_kernel, _ERROR, pi.is_pi),
+    LintCheck.of(start.pi_start, _ERROR, pi.is_pi),
     LintCheck.of(pi.pi_kernel_modules, _ERROR, pi.is_pi),
     LintCheck.of(pi.pi_page_size, _ERROR, pi.is_pi),
     LintCheck.of(pi.pi_firmware, _ERROR, pi.is_pi),

@@ -12,9 +12,9 @@ from voidimg.lint.model import Problem
 from voidimg.lint.netboot_checks import is_netboot
 from voidimg.lint.subject import GREETER, SESSION, Subject
 from voidimg.rootfs.clean import RULES, Rule
+from voidimg.rootfs.identities import MachineIdentity, identity_of
 from voidimg.rootfs.promises import Lasts
 
-_HOST_KEYS = "/etc/ssh/ssh_host_*"
 _RESOLV_CONF = "/etc/resolv.conf"
 _SESSIONS = ("/usr/share/xsessions", "/usr/share/wayland-sessions")
 _ANY_RULE = re.compile("|".join(translate(rule.pattern) for rule in RULES))
@@ -96,16 +96,36 @@ def service_exists(subject: Subject) -> Iterator[Problem]:
 
 
 def host_key(subject: Subject) -> Iterator[Problem]:
-    """No SSH host keys: machines that share them can be impersonated by one another."""
-    for path in _matching(subject, _HOST_KEYS):
-        yield Problem(path, "all machines made from this would share this host key", _CLEAN_HINT)
+    """No host keys of any program: machines that share them can be impersonated by one another."""
+    for path, one in _identities(subject):
+        if one.kind == "host key":
+            what = f"all machines made from this would share this host key of {one.of}"
+            yield Problem(path, what, _CLEAN_HINT)
 
 
 def machine_identity(subject: Subject) -> Iterator[Problem]:
-    """No machine-id, DUID or random seed: each machine makes its own."""
-    for path, rule in _left_over(subject):
-        if _is_identity(rule):
-            yield Problem(path, f"left over from the build: {rule.reason}", _CLEAN_HINT)
+    """No machine-id, DUID, initiator name or random seed: each machine makes its own."""
+    for path, one in _identities(subject):
+        if one.kind in ("identity", "seed"):
+            yield Problem(path, f"left over from the build: {one.reason}", _CLEAN_HINT)
+
+
+def shared_secret(subject: Subject) -> Iterator[Problem]:
+    """No private keys and secrets: whoever has the image has them, and all machines share them."""
+    for path, one in _identities(subject):
+        if one.kind == "secret":
+            yield Problem(path, one.reason, "let each machine get its own after the first start")
+
+
+def _identities(subject: Subject) -> Iterator[tuple[str, MachineIdentity]]:
+    """What only one machine may have; not what is as its package has it."""
+    for path, entry in subject.entries.items():
+        if entry.kind == "directory" or (one := identity_of(path)) is None:
+            continue
+        if entry.kind == "file" and not entry.size_bytes and path == "/etc/machine-id":
+            continue  # empty, it asks for one to be made
+        if not subject.is_of_package(path):
+            yield path, one
 
 
 def resolv_conf(subject: Subject) -> Iterator[Problem]:
@@ -118,7 +138,7 @@ def resolv_conf(subject: Subject) -> Iterator[Problem]:
 def leftover(subject: Subject) -> Iterator[Problem]:
     """No caches, logs, lock files or histories of the build."""
     for path, rule in _left_over(subject):
-        if not _is_identity(rule) and path != _RESOLV_CONF:
+        if identity_of(path) is None and path != _RESOLV_CONF:
             yield Problem(path, f"left over from the build: {rule.reason}", _CLEAN_HINT)
 
 
@@ -195,21 +215,13 @@ def _indicators(text: str) -> tuple[str, ...] | None:
     return found
 
 
-def _matching(subject: Subject, pattern: str) -> Iterator[str]:
-    return (path for path in subject.entries if fnmatchcase(path, pattern))
-
-
 def _left_over(subject: Subject) -> Iterator[tuple[str, Rule]]:
     """What a build by voidimg takes out, and is there all the same."""
     for path, entry in subject.entries.items():
         if entry.kind == "directory" or _ANY_RULE.match(path) is None:
             continue
         rule = next((rule for rule in RULES if fnmatchcase(path, rule.pattern)), None)
-        if rule is None or rule.pattern == _HOST_KEYS:
+        if rule is None:
             continue
         if rule.action == "remove" or (entry.kind == "file" and entry.size_bytes):
             yield path, rule
-
-
-def _is_identity(rule: Rule) -> bool:
-    return "identity" in rule.reason or "seed" in rule.reason

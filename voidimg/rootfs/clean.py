@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
 
+from voidimg.rootfs.identities import IDENTITIES
 from voidimg.tree.tree import Entry, Tree
 
 Action = Literal["remove", "empty"]
@@ -35,16 +36,7 @@ RULES = (
     Rule("/etc/subuid-", "remove", "backup of an earlier state of the accounts"),
     Rule("/etc/subgid-", "remove", "backup of an earlier state of the accounts"),
     Rule("/etc/resolv.conf", "remove", "name servers of the builder"),
-    Rule("/etc/machine-id", "remove", "identity: each machine makes its own"),
-    Rule("/var/lib/dbus/machine-id", "remove", "identity: each machine makes its own"),
-    Rule("/etc/hostid", "remove", "identity: each machine makes its own"),
-    Rule("/etc/ssh/ssh_host_*", "remove", "identity: each machine makes its own keys"),
-    Rule("/etc/dhcpcd.duid", "remove", "identity: each machine makes its own"),
-    Rule("/etc/dhcpcd.secret", "remove", "identity: each machine makes its own"),
-    Rule("/var/db/dhcpcd/*", "remove", "identity and leases of the builder"),
-    Rule("/var/lib/dhcpcd/*", "remove", "identity and leases of the builder"),
-    Rule("/var/lib/random-seed", "remove", "a seed that all copies share is no seed"),
-    Rule("/var/lib/seedrng/*", "remove", "a seed that all copies share is no seed"),
+    *(Rule(one.pattern, "remove", one.reason) for one in IDENTITIES if one.made_anew),
     Rule("/var/cache/*", "remove", "caches, with times and inode numbers of the builder in them"),
     Rule("/var/db/xbps/lock", "remove", "lock file of the package database"),
     Rule("/var/log/*", "empty", "logs of the build"),

@@ -12,6 +12,7 @@ from pathlib import Path
 from tests.reference import reference_page
 from voidimg.errors import VoidimgError
 from voidimg.lint.lint import lint_checks
+from voidimg.lint.table import CHECKS
 from voidimg.xbps.resolve.differences import DIFFERENCES
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -209,19 +210,22 @@ def _cell(text: str) -> str:
 
 def checks_page() -> str:
     """Every check of `voidimg lint`."""
+    deep = {check.id for check in CHECKS if check.deep}
     lines = [
         "# Checks of `voidimg lint`",
         "",
         "Each is asked of the artifacts that it fits: the first ones of all that hold a system,",
         "`disk-`, `fat-` and `ext4-` of disk images, `pi-` of PLATFORMFS tarballs and images for",
         "the Raspberry Pi, `iso-` of live ISOs, `set-` of directories. An error ends the command",
-        "with exit status 16. This page is made from the code.",
+        "with exit status 16. What ends with (deep) reads every byte; `--quick` leaves it out, and",
+        "says so. This page is made from the code.",
         "",
         "| check | severity | what is true of a sound artifact |",
         "|---|---|---|",
     ]
     lines += [
-        f"| `{name}` | {severity} | {_cell(says)} |" for name, severity, says in lint_checks()
+        f"| `{name}` | {severity} | {_cell(says)}{' (deep)' if name in deep else ''} |"
+        for name, severity, says in lint_checks()
     ]
     return "\n".join(lines) + "\n"
 

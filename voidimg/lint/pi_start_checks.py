@@ -12,7 +12,7 @@ from voidimg.formats.pi_config import BOARDS, Board, PiStart, plan_start, read_c
 from voidimg.lint.model import Problem
 from voidimg.lint.subject import Subject
 
-_BOARDS: Mapping[str, tuple[str, ...]] = {
+BOARDS_OF_ARCH: Mapping[str, tuple[str, ...]] = {
     "armv6l": ("1 A", "1 B", "1 A+", "1 B+", "CM1", "Zero", "Zero W"),
     "armv7l": ("2 B",),
     "aarch64": ("3 B", "3 A+", "3 B+", "Zero 2 W", "4 B", "400", "CM4", "5", "500", "CM5"),
@@ -29,7 +29,7 @@ _MAX_NAMED = 4
 
 def boards_of(subject: Subject) -> tuple[Board, ...]:
     """The boards that an artifact is for: those of its architecture and kernel."""
-    boards = tuple(BOARDS[name] for name in _BOARDS.get(subject.arch or "", ()))
+    boards = tuple(BOARDS[name] for name in BOARDS_OF_ARCH.get(subject.arch or "", ()))
     if _PI5_ONLY in subject.packages:
         return tuple(board for board in boards if "pi5" in board.filters)
     return boards

@@ -220,3 +220,19 @@ def test_tar_reads_a_tar_that_went_through(tmp_path: Path) -> None:
     with path.open("wb") as out, compressor(out, XZ, jobs=2) as writer:
         writer.write(run(["tar", "-c", "hello"], cwd=tmp_path).stdout)
     assert run(["tar", "-xJOf", path, "hello"]).stdout == b"world"
+
+
+def test_frames_of_zstd_do_not_state_a_size() -> None:
+    """A one-shot decoder fails instead of giving the first frame only; one frame is read by all."""
+    content = random.Random(1).randbytes(1000) * 40_000
+    out = io.BytesIO()
+    with compressor(out, parse_compression("zstd:1"), jobs=2) as writer:
+        writer.write(content)
+    with pytest.raises(zstandard.ZstdError, match="content size"):
+        zstandard.ZstdDecompressor().decompress(out.getvalue())
+    reader = zstandard.ZstdDecompressor().stream_reader(out.getvalue(), read_across_frames=True)
+    assert reader.read() == content
+    small = io.BytesIO()
+    with compressor(small, parse_compression("zstd:1")) as writer:
+        writer.write(b"small")
+    assert zstandard.ZstdDecompressor().decompress(small.getvalue()) == b"small"

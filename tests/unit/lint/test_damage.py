@@ -15,7 +15,7 @@ import pytest
 import zstandard
 
 from tests.live_medium import PKGDB as LIVE_PKGDB
-from tests.live_medium import Spoiled, make_medium
+from tests.live_medium import RELEASE, Spoiled, kernel_image, make_medium
 from tests.unit.lint.subjects import PKGDB, SYSTEM, Files, make_image, tree_of
 from voidimg.formats.iso9660 import open_iso
 from voidimg.formats.partition_table import read_table
@@ -27,6 +27,7 @@ from voidimg.xbps.plist import PlistDict, decode, encode
 PROGRAM, CONF, LINK = "/usr/bin/tool", "/etc/tool.conf", "/usr/bin/link"
 CONTENT = bytes(range(256)) * 64
 KERNEL = "/boot/kernel8.img"
+LIVE_KERNEL = f"/boot/vmlinuz-{RELEASE}"
 METAFILE = "/var/db/xbps/.tool-files.plist"
 GROUP = b"root:x:0:\n"
 
@@ -38,6 +39,8 @@ def metafile(*, kernel: bool) -> bytes:
         content = SYSTEM[KERNEL]
         assert isinstance(content, bytes)
         files.append((KERNEL, content))
+    else:
+        files.append((LIVE_KERNEL, kernel_image()))
     return encode(
         {
             "files": [
@@ -60,7 +63,9 @@ def package_files(base: bytes, *, kernel: bool) -> dict[str, bytes | str | None]
         "pkgver": "tool-1_1", "architecture": architecture, "state": "installed",
         "metafile-sha256": sha256(files).hexdigest(),
     }  # fmt: skip
+    own = {} if kernel else {LIVE_KERNEL: kernel_image()}
     return {
+        **own,
         PROGRAM: CONTENT, CONF: b"a = b\n", LINK: "tool", "/usr/share/tool": None,
         "/etc/group": GROUP, METAFILE: files, PKGDB: encode(database),
     }  # fmt: skip
@@ -284,6 +289,42 @@ def test_damage_to_an_iso(
     """The same in its squashfs."""
     found = told(lint_artifact(iso_of(tmp_path, damage)), check)
     assert any(words in one for one in found), (name, found)
+
+
+def zero_esp(path: Path) -> None:
+    """The first file allocation table of the EFI system partition is lost."""
+    with open_iso(path) as iso:
+        (block,) = [one.block for one in iso.boot_entries if one.platform == "efi"]
+    at = block * 2048
+    reserved = int.from_bytes(path.read_bytes()[at + 14 : at + 16], "little")
+    overwrite(path, at + reserved * 512, bytes(512))
+
+
+def other_kernel(path: Path) -> None:
+    """One byte of the kernel on the ISO is another."""
+    with open_iso(path) as iso:
+        (name,) = [one for one in iso.files if one.startswith("/boot/vmlinuz")]
+        at = iso.offset_bytes(name)
+    assert at is not None
+    overwrite(path, at + 3000, b"x")
+
+
+SPOILED_ISOS: list[tuple[str, Callable[[Path], None], str]] = [
+    ("zeros in the squashfs", zero_squashfs, "package-files"),
+    ("zeros in the EFI system partition", zero_esp, "iso-efi-sound"),
+    ("one byte of the kernel", other_kernel, "iso-kernel-file"),
+]
+"""Damage to the bytes of an ISO, and the check that tells it."""
+
+
+@pytest.mark.parametrize(("name", "spoil", "check"), SPOILED_ISOS)
+def test_damaged_bytes_of_an_iso(
+    name: str, spoil: Callable[[Path], None], check: str, tmp_path: Path
+) -> None:
+    """Found by what reads to the end only."""
+    path = Path(shutil.copy(iso_of(tmp_path, Damage()), tmp_path / "spoiled.iso"))
+    spoil(path)
+    assert told(lint_artifact(path), check), name
 
 
 def test_zeros_in_a_squashfs_are_told(tmp_path: Path) -> None:

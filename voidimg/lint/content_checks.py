@@ -10,9 +10,14 @@ from posixpath import normpath
 
 from voidimg.errors import LayoutError, ToolError
 from voidimg.foreign import open_regular
+from voidimg.formats.cpio import decode_initramfs
 from voidimg.formats.entries import TreeEntry
+from voidimg.formats.kernel_image import read_kernel_image
 from voidimg.formats.partition_table import PartitionEntry
-from voidimg.inspection.opened import temporary_file
+from voidimg.formats.squashfs import read_squashfs
+from voidimg.formats.tar_reader import open_archive
+from voidimg.inspection.opened import not_sound, temporary_file
+from voidimg.inspection.squashfs_files import SquashfsFiles
 from voidimg.inspection.tree_files import real_path
 from voidimg.lint.model import Problem
 from voidimg.lint.subject import Subject
@@ -25,6 +30,7 @@ _REPLACED = "if a profile or a person replaced it, that is meant; else build the
 _MAX_TOLD = 20
 """Most defects of one kind that are told one by one: a lost directory has thousands."""
 _COPY_BYTES = 2**20
+_NETBOOT_PARTS = ("squashfs.img", "initrd", "vmlinuz")
 _WORLD_WRITABLE, _STICKY, _SETUID, _EXECUTABLE = 0o002, 0o1000, 0o4000, 0o111
 
 
@@ -269,3 +275,30 @@ def _copy_out(source: Path, at: int, size: int, target: Path) -> None:
                 os.pwrite(copy.fileno(), piece, done)
             done += len(piece)
         copy.truncate(done)
+
+
+def netboot_parts(subject: Subject) -> Iterator[Problem]:
+    """The kernel, the initramfs and every block of the squashfs of a netboot tarball are whole."""
+    with temporary_file(subject.scratch, "netboot") as place:
+        place.mkdir()
+        _unpack_netboot(subject, place)
+        root, initrd, kernel = (place / name for name in ("squashfs.img", "initrd", "vmlinuz"))
+        if root.exists():
+            read_squashfs(root)
+            SquashfsFiles(root).file_digests()
+        if initrd.exists():
+            decode_initramfs(initrd.read_bytes(), lambda _: False, "initrd")
+        if kernel.exists() and read_kernel_image(kernel.read_bytes()).release is None:
+            yield Problem("/vmlinuz", "the file is empty, damaged or no kernel", _REBUILD)
+
+
+def _unpack_netboot(subject: Subject, place: Path) -> None:
+    """Copy the parts that are read from a file out of the tarball."""
+    path = subject.artifact.path
+    with not_sound(path), open_archive(path) as archive:
+        for member in archive:
+            name = member.name.removeprefix("./")
+            if member.kind == "file" and name in _NETBOOT_PARTS:
+                with (place / name).open("wb") as file:
+                    for piece in archive.chunks():
+                        file.write(piece)

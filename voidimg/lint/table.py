@@ -43,6 +43,7 @@ CHECKS: tuple[LintCheck, ...] = (
     LintCheck.of(content.iso_efi_sound, _ERROR, iso.is_iso, deep=True),
     LintCheck.of(content.iso_kernel_file, _ERROR, iso.is_iso, deep=True),
     # Netboot tarballs.
+    LintCheck.of(content.netboot_parts, _ERROR, netboot.is_netboot, deep=True),
     LintCheck.of(netboot.netboot_menu_file, _ERROR, netboot.is_netboot),
     LintCheck.of(netboot.netboot_root_digest, _ERROR, netboot.is_netboot),
     # Disk images.

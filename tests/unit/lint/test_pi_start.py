@@ -149,6 +149,6 @@ def test_another_command_line_must_find_the_root(tmp_path: Path) -> None:
 
 def test_the_boards_of_the_platform_are_known() -> None:
     """Every board that the shipped platform names."""
-    platform = Catalog().recipe("rpi-aarch64").recipe.platform
+    platform = Catalog().recipe("rpi-aarch64").recipe
     assert set(platform.boards) == set(BOARDS_OF_ARCH["aarch64"])
     assert {name for names in BOARDS_OF_ARCH.values() for name in names} <= BOARDS.keys()

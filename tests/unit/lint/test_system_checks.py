@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from tests.generated_script import install_script
-from tests.live_medium import write_tree
+from tests.live_medium import initramfs, kernel_image, write_tree
 from tests.unit.lint.subjects import (
     BOOT,
     MIB,
@@ -221,20 +222,42 @@ def test_other_systems_are_not_asked_about_the_pi(tmp_path: Path) -> None:
     assert not [check for check in report.checks if check.startswith("pi-")]
 
 
+def small_squashfs() -> bytes:
+    """A squashfs with a file in it."""
+    with TemporaryDirectory() as place:
+        tree = write_tree(Path(place) / "tree", {"/etc/hostname": b"void\n" * 1000})
+        run(["mksquashfs", tree, Path(place) / "root", "-quiet", "-no-progress", "-all-root"])
+        return (Path(place) / "root").read_bytes()
+
+
+ROOT_SQUASHFS = small_squashfs()
 NETBOOT: Files = {
     "/pxelinux.0": b"loader",
     "/pxelinux.cfg/default": b"UI vesamenu.c32\nLABEL linux\n\tLINUX vmlinuz\n\tINITRD initrd\n"
     b"\tAPPEND root=live:http://SERVER/squashfs.img live.sha256=%b\n"
-    b"LABEL disk\n\tCOM32 chain.c32\n" % sha256(b"x").hexdigest().encode(),
-    **{f"/{name}": b"x" for name in ("vmlinuz", "initrd", "squashfs.img")},
+    b"LABEL disk\n\tCOM32 chain.c32\n" % sha256(ROOT_SQUASHFS).hexdigest().encode(),
+    "/vmlinuz": kernel_image(),
+    "/initrd": initramfs({"/init": b"#!/bin/sh\n"}),
+    "/squashfs.img": ROOT_SQUASHFS,
     **{f"/{name}.c32": b"x" for name in ("vesamenu", "chain", "ldlinux", "libcom32", "libutil")},
 }
+
+
+def spoiled_squashfs() -> bytes:
+    """Its first block is zeros."""
+    return ROOT_SQUASHFS[:96] + bytes(16) + ROOT_SQUASHFS[112:]
+
+
 NETBOOT_FAILING: list[tuple[str, Files, str, str]] = [
     ("netboot-menu-file", {}, "/initrd", "the entry linux names initrd"),
     ("netboot-menu-file", {}, "/chain.c32", "the entry disk names chain.c32"),
     ("netboot-menu-file", {}, "/pxelinux.0", "the menu names pxelinux.0"),
     ("netboot-menu-file", {}, "/libutil.c32", "PXELINUX itself names libutil.c32"),
     ("netboot-menu-file", {"/pxelinux.cfg/default": b""}, "", "no entry starts"),
+    ("netboot-parts", {"/vmlinuz": b""}, "", "damaged or no kernel"),
+    ("netboot-parts", {"/initrd": b"hello"}, "", "neither an archive nor"),
+    ("netboot-parts", {"/squashfs.img": ROOT_SQUASHFS[:200]}, "", "bytes of"),
+    ("netboot-parts", {"/squashfs.img": spoiled_squashfs()}, "", "squashfs is not sound"),
     ("netboot-root-digest", {"/squashfs.img": b"y"}, "", "has another SHA-256"),
     (
         "netboot-root-digest",
@@ -259,7 +282,8 @@ def test_a_sound_netboot_tarball_is_clean(tmp_path: Path) -> None:
     """It is not asked for a system, which is in its squashfs."""
     report = lint_artifact(make_netboot(tmp_path))
     assert report.defects == ()
-    assert report.checks == ("readable", "netboot-menu-file", "netboot-root-digest")
+    expected = ("readable", "netboot-parts", "netboot-menu-file", "netboot-root-digest")
+    assert report.checks == expected
 
 
 @pytest.mark.parametrize(("check", "changes", "gone", "words"), NETBOOT_FAILING)

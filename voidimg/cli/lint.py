@@ -105,7 +105,8 @@ def _show(report: LintReport) -> None:
         if (count := report.count(severity))
     ]
     checks = counted(len(report.checks), "check")
-    click.echo(printable(f"{report.path}: {report.kind}, {checks}, {', '.join(counts) or 'clean'}"))
+    clean = "clean as far as it was read" if report.skipped else "clean"
+    click.echo(printable(f"{report.path}: {report.kind}, {checks}, {', '.join(counts) or clean}"))
     if report.skipped:
         told = f"  not read to the end (--deep does): {', '.join(report.skipped)}"
         click.echo(printable(told))

@@ -18,7 +18,7 @@ def files_of(contents: Mapping[str, str]) -> TarFiles:
     for path, text in contents.items():
         directory, _, name = path.rpartition("/")
         files.directories.setdefault(directory or "/", set()).add(name)
-        files.contents[path] = text.encode()
+        files.kept[path] = text.encode()
     return files
 
 

@@ -203,3 +203,12 @@ def test_damage_in_one_part_does_not_hide_another(tmp_path: Path) -> None:
     found = {one.check for one in lint_artifact(make_medium(tmp_path, spoiled)).defects}
     assert {"iso-initramfs-live", "iso-cdlabel"} <= found
     assert lint.READABLE not in found
+
+
+def test_quick_says_what_it_did_not_read(unsigned: Path) -> None:
+    """So that nobody takes it for all."""
+    path = next(unsigned.glob("*.iso"))
+    result = CliRunner().invoke(cli, ["lint", "--quick", str(path)])
+    assert result.exit_code == 0
+    assert "clean as far as it was read" in result.output
+    assert "not read to the end (--deep does): package-files" in result.output

@@ -254,8 +254,14 @@ def test_damage_to_an_image(
     assert any(words in one for one in found), (name, found)
 
 
+def cut_image(path: Path) -> None:
+    """The last MiB is lost."""
+    os.truncate(path, path.stat().st_size - 2**20)
+
+
 SPOILED_IMAGES: list[tuple[str, Callable[[Path], None], str]] = [
     ("zeros in the root filesystem", zero_root, "ext4-sound"),
+    ("truncated", cut_image, "disk-table"),
     ("zeros in the FAT", zero_fat, "fat-sound"),
     ("zeros in a file", zero_content, "package-files"),
 ]

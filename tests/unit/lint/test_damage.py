@@ -261,7 +261,7 @@ def cut_image(path: Path) -> None:
 
 SPOILED_IMAGES: list[tuple[str, Callable[[Path], None], str]] = [
     ("zeros in the root filesystem", zero_root, "ext4-sound"),
-    ("truncated", cut_image, "disk-table"),
+    ("truncated", cut_image, "readable"),
     ("zeros in the FAT", zero_fat, "fat-sound"),
     ("zeros in a file", zero_content, "package-files"),
 ]

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.unit.lint.subjects import Files, defects, kernel8, make_image, make_tar
+from voidimg.catalog.catalog import Catalog
 from voidimg.formats.pi_config import BOARDS, plan_start, read_config
 from voidimg.lint.pi_start_checks import BOARDS_OF_ARCH
-from voidimg.spec.catalog import Catalog
 
 CONFIG, CMDLINE = "/boot/config.txt", "/boot/cmdline.txt"
 PRESENT = frozenset({"kernel8.img", "cmdline.txt", "bcm2711-rpi-4-b.dtb", "bcm2712-rpi-5-b.dtb"})

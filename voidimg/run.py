@@ -1,5 +1,8 @@
 """The one door to programs of the host: fixed environment, closed input, errors that explain.
 
+None of them can ask anybody: input is what we give or nothing, and a session of their own has no
+terminal that they could open as ``/dev/tty``.
+
 Target code is never started here (that is `voidimg.sandbox`).
 """
 
@@ -88,6 +91,7 @@ def run(
         cwd=cwd,
         capture_output=True,
         check=False,
+        start_new_session=True,
     )
     stderr = ended.stderr.decode("utf-8", "replace")
     if ended.returncode not in good:
@@ -131,6 +135,7 @@ def run_bounded(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
+            start_new_session=True,
         ) as process,
     ):
         _limit(process.pid, seconds)

@@ -60,12 +60,25 @@ def parse_kinds(words: Collection[str]) -> tuple[KindName, ...]:
     return tuple(kind for kind in KINDS if kind in words)
 
 
-def kinds_of(recipe: Recipe, asked: Sequence[KindName] = ()) -> tuple[KindName, ...]:
+def kinds_of(
+    recipe: Recipe, asked: Sequence[KindName] = (), *, only_live: bool = False
+) -> tuple[KindName, ...]:
     """The artifacts to make of `recipe`: those `asked` for, else all that it has.
 
+    With `only_live` the profile changes nothing but live systems (`ResolvedRecipe.only_live`).
+
     Raises:
-        UsageError: an artifact is asked for that the recipe has not.
+        UsageError: an artifact is asked for that the recipe has not, or in which nothing of the
+            profile would be.
     """
+    if only_live and asked and all(KINDS[name].role != "live" for name in asked):
+        raise UsageError(
+            f"nothing of the profile {recipe.profile} would be in the {' and the '.join(asked)}:"
+            " it only says what live systems have",
+            code="PROFILE-LIVE",
+            where="--profile",
+            hint="ask for --artifact iso or netboot, or leave --profile out",
+        )
     for name in asked:
         reason = KINDS[name].why_not(recipe)
         if reason is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from voidimg.arch import LIBCS, Libc, with_libc
@@ -212,7 +212,55 @@ def _resolve(
     content = _profile_part(merged, profile, libc, search, errors)
     if content is None:
         return None
-    return compose(platform, content, libc, search, check_recipe, errors.append)
+    only_live = profile is not None and _is_only_live(merged, content, libc, search)
+    if only_live and merged.table.get("live") is None:
+        errors.append(_live_only_error(path.stem, content, search))
+        return None
+    resolved = compose(platform, content, libc, search, check_recipe, errors.append)
+    return None if resolved is None else replace(resolved, only_live=only_live)
+
+
+def _is_only_live(platform: Node, content: Part, libc: Libc, search: SearchPath) -> bool:
+    """Whether `content` differs from the platform's own profile in its live system alone."""
+    own = _profile_part(platform, None, libc, search, [])
+    live = content.node.table.get("live")
+    if own is None or live is None or live.plain() == own.node.at("live").plain():
+        return False
+    return _beside_live(own.node) == _beside_live(content.node)
+
+
+def _beside_live(profile: Node) -> object:
+    """What a profile says of everything but live systems, its defaults filled in."""
+    whole = Profile.model_validate(profile.plain(), context={"document": True})
+    return whole.model_copy(update={"summary": "", "live": None})
+
+
+def _live_only_error(platform: str, content: Part, search: SearchPath) -> SpecError:
+    what = (
+        f"the profile {content.name} says what a live system has, and the platform {platform} has"
+        " no live system: it would be built without anything of the profile"
+    )
+    lives = ", ".join(_platforms_with_live(search))
+    return SpecError(
+        what,
+        code="PROFILE-LIVE",
+        where=content.asked.file or content.name,
+        hint=f"build it for a platform with a live system ({lives}), or write a profile with"
+        " [rootfs] or [platformfs] packages",
+    )
+
+
+def _platforms_with_live(search: SearchPath) -> list[str]:
+    found = []
+    for name, files in search.files("platform").items():
+        errors: list[SpecError] = []
+        family = read_family(files[0], "platform", search, errors.append)
+        if family is None or _is_abstract(family):
+            continue
+        merged = family.merged("glibc", errors.append)
+        if merged is not None and merged.table.get("live") is not None:
+            found.append(name)
+    return found
 
 
 def _check_libc(family: Family, merged: Node, libc: Libc, errors: list[SpecError]) -> bool:

@@ -1,15 +1,16 @@
 """Makes a FAT filesystem from a directory: mkfs.vfat and mtools, in an order of our own.
 
-mtools follows readdir order when it copies trees, takes links for what they point to, and drops
-parts of some names without a word. So directories and files are copied one directory at a time,
-sorted, and names are checked before. Every time on the filesystem is the epoch.
+mtools follows readdir order when it copies trees, takes links for what they point to, and changes
+some names without a word. So directories and files are copied one directory at a time, sorted,
+names are checked before, and read back after. Every time on the filesystem is the epoch.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +63,89 @@ def make_fat(plan: FatPlan, top: int | None, image: Path, epoch: int) -> None:
                 env=environment,
                 cwd=None if top is None else held(top),
             )
+    _read_back(directories, image, environment)
+
+
+def _problems_of_letters(directories: Sequence[_Directory]) -> Iterator[LayoutError]:
+    """What of other letters than ASCII mtools would write as something else.
+
+    It makes a short name of what its code page has something similar for: ``dœ`` becomes ``do``,
+    and beside a ``do`` it asks for ever what to do. So each such name is tried alone, on an empty
+    filesystem: what is kept there is nobody else's name.
+    """
+    paths = [f"{directory.path}/" for directory in directories[1:]]
+    paths += [file[1:] for directory in directories for file in directory.files]
+    names = {path.rstrip("/").rpartition("/")[2] for path in paths}
+    foreign = sorted(name for name in names if not name.isascii())
+    if not foreign:
+        return
+    kept = _kept_alone(foreign)
+    for path in sorted(paths):
+        name = path.rstrip("/").rpartition("/")[2]
+        if not name.isascii() and name not in kept:
+            yield _changed(path)
+
+
+def _kept_alone(names: Sequence[str]) -> frozenset[str]:
+    """Those of `names` that mtools writes as they are."""
+    kept = set()
+    with tempfile.TemporaryDirectory(prefix="voidimg-fat.") as scratch:
+        image = Path(scratch, "empty.img")
+        with image.open("xb") as file:
+            file.truncate(_TRIAL_BYTES)
+        run(["mkfs.vfat", "-F", "12", image])
+        empty = image.read_bytes()
+        for name in names:
+            image.write_bytes(empty)
+            run(["mmd", "-i", image, f"::/{name}"], env=MTOOLS_ENVIRONMENT, good=(0, 1))
+            if _listed(image, MTOOLS_ENVIRONMENT) == {f"/{name}/"}:
+                kept.add(name)
+    return frozenset(kept)
+
+
+_TRIAL_BYTES = 64 * 1024
+
+
+def _changed(path: str) -> LayoutError:
+    name = path.rstrip("/").rpartition("/")[2]
+    return LayoutError(
+        f"FAT cannot hold the name {name!r} as it is: mtools would write another",
+        code="FAT-NAME",
+        where=path.rstrip("/"),
+        hint="rename it (letters of ASCII are safe), or use ext4",
+    )
+
+
+def _listed(image: Path, environment: Mapping[str, str]) -> set[str]:
+    """Every path on the filesystem, those of directories with a slash at the end."""
+    # An empty filesystem is "File not found" to mdir.
+    ended = run(["mdir", "-/", "-a", "-b", "-i", image, "::/"], env=environment, good=(0, 1))
+    lines = (os.fsdecode(line) for line in ended.stdout.split(b"\n"))
+    return {line.removeprefix("::") for line in lines if line}
+
+
+def _read_back(
+    directories: Sequence[_Directory], image: Path, environment: Mapping[str, str]
+) -> None:
+    """Ensure that the filesystem holds exactly the names that it was given.
+
+    Raises:
+        LayoutError: a name is not there as it was given; several in a `CollectedError`.
+    """
+    wanted = {f"{directory.path}/" for directory in directories[1:]}
+    wanted |= {file[1:] for directory in directories for file in directory.files}
+    if not wanted:
+        return
+    found = _listed(image, environment)
+    changed = [_changed(path) for path in sorted(wanted - found)]
+    raise_all(changed, "FAT cannot hold these files")
+    if more := sorted(found - wanted):
+        raise LayoutError(
+            f"the FAT filesystem holds {more[0]!r}, which nobody gave it",
+            code="NOT-AS-PLANNED",
+            where=more[0],
+            hint="this is a fault of voidimg or of mtools: please report it",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +194,7 @@ def _checked(top: int) -> list[_Directory]:
                 if stat.S_ISREG(status.st_mode)
             ]
             directories.append(_Directory(path, tuple(files)))
-    raise_all(problems, "FAT cannot hold these files")
+    raise_all(problems or [*_problems_of_letters(directories)], "FAT cannot hold these files")
     return directories
 
 

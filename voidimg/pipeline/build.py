@@ -176,7 +176,7 @@ class _Build:
         self._listener = listener
         self._cache = Cache(options.cache)
         self._store = ArtifactStore(self._cache)
-        self._kinds = kinds_of(self._recipe, options.artifacts)
+        self._kinds = kinds_of(self._recipe, options.artifacts, only_live=resolved.only_live)
         self._stages = stages_of(self._kinds)
         self._supply: Supply | None = None
         self._files: dict[str, Path] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 
-from voidimg.errors import SpecError
+from voidimg.errors import SpecError, StoreError
 from voidimg.rootfs.files import apply_edits
 from voidimg.spec.stage_model import Edit
 from voidimg.suggest import did_you_mean
@@ -120,11 +120,11 @@ def set_timezone(tree: Tree, timezone: str, *, epoch: int) -> None:
     """Link /etc/localtime to `timezone`; UTC needs no link, it is what everything assumes.
 
     Raises:
-        SpecError: tzdata has no such zone.
+        SpecError: tzdata has no such zone: there is nothing, a directory of zones, or another file.
     """
     if timezone == "UTC":
         return
-    if not tree.exists(f"{_ZONES}/{timezone}"):
+    if not _is_zone(tree, f"{_ZONES}/{timezone}"):
         raise SpecError(
             f"there is no time zone {timezone}",
             code="TIMEZONE",
@@ -132,6 +132,14 @@ def set_timezone(tree: Tree, timezone: str, *, epoch: int) -> None:
             hint=f"zones are named as below {_ZONES}, such as Europe/Madrid; tzdata brings them",
         )
     tree.symlink("/etc/localtime", f"{_ZONES}/{timezone}", mtime=epoch, parents=True)
+
+
+def _is_zone(tree: Tree, path: str) -> bool:
+    """Whether `path` is a file of time zone data, which begins with ``TZif`` (RFC 8536)."""
+    try:
+        return tree.exists(path) and tree.read(path).startswith(b"TZif")
+    except (IsADirectoryError, StoreError):
+        return False
 
 
 def set_hostname(tree: Tree, hostname: str, *, epoch: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Sequence
 
 from voidimg.errors import SpecError, one_or_many
@@ -16,9 +17,10 @@ def enable_services(tree: Tree, services: Sequence[str], *, epoch: int) -> None:
     """Link each of `services` into the default run level, as ``/etc/sv/<service>``.
 
     Raises:
-        SpecError: the tree has no such service; the hint names similar ones. Several: collected.
+        SpecError: the tree has no such service directory; the hint names similar
+            ones. Several: collected.
     """
-    missing = [name for name in services if not tree.exists(f"{SERVICES}/{name}")]
+    missing = [name for name in services if not _is_directory(tree, f"{SERVICES}/{name}")]
     if missing:
         errors = [_missing(tree, name) for name in missing]
         raise one_or_many(errors, "services that no package of the recipe has")
@@ -29,6 +31,10 @@ def enable_services(tree: Tree, services: Sequence[str], *, epoch: int) -> None:
             tree.symlink(path, f"{SERVICES}/{name}", mtime=epoch, parents=True)
 
 
+def _is_directory(tree: Tree, path: str) -> bool:
+    return tree.exists(path) and stat.S_ISDIR(tree.stat(path).st_mode)
+
+
 def _missing(tree: Tree, name: str) -> SpecError:
     try:
         known = tree.listdir(SERVICES)
@@ -36,7 +42,7 @@ def _missing(tree: Tree, name: str) -> SpecError:
         known = []
     hint = did_you_mean(name, known, most=3) or "add the package that brings it"
     return SpecError(
-        f"the service {name} does not exist: the tree has no {SERVICES}/{name}",
+        f"the service {name} does not exist: the tree has no directory {SERVICES}/{name}",
         code="SERVICE",
         where=name,
         hint=hint,

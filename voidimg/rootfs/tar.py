@@ -17,6 +17,7 @@ from voidimg.errors import StoreError
 from voidimg.events import Listener, Message, Progress, ignore
 from voidimg.formats import tar_writer
 from voidimg.formats.tar_writer import Member, encode_member, end_of_archive
+from voidimg.rootfs.attributes import CAPABILITY, is_kept
 from voidimg.tree.beneath import held
 from voidimg.tree.paths import mapped
 from voidimg.tree.walk import DIRECTORY, descend
@@ -239,7 +240,7 @@ class _Writer:
     def _attributes(self, path: bytes) -> dict[str, bytes] | None:
         full = self._top + b"/" + path
         names = os.listxattr(full, follow_symlinks=False)
-        kept = [name for name in names if name == _CAPABILITY or name.startswith("user.")]
+        kept = [name for name in names if is_kept(name)]
         if not kept:
             return None
         return {
@@ -256,16 +257,13 @@ class _Writer:
         self.written += len(data)
 
 
-_CAPABILITY = "security.capability"
-
-
 def _portable(name: str, value: bytes) -> bytes:
     """A file capability as every system takes it: revision 2, without a namespace's root id.
 
     The value is ``__le32 magic`` (revision in the top byte), four words of capability bits and,
     in revision 3 only, the root id (linux/capability.h).
     """
-    if name == _CAPABILITY and len(value) == 24 and value[3] == 3:
+    if name == CAPABILITY and len(value) == 24 and value[3] == 3:
         return value[:3] + b"\x02" + value[4:20]
     return value
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from voidimg.signing.recognise import Kind, kind_of
 SUMS_NAME = "sha256sum.txt"
 SIGNATURE_NAME = "sha256sum.sig"
 
+_NAME = re.compile(r"(?!\.{1,2}\Z)[^/\x00-\x1f\x7f]+")
 _LINE = re.compile(r"SHA256 \((?!\.{1,2}\) )([^/\x00-\x1f\x7f]+)\) = ([0-9a-f]{64})")
 _GNU_LINE = re.compile(r"[0-9a-fA-F]{64} [ *]\S")
 MAX_SUMS_BYTES = 4 * 2**20
@@ -30,11 +31,27 @@ _MAX_PROBLEMS = 20
 
 
 def encode_sums(digests: Mapping[str, str]) -> bytes:
-    """`digests` (file name to SHA-256 in hex) as the bytes of ``sha256sum.txt``."""
+    """`digests` (file name to SHA-256 in hex) as the bytes of ``sha256sum.txt``.
+
+    Raises:
+        VerifyError: a name cannot be read back from a line of it.
+    """
     names = sorted(digests, key=os.fsencode)
+    raise_all("these names cannot be in a checksum file", [*_unfit(names)])
     return b"".join(
         b"SHA256 (%b) = %b\n" % (os.fsencode(name), digests[name].encode()) for name in names
     )
+
+
+def _unfit(names: Sequence[str]) -> Iterator[VerifyError]:
+    for name in names:
+        if _NAME.fullmatch(name) is None:
+            yield VerifyError(
+                f"a checksum file cannot hold the name {name!r}",
+                code="SUMS-NAME",
+                where=name,
+                hint="rename the file: control characters and / do not fit into a line",
+            )
 
 
 def decode_sums(content: bytes, where: str) -> dict[str, str]:
@@ -55,7 +72,8 @@ def decode_sums(content: bytes, where: str) -> dict[str, str]:
     text = os.fsdecode(content)
     digests: dict[str, str] = {}
     problems: list[VoidimgError] = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    # Not splitlines: names may hold what it takes for the end of a line (U+0085, U+2028).
+    for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
         match = _LINE.fullmatch(line)
         if len(problems) == _MAX_PROBLEMS:
             break

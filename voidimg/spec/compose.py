@@ -40,6 +40,8 @@ class ResolvedRecipe:
     """The directories in which its templates are found, first match wins."""
     sources: tuple[Path, ...]
     """The directories in which own files are found, first match wins."""
+    only_live: bool = False
+    """Whether the profile was asked for and changes nothing but the live system of the platform."""
 
     def as_json(self) -> dict[str, Any]:
         """The recipe as a JSON-ready mapping; no password of a URL is in it."""

@@ -28,11 +28,12 @@ class SearchPath:
 
     @classmethod
     def of(cls, own: Sequence[Path]) -> SearchPath:
-        """`own` directories, then what is shipped."""
-        return cls((*own, SHIPPED))
+        """`own` directories, then what is shipped; all absolute, for a build works elsewhere."""
+        return cls((*(directory.absolute() for directory in own), SHIPPED))
 
     def beside(self, file: Path) -> SearchPath:
         """This search path with the directory that `file` belongs to in front."""
+        file = file.absolute()
         home = file.parent.parent if file.parent.name in _FOLDER.values() else file.parent
         others = tuple(one for one in self.directories if not _same(one, home))
         return SearchPath((home, *others)) if len(others) == len(self.directories) else self

@@ -126,6 +126,8 @@ def read_document(path: Path) -> Node:
     """
     try:
         text = read_regular(path, MAX_DOCUMENT_BYTES).decode("utf-8")
+        # Editors of Windows begin files with U+FEFF; it says nothing about the content.
+        text = text.removeprefix("\ufeff")
     except OSError as error:
         raise SpecError(
             f"cannot read the file: {error.strerror or error}",

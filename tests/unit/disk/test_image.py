@@ -213,6 +213,48 @@ def test_nothing_is_left_beside_the_image(images: dict[str, Path], tmp_path: Pat
     assert [path.name for path in tmp_path.iterdir()] == ["tree"]
 
 
+@pytest.mark.parametrize(
+    ("names", "refused"),
+    [
+        (["dœ.txt"], {"dœ.txt"}),
+        (["do.txt", "dœ.txt"], {"dœ.txt"}),
+        (
+            ["dœ.txt", "№.txt", "é", "😀.c", "\u0131.txt", "\u017f.txt", "a"],
+            {"dœ.txt", "№.txt", "é", "😀.c", "\u0131.txt", "\u017f.txt"},
+        ),
+    ],
+)
+@pytest.mark.parametrize("kind", ["file", "directory"])
+def test_a_name_that_fat_would_change_is_refused(
+    tmp_path: Path, names: list[str], refused: set[str], kind: str
+) -> None:
+    """mtools takes letters for similar ones of its code page, and asks for ever when two clash."""
+    tree = make_tree(tmp_path / "tree", 1)
+    for name in names:
+        if kind == "file":
+            (tree / "boot" / name).write_bytes(b"")
+        else:
+            (tree / "boot" / name / "inner").mkdir(parents=True)
+    with pytest.raises((LayoutError, CollectedError)) as caught:
+        write_image(planned(MBR, tree), tree, tmp_path / "x.img", EPOCH)
+    errors = getattr(caught.value, "errors", [caught.value])
+    assert {error.where for error in errors} == {f"/{name}" for name in refused}
+    assert {error.code for error in errors} == {"E-LAYOUT-FAT-NAME"}
+    assert not (tmp_path / "x.img").exists()
+
+
+def test_names_that_fat_can_hold_are_held(tmp_path: Path) -> None:
+    """Capitals, blanks, brackets and letters that no code page has, as they are."""
+    tree = make_tree(tmp_path / "tree", 1)
+    names = ["E.TXT", "mIxEd.TxT", "a b.txt", "[x].txt", "日本.txt", ".hidden", "x" * 255, "a+b=c"]
+    for name in names:
+        (tree / "boot" / name).write_bytes(name.encode())
+    write_image(planned(MBR, tree), tree, tmp_path / "x.img", EPOCH)
+    boot = open_boot_files(tmp_path / "x.img", 1)
+    for name in names:
+        assert boot.read(f"/{name}") == name.encode()
+
+
 def test_a_tree_that_grew_after_the_plan_is_an_error(tmp_path: Path) -> None:
     """More than the filesystem holds: the tool's message comes through."""
     tree = make_tree(tmp_path / "tree", 1)

@@ -26,7 +26,17 @@ def test_lines_are_bsd_lines_in_the_order_of_the_c_locale() -> None:
 def test_what_is_encoded_is_decoded() -> None:
     """Names with brackets, spaces and bytes that are no UTF-8 survive."""
     digests = {"a (1).img": DIGEST, "b\udcff": DIGEST, "c) = (d": DIGEST}
+    # What str.splitlines takes for the end of a line, beside control characters.
+    digests |= dict.fromkeys(["n\x85l", "l\u2028s", "p\u2029s"], DIGEST)
     assert digests == decode_sums(encode_sums(digests), "sums")
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\rb", "a/b", ".", "..", "", "a\x1bb", "a\x0cb"])
+def test_a_name_that_cannot_be_read_back_is_not_written(name: str) -> None:
+    """What the reader refuses, the writer does not write."""
+    with pytest.raises(VerifyError) as caught:
+        encode_sums({name: DIGEST})
+    assert caught.value.code == "E-VERIFY-SUMS-NAME"
 
 
 def test_sha256sum_accepts_the_file(tmp_path: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import struct
 import time
 from pathlib import Path
 
 import pytest
 
+from voidimg.errors import LayoutError
 from voidimg.rootfs.clean import RULES, clean
 from voidimg.rootfs.normalise import normalise_times
 from voidimg.tree.tree import Tree
@@ -112,10 +114,56 @@ def test_times_of_packages_stay_and_those_of_the_build_go(tmp_path: Path, later:
     for name in ("old", "future", "script"):
         put(tmp_path, f"/usr/{name}")
     (tmp_path / "usr/link").symlink_to("nowhere")
-    os.utime(tmp_path / "usr/old", (5, 1_000_000_000.75))
+    os.utime(tmp_path / "usr/old", (5, 1_000_000_000))
     os.utime(tmp_path / "usr/future", (5, epoch + 7))
     assert normalise_times(tmp_path, epoch) == 6
     paths = [tmp_path / "usr", *(tmp_path / "usr").iterdir()]
     times = {path.name: os.lstat(path).st_mtime_ns / 1e9 for path in paths}
     assert times == dict.fromkeys(("usr", "future", "script", "link"), epoch) | {"old": 1e9}
     assert os.lstat(tmp_path / "usr/old").st_atime == 1e9
+
+
+def test_the_clock_of_the_host_does_not_decide_what_keeps_its_time(tmp_path: Path) -> None:
+    """A package's file newer than the build's clock keeps its time, as with any other clock."""
+    epoch = int(time.time()) + 10 * 86400
+    for name in ("newer", "script", "before"):
+        put(tmp_path, f"/usr/{name}")
+    os.utime(tmp_path / "usr/newer", (5, epoch - 86400))
+    os.utime(tmp_path / "usr/before", (5, -86400))
+    # What a clock that was set back during the build gives.
+    os.utime(tmp_path / "usr/script", ns=(5, 1_000_000_000_123_456_789))
+    normalise_times(tmp_path, epoch)
+    times = {path.name: os.lstat(path).st_mtime for path in (tmp_path / "usr").iterdir()}
+    assert times == {"newer": epoch - 86400, "script": epoch, "before": 0}
+
+
+def _give_list(path: Path) -> None:
+    # Version 2; user::rw-, group::r-- under the mask rw-, a named user 1000 with rw-, other::r--.
+    entries = ((1, 6, 2**32 - 1), (2, 6, 1000), (4, 4, 2**32 - 1), (16, 6, 2**32 - 1),
+               (32, 4, 2**32 - 1))  # fmt: skip
+    value = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+    os.setxattr(path, "system.posix_acl_access", value)
+
+
+def test_an_access_control_list_is_refused_with_its_file(tmp_path: Path) -> None:
+    """A tarball would drop it, and the mask would then be what the group may do."""
+    put(tmp_path, "/usr/listed")
+    try:
+        _give_list(tmp_path / "usr/listed")
+    except OSError:
+        pytest.skip("the file system has no access control lists")
+    with pytest.raises(LayoutError) as caught:
+        normalise_times(tmp_path, EPOCH)
+    assert (caught.value.code, caught.value.where) == ("E-LAYOUT-ATTRIBUTE", "/usr/listed")
+
+
+def test_attributes_that_all_artifacts_hold_are_kept(tmp_path: Path) -> None:
+    """Those of users; as root also other ones are refused, each with its file."""
+    put(tmp_path, "/usr/noted")
+    os.setxattr(tmp_path / "usr/noted", "user.note", b"x")
+    normalise_times(tmp_path, EPOCH)
+    assert os.getxattr(tmp_path / "usr/noted", "user.note") == b"x"
+    if os.geteuid() == 0:
+        os.setxattr(tmp_path / "usr/noted", "trusted.note", b"x")
+        with pytest.raises(LayoutError, match=r"/usr/noted has the attribute trusted\.note"):
+            normalise_times(tmp_path, EPOCH)

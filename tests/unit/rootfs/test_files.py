@@ -133,10 +133,13 @@ def test_missing_services_are_told_all_at_once(tmp_path: Path) -> None:
     """With what was probably meant; a link to nothing is no service."""
     (tmp_path / "etc/sv/chronyd").mkdir(parents=True)
     (tmp_path / "etc/sv/ntpd").symlink_to("openntpd")
+    (tmp_path / "etc/sv/note").write_text("a file is no service")
     with Tree(tmp_path) as tree:
         with pytest.raises(SpecError, match="the service chrony does not exist") as one:
             enable_services(tree, ("chrony",), epoch=EPOCH)
         assert one.value.hint == "did you mean 'chronyd'?"
+        with pytest.raises(SpecError, match="the service note does not exist"):
+            enable_services(tree, ("note",), epoch=EPOCH)
         with pytest.raises(CollectedError) as both:
             enable_services(tree, ("ntpd", "sshd", "chronyd"), epoch=EPOCH)
     assert [error.where for error in both.value.errors] == ["ntpd", "sshd"]
@@ -165,14 +168,16 @@ def test_the_locale_is_uncommented(tmp_path: Path) -> None:
 def test_time_zone_and_host_name(tmp_path: Path) -> None:
     """UTC needs nothing; other zones must exist."""
     (tmp_path / "usr/share/zoneinfo/Europe").mkdir(parents=True)
-    (tmp_path / "usr/share/zoneinfo/Europe/Madrid").touch()
+    (tmp_path / "usr/share/zoneinfo/Europe/Madrid").write_bytes(b"TZif2")
+    (tmp_path / "usr/share/zoneinfo/zone.tab").write_bytes(b"# a list of zones\n")
     with Tree(tmp_path) as tree:
         set_timezone(tree, "UTC", epoch=EPOCH)
         assert not (tmp_path / "etc").exists()
         set_timezone(tree, "Europe/Madrid", epoch=EPOCH)
         set_hostname(tree, "void", epoch=EPOCH)
-        with pytest.raises(SpecError, match="no time zone Europe/Toledo"):
-            set_timezone(tree, "Europe/Toledo", epoch=EPOCH)
+        for wrong in ("Europe/Toledo", "Europe", "zone.tab"):
+            with pytest.raises(SpecError, match=f"no time zone {wrong}"):
+                set_timezone(tree, wrong, epoch=EPOCH)
     assert os.readlink(tmp_path / "etc/localtime") == "/usr/share/zoneinfo/Europe/Madrid"
     assert (tmp_path / "etc/hostname").read_text() == "void\n"
 

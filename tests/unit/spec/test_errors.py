@@ -345,3 +345,52 @@ def test_any_text_is_a_tree_or_an_error(text: str) -> None:
     for _, leaf in node.leaves():
         assert 1 <= leaf.origin.line <= len(lines)
         assert 1 <= leaf.origin.column <= len(lines[leaf.origin.line - 1]) + 1
+
+
+@pytest.mark.parametrize("profile", ["xfce", "gnome", "kde"])
+@pytest.mark.parametrize("platform", ["rpi-aarch64", "rpi-aarch64-musl"])
+def test_a_profile_of_which_nothing_would_be_built_is_refused(platform: str, profile: str) -> None:
+    """A desktop for live systems is nothing to a board that has none."""
+    with pytest.raises(SpecError) as caught:
+        Catalog().recipe(platform, profile)
+    assert caught.value.code == "E-SPEC-PROFILE-LIVE"
+    assert "x86_64" in str(caught.value.hint)
+    assert Catalog().recipe("x86_64", profile).only_live
+    assert not Catalog().recipe(platform, "base").only_live
+
+
+def test_a_profile_with_more_than_a_live_system_is_taken(tmp_path: Path) -> None:
+    """What it says of other trees is built; its live system is for other platforms."""
+    more = tmp_path / "profiles" / "more.toml"
+    more.parent.mkdir()
+    more.write_text(
+        'schema = 1\nkind = "profile"\nextends = "xfce"\nsummary = "s"\n'
+        '[platformfs]\npackages = { add = ["htop"] }\n'
+    )
+    resolved = Catalog([tmp_path]).recipe("rpi-aarch64", "more")
+    assert "htop" in resolved.recipe.platformfs.packages
+
+
+def test_a_byte_order_mark_is_not_part_of_a_file(tmp_path: Path) -> None:
+    """Editors of Windows write one, and places stay those that an editor shows."""
+    path = tmp_path / "mine.toml"
+    text = 'schema = 1\nkind = "profile"\nextends = "base"\nsummary = "s"\n'
+    path.write_text(text, encoding="utf-8-sig")
+    assert Catalog().check_files([path]) == []
+    path.write_text(text + "colour = 1\n", encoding="utf-8-sig")
+    assert [error.where for error in Catalog().check_files([path])] == [f"{path}:5:1"]
+
+
+def test_relative_directories_are_made_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A build works in other directories than it was started in."""
+    (tmp_path / "mine" / "profiles").mkdir(parents=True)
+    file = tmp_path / "mine" / "profiles" / "own.toml"
+    file.write_text('schema = 1\nkind = "profile"\nextends = "base"\nsummary = "s"\n')
+    monkeypatch.chdir(tmp_path)
+    by_name = Catalog([Path("mine")]).recipe("rpi-aarch64", "own")
+    by_path = Catalog().recipe("rpi-aarch64", "mine/profiles/own.toml")
+    for resolved in (by_name, by_path):
+        for place in (*resolved.templates, *resolved.sources):
+            assert place.is_absolute()

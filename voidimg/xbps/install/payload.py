@@ -262,7 +262,7 @@ class _Payload:
                 os.fchown(fd, uid, gid)
             if member.mode & _SPECIAL_BITS:
                 os.fchmod(fd, self._mode(member))
-            time = member.mtime_ns
+            time = member.mtime * 10**9  # whole: a fraction marks times of the kernel's clock
             os.utime(fd, ns=(time, time))
         finally:
             os.close(fd)
@@ -314,7 +314,7 @@ class _Payload:
         uid, gid = owner_of(member)
         if self.sets_owners and (uid or gid or self.group or directory.gives_group):
             os.chown(base, uid, gid, dir_fd=directory.fd, follow_symlinks=False)
-        time = member.mtime_ns
+        time = member.mtime * 10**9
         os.utime(base, ns=(time, time), dir_fd=directory.fd, follow_symlinks=False)
 
     def _hardlink(self, member: Member, listed: Listed, directory: Directory, base: bytes) -> None:

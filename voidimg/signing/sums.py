@@ -37,7 +37,7 @@ def encode_sums(digests: Mapping[str, str]) -> bytes:
         VerifyError: a name cannot be read back from a line of it.
     """
     names = sorted(digests, key=os.fsencode)
-    raise_all("these names cannot be in a checksum file", [*_unfit(names)])
+    raise_all([*_unfit(names)], "these names cannot be in a checksum file")
     return b"".join(
         b"SHA256 (%b) = %b\n" % (os.fsencode(name), digests[name].encode()) for name in names
     )

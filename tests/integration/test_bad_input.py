@@ -108,7 +108,7 @@ def test_an_image_of_a_given_size_that_is_too_small(
     tiny: RepositoryFixture, tmp_path: Path
 ) -> None:
     """The root partition gets what is left, and that is not enough."""
-    text = edited('headroom = "8MiB"', 'size = "42MiB"')
+    text = edited('headroom = "8MiB"', 'size = "44MiB"')
     words = with_platform(text, tmp_path, build_words(tiny, tmp_path))
     told(words, tmp_path, 8, "[E-LAYOUT-", "root")
 

@@ -145,7 +145,7 @@ def _require_room_for(artifact: Artifact, directory: Path) -> None:
     """
     path = artifact.path
     if artifact.compression == "qcow2":
-        with path.open("rb") as image:
+        with open_regular(path, block_device=True) as image:
             size = qcow2.read_qcow2(image, str(path)).virtual_bytes
         needed = min(size, _MARGIN_BYTES)  # the disk of a machine is mostly holes
     else:

@@ -8,9 +8,9 @@ Labels of the host's own security modules are put on every file by its kernel; t
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 
-from voidimg.errors import CollectedError, LayoutError
+from voidimg.errors import LayoutError, raise_all
 from voidimg.tree.beneath import held
 
 CAPABILITY = "security.capability"
@@ -28,22 +28,26 @@ def is_kept(name: str) -> bool:
     return name == CAPABILITY or name.startswith("user.")
 
 
-def require_portable(top: int, paths: Iterable[bytes]) -> None:
-    """Ensure that what `paths`, relative to the directory open as `top`, have can be kept.
+def not_portable(directory: int, name: bytes, path: bytes) -> list[LayoutError]:
+    """What `name` of the open `directory` has that artifacts cannot hold; `path` says it to people.
+
+    Asked beneath the directory, since the whole path may be longer than any program may say it.
+    """
+    file = os.fsencode(held(directory)) + b"/" + name
+    return [
+        _not_portable(path, attribute)
+        for attribute in os.listxattr(file, follow_symlinks=False)
+        if not is_kept(attribute) and attribute not in _LABELS
+    ]
+
+
+def require_portable(problems: Sequence[LayoutError]) -> None:
+    """Raise for what `not_portable` found, if there is anything.
 
     Raises:
         LayoutError: an access control list or another attribute; several in a `CollectedError`.
     """
-    start = os.fsencode(held(top)) + b"/"
-    problems: list[LayoutError] = []
-    for path in paths:
-        for name in os.listxattr(start + path, follow_symlinks=False):
-            if not is_kept(name) and name not in _LABELS and len(problems) < _MOST_TOLD:
-                problems.append(_not_portable(path, name))
-    if len(problems) == 1:
-        raise problems[0]
-    if problems:
-        raise CollectedError("files have attributes that artifacts cannot hold", problems)
+    raise_all(problems[:_MOST_TOLD], "files have attributes that artifacts cannot hold")
 
 
 def _not_portable(path: bytes, name: str) -> LayoutError:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from voidimg.rootfs.attributes import require_portable
+from voidimg.rootfs.attributes import not_portable, require_portable
 from voidimg.tree.paths import mapped
 from voidimg.tree.walk import DIRECTORY, descend
 
@@ -64,8 +64,13 @@ def normalise_times(tree: Path, epoch: int) -> int:
     top = os.open(tree, DIRECTORY)
     try:
         with mapped("set the times in", "/"):
-            found = [(b".", os.fstat(top)), *((met.path, met.status) for met in descend(top))]
-            require_portable(top, (path for path, status in found if _may_have(status)))
+            found = [(b".", os.fstat(top))]
+            problems = not_portable(top, b".", b".")
+            for met in descend(top):
+                found.append((met.path, met.status))
+                if _may_have(met.status):
+                    problems += not_portable(met.fd, met.name, met.path)
+            require_portable(problems)
             clock = _Clock.of(status for _, status in found)
             changed = 0
             for path, status in reversed(found):

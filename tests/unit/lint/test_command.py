@@ -112,7 +112,7 @@ def test_names_cannot_command_the_terminal(tmp_path: Path) -> None:
 def test_a_missing_tool_is_no_defect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It says what to install, instead of blaming the artifact."""
     path = make_medium(tmp_path)
-    monkeypatch.setattr("voidimg.run._SEARCH_PATH", "")
+    monkeypatch.setattr("voidimg.programs.SEARCH_PATH", "")
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ToolError, match="not installed"):
         lint_artifact(path)

@@ -167,7 +167,7 @@ def test_a_host_without_grub_is_told_of_before_work(
 ) -> None:
     """With the package to install."""
     probe_grub()
-    monkeypatch.setattr("voidimg.run._SEARCH_PATH", str(tmp_path))
+    monkeypatch.setattr("voidimg.programs.SEARCH_PATH", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ToolError, match="apt-get install grub-common"):
         probe_grub()

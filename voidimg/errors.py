@@ -292,16 +292,17 @@ def storing(path: Path, action: str) -> Iterator[None]:
 
 @contextmanager
 def full_disk_told(directory: Path) -> Iterator[None]:
-    """Turn the failure of a program into `DiskFullError` when `directory` has no room left.
+    """Turn the failure of a program or script into `DiskFullError` if `directory` has no room left.
 
     Many programs only say that they could not write: a write that ends early has no reason to give.
     To be used around the program alone, where what it wrote is not removed yet.
     """
     try:
         yield
-    except ToolError as error:
+    except (ToolError, ScriptError) as error:
         said = os.strerror(errno.ENOSPC) in error.what
-        if error.code != "E-TOOL-FAILED" or not (said or _free_bytes(directory) < _FULL_BYTES):
+        failed = error.code in ("E-TOOL-FAILED", "E-SCRIPT-BROKE-DOWN")
+        if not failed or not (said or _free_bytes(directory) < _FULL_BYTES):
             raise
         raise DiskFullError(
             f"the disk is full: {error.what}",

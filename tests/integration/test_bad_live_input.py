@@ -113,7 +113,7 @@ def test_no_kernel(bench: Bench) -> None:
         ('keymap = "de latin1"\n', ("[E-SPEC-KEYMAP]", "'de latin1'", "mine.toml:11:10")),
         ('title = "Void\\u001b[2J Linux"\n',
          ("[E-SPEC-MENU-TITLE]", "cannot stand in a boot menu", "mine.toml:11:9")),
-        ('cmdline = "init=$(sh)"\n', ("[E-LAYOUT-MENU]", "'init=$(sh)'", "a loader would change")),
+        ('cmdline = "init=$(sh)"\n', ("[E-SPEC-CMDLINE]", "'init=$(sh)'", "a loader would change")),
         ('squashfs = { compression = "lzo" }\n', ("[E-SPEC-VALUE]", "'lzo'")),
         ('[glibc]\nlocale = "english"\n', ("[E-SPEC-LOCALE]", "'english'", "mine.toml:12:10")),
         ('files = [{ path = "/usr/bin/void-installer", source = "instaler" }]\n',

@@ -31,11 +31,14 @@ class RootfsTree(Part):
         return system_steps("rootfs", recipe, recipe.rootfs)
 
 
+ROOTFS_TREE = RootfsTree()
+
+
 class PlatformfsTree(Part):
     """The tree of the ROOTFS with what its platform needs."""
 
     name = "platformfs"
-    made_of = RootfsTree()
+    made_of = ROOTFS_TREE
     tree = TREE
 
     def steps(self, recipe: Recipe) -> Sequence[Step]:
@@ -62,7 +65,6 @@ class WslTree(Part):
         return system_steps("wsl", recipe, recipe.wsl or Stage())
 
 
-ROOTFS_TREE = RootfsTree()
 PLATFORMFS_TREE = PlatformfsTree()
 WSL_TREE = WslTree()
 

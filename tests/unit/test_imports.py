@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import voidimg
@@ -31,7 +32,6 @@ _ORDER = (
     "spec",
     "fetch",
     "xbps",
-    "tree",
     "sandbox",
     "rootfs",
     "disk",
@@ -45,7 +45,6 @@ _ORDER = (
     "lint",
     "smoke",
     "diagnosis",
-    "release",
 )
 """The house from the ground up; a part may import those before it."""
 
@@ -126,6 +125,15 @@ def test_an_import_in_the_wrong_direction_would_be_seen(tmp_path: Path) -> None:
     file = tmp_path / "module.py"
     file.write_text("def f():\n    from voidimg.disk.image import x\n    import voidimg.release\n")
     assert imports_of(file) == {"disk", "release"}
+
+
+def test_the_page_of_the_architecture_shows_this_house() -> None:
+    """`docs/architecture.md` has the same rooms in the same order, and no other."""
+    page = (PACKAGE.parent / "docs" / "architecture.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    shown = [re.findall(r"`([a-z0-9_]+)`", row.split("|")[1]) for row in rows]
+    assert shown[0] == sorted(FOUNDATION)
+    assert [room for row in shown[1:] for room in row] == [*_ORDER, "cli"]
 
 
 def test_module_names_use_the_words_of_the_field() -> None:

@@ -210,7 +210,7 @@ def test_what_a_profile_changes_on_purpose_is_no_error(shop: Shop) -> None:
     )
     ended = voidimg(*shop.build_words("--artifact", "rootfs", stage=stage))
     assert ended.returncode == 0, ended.stderr
-    made = shop.directory / "out" / DATE / NAMES["rootfs"]
+    made = shop.directory / "out" / DATE / f"void-aarch64-shop-ROOTFS-{DATE}.tar"
     (report,) = voidimg_json("--quiet", "lint", "--json", made)
     told = {(one["severity"], one["what"].partition(" (")[0]) for one in report["defects"]}
     assert told == {

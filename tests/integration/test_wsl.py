@@ -79,7 +79,7 @@ def test_a_tree_of_its_own(tiny: RepositoryFixture, tmp_path: Path) -> None:
     more = ("--platforms-and-profiles", spec, "--artifact", "wsl", "--profile", "mine")
     ended = voidimg(*build_words(tiny, tmp_path, *more, platform="rpi-aarch64"))
     assert ended.returncode == 0, ended.stderr
-    name, lock = "void-aarch64-20240314.wsl", "void-aarch64-20240314.wsl.lock.json"
+    name, lock = "void-aarch64-20240314-mine.wsl", "void-aarch64-20240314-mine.wsl.lock.json"
     assert published(tmp_path).keys() == {name, lock}
     with tarfile.open(tmp_path / "out" / DATE / name, "r:") as tar:
         assert content(tar, "./etc/wsl.conf") == "[boot]\n"

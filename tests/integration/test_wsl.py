@@ -85,4 +85,4 @@ def test_a_tree_of_its_own(tiny: RepositoryFixture, tmp_path: Path) -> None:
         assert content(tar, "./etc/wsl.conf") == "[boot]\n"
         assert "./usr/bin/busybox" in tar.getnames()
     stages = json.loads((tmp_path / "out" / DATE / lock).read_text())["platforms"][0].keys()
-    assert stages == {"platform", "profile", "arch", "wsl"}
+    assert stages == {"platform", "profile", "arch", "keys", "wsl"}

@@ -8,14 +8,13 @@ Target code is never started here (that is `voidimg.sandbox`).
 
 from __future__ import annotations
 
-import resource
 import shlex
 import signal
 import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
@@ -25,13 +24,8 @@ from voidimg.host_packages import this_host
 from voidimg.programs import SEARCH_PATH, program_path
 from voidimg.units import format_size
 
-_FOREIGN_LIMITS = {
-    resource.RLIMIT_AS: 4 * 2**30,
-    resource.RLIMIT_FSIZE: 4 * 2**30,
-    resource.RLIMIT_CORE: 0,
-    resource.RLIMIT_MEMLOCK: 0,
-}
-"""What a program that reads foreign bytes gets, in bytes; the largest file of a FAT has 4 GiB."""
+_FOREIGN_BYTES = 4 * 2**30
+"""Memory of a program that reads foreign bytes, and its largest file: no FAT has one above it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +124,7 @@ def run_bounded(
     with (
         tempfile.TemporaryFile() as errors,
         subprocess.Popen(
-            [program, *words[1:]],
+            _limited([program, *words[1:]], seconds),
             env={"PATH": SEARCH_PATH, "LC_ALL": "C.UTF-8", "TZ": "UTC", **(env or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -138,7 +132,6 @@ def run_bounded(
             start_new_session=True,
         ) as process,
     ):
-        _limit(process.pid, seconds)
         timer = threading.Timer(seconds, process.kill)
         timer.start()
         try:
@@ -151,7 +144,8 @@ def run_bounded(
             process.kill()
         errors.seek(0)
         said = errors.read(2**16).decode("utf-8", "replace")
-    if process.returncode != 0:
+    # A program may have ended well before it was stopped: what it wrote counts all the same.
+    if process.returncode != 0 or len(output) > max_bytes:
         ending, code = f"{_ending(process.returncode)}: {_last_lines(said)}", "FAILED"
         if len(output) > max_bytes:
             ending, code = f"wrote more than {format_size(max_bytes)}", "TOO-MUCH"
@@ -164,14 +158,21 @@ def run_bounded(
     return Completed(tuple(words), process.returncode, output, said)
 
 
-def _limit(pid: int, seconds: float) -> None:
-    """Limit the program `pid` that has just been started, never beyond what we may do ourselves."""
-    wanted = {**_FOREIGN_LIMITS, resource.RLIMIT_CPU: max(1, int(seconds))}
-    for number, most in wanted.items():
-        hard = resource.getrlimit(number)[1]
-        limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        with suppress(OSError):  # it may have ended by now
-            resource.prlimit(pid, number, (limit, limit))
+def _limited(argv: Sequence[str], seconds: float) -> list[str]:
+    """The command that runs `argv` under the limits of programs that read foreign bytes.
+
+    A shell sets them and becomes the program: set from here, they would come when a quick program
+    has done its work already. Where the caller has lower ones, these stay.
+    """
+    limits = (
+        f"-v {_FOREIGN_BYTES // 2**10}",
+        f"-f {_FOREIGN_BYTES // 512}",
+        f"-t {max(1, int(seconds))}",
+        "-c 0",
+        "-l 0",
+    )
+    set_all = "".join(f"ulimit {limit} 2>/dev/null;" for limit in limits)
+    return ["/bin/sh", "-c", f'{set_all} exec "$@"', "sh", *argv]
 
 
 @contextmanager
@@ -188,14 +189,13 @@ def streamed(argv: Sequence[str | Path], *, seconds: float = 3600.0) -> Iterator
     with (
         tempfile.TemporaryFile() as errors,
         subprocess.Popen(
-            [program, *words[1:]],
+            _limited([program, *words[1:]], seconds),
             env={"PATH": SEARCH_PATH, "LC_ALL": "C.UTF-8", "TZ": "UTC"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
         ) as process,
     ):
-        _limit(process.pid, seconds)
         output = cast("IO[bytes]", process.stdout)
         timer = threading.Timer(seconds, process.kill)
         timer.start()

@@ -87,7 +87,7 @@ class Cache:
         self.enter()
         path = self.directory.joinpath(*names)
         if not path.parent.is_dir():
-            door.make_private(path.parent)
+            door.make_private(path.parent, of=self.directory)
         return path
 
     def object_path(self, sha256: str) -> Path:

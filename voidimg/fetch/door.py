@@ -81,14 +81,14 @@ def require_ours(directory: Path) -> bool:
 
 
 def make_directory(directory: Path) -> None:
-    """Make `directory`, and those above it, for the caller alone; without the mark yet.
+    """Make `directory` for the caller alone, and those above it; without the mark yet.
 
     Raises:
         UsageError: something else is there.
         StoreError: it cannot be made, or others can write there.
     """
     if not require_ours(directory):
-        make_private(directory)
+        make_private(directory, of=directory)
     found = os.stat(directory)
     if _others_can_write(directory, found):  # it was empty, like a file system just mounted there
         with storing(directory, "make the cache its user's alone"):
@@ -117,8 +117,11 @@ def make_cache(directory: Path) -> None:
                 raise
 
 
-def make_private(directory: Path) -> None:
-    """Make `directory` and those above it that are missing; no one else may enter them.
+def make_private(directory: Path, of: Path) -> None:
+    """Make `directory` and those above it that are missing; nobody else may enter `of`, a cache.
+
+    Those above the cache are not ours: the caller may put images there, for others to read. So
+    they get the umask's mode, but never one that lets others write.
 
     Raises:
         StoreError: it cannot be made.
@@ -130,7 +133,7 @@ def make_private(directory: Path) -> None:
         place = place.parent
     with storing(directory, "create the cache directory"):
         for one in reversed(missing):
-            one.mkdir(mode=0o700, exist_ok=True)
+            one.mkdir(mode=0o700 if one.is_relative_to(of) else 0o755, exist_ok=True)
         if not directory.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(directory))
 

@@ -73,7 +73,8 @@ def test_a_new_cache_is_its_users_alone_whatever_the_umask(tmp_path: Path, umask
         made.write_small(b"x", "signatures", "0" * 64)
     finally:
         os.umask(before)
-    for path in [made.directory.parent, made.directory, *made.directory.rglob("*")]:
+    assert made.directory.parent.stat().st_mode & 0o777 == 0o755 & ~umask
+    for path in [made.directory, *made.directory.rglob("*")]:
         assert path.stat().st_mode & 0o022 == 0, path
         if path.is_dir():
             assert path.stat().st_mode & 0o777 == 0o700, path

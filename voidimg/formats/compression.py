@@ -5,7 +5,8 @@ from __future__ import annotations
 import bz2
 import lzma
 import zlib
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -13,7 +14,7 @@ import zstandard
 
 from voidimg.errors import PackageError, StoreError
 from voidimg.foreign import open_regular
-from voidimg.formats import lz4
+from voidimg.formats import lz4, zstd_frames
 
 MAX_BYTES = 16 * 2**30
 """Most bytes any archive is decompressed to unless the caller says otherwise."""
@@ -22,8 +23,6 @@ _WINDOW_BYTES = 128 * 2**20
 """Largest zstd window: what the zstd command accepts without being asked."""
 _XZ_MEMORY_BYTES = 256 * 2**20
 """Enough for `xz -9`, which needs 65 MiB."""
-_ZSTD_MAGIC = 0xFD2FB528
-_ZSTD_SKIPPABLE = 0x184D2A50
 
 
 class _Decoder(Protocol):
@@ -125,9 +124,10 @@ def _decoder(file: BinaryIO) -> _Decoder:
     """The decoder for what `file` begins with; nothing recognised is not compressed."""
     head = file.read(6)
     file.seek(0)
-    magic = int.from_bytes(head[:4], "little")
-    if magic == _ZSTD_MAGIC or magic & ~15 == _ZSTD_SKIPPABLE:
-        _check_zstd_frames(file)
+    if zstd_frames.begins_like_zstd(head):
+        # The library's reader takes a truncated frame for the end of the data.
+        deque(zstd_frames.frames(file), maxlen=0)
+        file.seek(0)
         decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES)
         return decompressor.stream_reader(file, read_across_frames=True, closefd=False)
     if head.startswith(b"\x1f\x8b"):
@@ -136,55 +136,11 @@ def _decoder(file: BinaryIO) -> _Decoder:
         return _Members(file, bz2.BZ2Decompressor, b"BZh")
     if head == b"\xfd7zXZ\0":
         return _Members(file, _xz, b"\xfd7zXZ\0")
-    if head.startswith((lz4.MAGIC, lz4.LEGACY_MAGIC)):
-        return _Lz4(file)
+    if head.startswith(lz4.MAGIC):
+        return _Members(file, lz4.FrameDecompressor, lz4.MAGIC)
+    if head.startswith(lz4.LEGACY_MAGIC):
+        return _Blocks(lz4.legacy_blocks(file))
     return file
-
-
-def _check_zstd_frames(file: BinaryIO) -> None:
-    """Ensure that `file` is whole zstd frames from the first to the last byte (RFC 8878, 3.1).
-
-    The library's reader takes a truncated frame for the end of the data, so the frames and
-    blocks are walked here; only their headers are read.
-
-    Raises:
-        EOFError: the last frame is not complete.
-        ValueError: something between the frames is not a frame.
-    """
-    size = file.seek(0, 2)
-    position = 0
-    while position < size:
-        file.seek(position)
-        header = file.read(8)
-        magic = int.from_bytes(header[:4], "little")
-        if len(header) < 8:
-            raise EOFError("a zstd frame ends within its header")
-        if magic & ~15 == _ZSTD_SKIPPABLE:
-            position += 8 + int.from_bytes(header[4:], "little")
-        elif magic == _ZSTD_MAGIC:
-            position = _zstd_frame_end(file, position, header[4])
-        else:
-            raise ValueError("bytes after the end of the zstd data")
-    file.seek(0)
-    if position > size:
-        raise EOFError("a zstd frame ends too early")
-
-
-def _zstd_frame_end(file: BinaryIO, position: int, descriptor: int) -> int:
-    """Where the frame at `position` must end, which may be beyond the end of `file`."""
-    single_segment = descriptor >> 5 & 1
-    position += 5 + (1 - single_segment) + (0, 1, 2, 4)[descriptor & 3]
-    position += (single_segment, 2, 4, 8)[descriptor >> 6]
-    last = 0
-    while not last:
-        file.seek(position)
-        header = file.read(3)
-        if len(header) < 3:
-            raise EOFError("a zstd frame ends between two blocks")
-        word = int.from_bytes(header, "little")
-        last, kind, size = word & 1, word >> 1 & 3, word >> 3
-        position += 3 + (1 if kind == 1 else size)
-    return position + 4 * (descriptor >> 2 & 1)
 
 
 class _Inflater(Protocol):
@@ -268,11 +224,11 @@ class _Members:
         return data
 
 
-class _Lz4:
-    """Reads of any size from decoded LZ4 blocks."""
+class _Blocks:
+    """Reads of any size from decoded blocks."""
 
-    def __init__(self, file: BinaryIO):
-        self._blocks = lz4.decoded_blocks(file)
+    def __init__(self, blocks: Iterator[bytes]):
+        self._blocks = blocks
         self._rest = b""
 
     def read(self, size: int, /) -> bytes:

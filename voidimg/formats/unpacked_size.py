@@ -1,7 +1,7 @@
 """How large the content of a compressed file is, by what the file says, before it is unpacked.
 
 xz: the indexes at the ends of its streams (xz-file-format 1.2.1, section 4). zstd: the content
-size of its first frame (RFC 8878, 3.1.1.1). gzip: the size at its end, which is that modulo 4 GiB
+sizes of its frames (RFC 8878, 3.1.1.1). gzip: the size at its end, which is that modulo 4 GiB
 (RFC 1952).
 Nothing here is proven: whoever unpacks holds the content against it.
 """
@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from voidimg.foreign import open_regular
+from voidimg.formats.zstd_frames import begins_like_zstd, frames
 
-_XZ_MAGIC, _GZIP_MAGIC, _ZSTD_MAGIC = b"\xfd7zXZ\0", b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_XZ_MAGIC, _GZIP_MAGIC = b"\xfd7zXZ\0", b"\x1f\x8b"
 _XZ_END = b"YZ"
 _HEADER_BYTES = 12
 _MAX_INDEX_BYTES = 16 * 2**20
@@ -36,7 +37,7 @@ def unpacked_bytes(path: Path) -> int | None:
         if magic[:2] == _GZIP_MAGIC and size >= 18:
             file.seek(-4, os.SEEK_END)
             return int.from_bytes(file.read(4), "little")
-        if magic[:4] == _ZSTD_MAGIC:
+        if begins_like_zstd(magic):
             return _zstd_bytes(file)
     return None
 
@@ -94,14 +95,16 @@ def _numbers(source: bytes) -> Iterator[int]:
 
 
 def _zstd_bytes(file: BinaryIO) -> int | None:
-    import zstandard
-
-    file.seek(0)
+    """The sum over all frames; None when one does not say, or is not whole."""
+    total = 0
     try:
-        size = zstandard.get_frame_parameters(file.read(18)).content_size
-    except zstandard.ZstdError:
+        for frame in frames(file):
+            if frame.content_bytes is None:
+                return None
+            total += frame.content_bytes
+    except (EOFError, ValueError):
         return None
-    return None if size >= 2**63 else size
+    return None if total >= 2**63 else total
 
 
 def _at(file: BinaryIO, position: int, size: int) -> bytes:

@@ -12,11 +12,12 @@ import binascii
 import enum
 import os
 import re
-import struct
+from collections import deque
 from pathlib import Path
 from typing import BinaryIO
 
 from voidimg.foreign import open_regular
+from voidimg.formats.zstd_frames import begins_like_zstd, frames
 
 _PREFIX = b"untrusted comment: "
 _BARE_KEY = re.compile(rb"RW[A-Za-z0-9+/]{54}\s*")
@@ -110,38 +111,17 @@ def why_damaged(path: Path) -> str | None:
             if path.name.endswith((".xz", ".wsl")) and head.startswith(b"\xfd7zXZ\0"):
                 file.seek(max(0, size_bytes - 2))
                 return None if file.read() == b"YZ" else "it is cut off"
-            if path.name.endswith(".zst") and head.startswith(b"\x28\xb5\x2f\xfd"):
-                return None if _zstd_is_whole(file, size_bytes) else "it is cut off"
+            if path.name.endswith(".zst") and begins_like_zstd(head):
+                return None if _zstd_is_whole(file) else "it is cut off"
     except OSError:
         return None
     return None
 
 
-def _zstd_is_whole(file: BinaryIO, size_bytes: int) -> bool:
-    """Whether the frames of a Zstandard file (RFC 8878, section 3.1) end where the file ends."""
-    at = 0
-    while at < size_bytes:
-        file.seek(at)
-        head = file.read(18)
-        if len(head) < 5:
-            return False
-        if head[1:4] == b"\x2a\x4d\x18":  # a frame to skip: magic, length, that many bytes
-            at += 8 + int(struct.unpack_from("<I", head + bytes(8), 4)[0])
-            continue
-        if head[:4] != b"\x28\xb5\x2f\xfd":
-            return False
-        descriptor = head[4]
-        single_segment = descriptor >> 5 & 1
-        content_size_bytes = (single_segment, 2, 4, 8)[descriptor >> 6]
-        at += 5 + (1 - single_segment) + (0, 1, 2, 4)[descriptor & 3] + content_size_bytes
-        last = False
-        while not last:
-            file.seek(at)
-            block = file.read(3)
-            if len(block) < 3:
-                return False
-            header = int.from_bytes(block, "little")
-            last = bool(header & 1)
-            at += 3 + (1 if header >> 1 & 3 == 1 else header >> 3)
-        at += 4 if descriptor & 4 else 0
-    return at == size_bytes
+def _zstd_is_whole(file: BinaryIO) -> bool:
+    """Whether the frames of a Zstandard file end where the file ends."""
+    try:
+        deque(frames(file), maxlen=0)
+    except (EOFError, ValueError):
+        return False
+    return True

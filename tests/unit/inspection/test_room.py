@@ -23,6 +23,9 @@ PACKED = {
     "xz-padded": lzma.compress(CONTENT) + bytes(8),
     "gzip": gzip.compress(CONTENT),
     "zstd": zstandard.compress(CONTENT),
+    "zstd of several frames": b"".join(
+        zstandard.compress(CONTENT[at : at + 300_000]) for at in range(0, len(CONTENT), 300_000)
+    ),
 }
 
 

@@ -10,6 +10,7 @@ import lzma
 import os
 import random
 import resource
+import sys
 import tarfile
 import time
 from collections.abc import Callable
@@ -20,7 +21,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voidimg.errors import PackageError, StoreError
+from voidimg.errors import PackageError, StoreError, ToolError
 from voidimg.formats import lz4
 from voidimg.formats.compression import Stream
 from voidimg.formats.tar_reader import Member, TarReader, open_archive
@@ -137,30 +138,23 @@ def test_lzma_alone_is_refused() -> None:
 
 # lz4: a frame of hand-made blocks, beside the recorded ones of libarchive in test_binpkg.
 
+HEADER_CHECKS = {0b01100000: 0x82, 0b01100100: 0xA7, 0b01100001: 0xA1}
+"""The check byte of a frame header by its flags, for blocks of 64 KiB."""
+
 
 def frame(*blocks: bytes, flags: int = 0b01100000, tail: bytes = b"") -> bytes:
-    descriptor = bytes((flags, 0x40))
-    check = lz4.XxHash32().update(descriptor).value() >> 8 & 255
     parts = [len(block).to_bytes(4, "little") + block for block in blocks]
-    return lz4.MAGIC + descriptor + bytes((check,)) + b"".join(parts) + bytes(4) + tail
-
-
-def test_xxhash32_of_known_texts() -> None:
-    """The published values; feeding in pieces makes no difference."""
-    assert lz4.XxHash32().value() == 0x02CC5D05
-    assert lz4.XxHash32().update(b"a").value() == 0x550D7456
-    text = b"Nobody inspects the spammish repetition"
-    assert lz4.XxHash32().update(text).value() == 0xE2293B2F
-    assert lz4.XxHash32().update(text[:17]).update(text[17:]).value() == 0xE2293B2F
+    head = lz4.MAGIC + bytes((flags, 0x40, HEADER_CHECKS[flags]))
+    return head + b"".join(parts) + bytes(4) + tail
 
 
 @pytest.mark.parametrize(
     ("block", "content"),
     [
         (b"\x30abc", b"abc"),
-        (b"\x13a\x01\x00\x00", b"a" * 8),
-        (b"\x32abc\x03\x00\x10d", b"abcabcabcd"),
-        (b"\x1fa\x01\x00\x05\x00", b"a" * 25),
+        (b"\x13a\x01\x00\x50bcdef", b"a" * 8 + b"bcdef"),
+        (b"\x32abc\x03\x00\x50defgh", b"abcabcabcdefgh"),
+        (b"\x1fa\x01\x00\x05\x50bcdef", b"a" * 25 + b"bcdef"),
         (b"\xf0\x01" + b"x" * 16, b"x" * 16),
     ],
 )
@@ -190,6 +184,16 @@ def test_damaged_lz4_is_refused(data: bytes) -> None:
     """Reaching back too far, too long, cut off, wrong checksums, the legacy format."""
     with pytest.raises(PackageError):
         TarReader(Stream(io.BytesIO(data), where="x")).next()
+
+
+@pytest.mark.parametrize("head", [lz4.MAGIC, lz4.LEGACY_MAGIC])
+def test_without_its_library_lz4_is_an_error(head: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    for part in ("lz4.frame", "lz4.block"):
+        monkeypatch.setitem(sys.modules, part, None)
+    with pytest.raises(ToolError) as caught:
+        plain(head + bytes(20))
+    assert caught.value.code == "E-TOOL-LIBRARY"
+    assert "voidimg[lz4]" in str(caught.value)
 
 
 # Tar headers.

@@ -29,8 +29,8 @@ class Platformfs(ArtifactKind):
         return None
 
     def by_default(self, recipe: Recipe) -> bool:
-        """What a live platform is for is the ISO; nobody unpacks its PLATFORMFS on a board."""
-        return recipe.live is None or recipe.disk is not None
+        """Boards need it; a live platform is for its ISO, an architecture alone for its ROOTFS."""
+        return recipe.disk is not None or (recipe.live is None and bool(recipe.boards))
 
     def steps(self, recipe: Recipe) -> Sequence[Step]:
         """Pack the tree."""

@@ -56,7 +56,9 @@ def disk_of(recipe: Recipe) -> Disk:
 
 def no_disk(recipe: Recipe) -> str | None:
     """Why `recipe` has no artifact that holds a disk; None when it has."""
-    return None if recipe.disk is not None else "the platform file has no [disk]"
+    if recipe.disk is not None:
+        return None
+    return recipe.no_disk or "the platform file has no [disk]"
 
 
 def _identity(making: Making) -> Identity:

@@ -14,7 +14,7 @@ from voidimg.spec.document import Kind, Profile
 from voidimg.spec.family import Family, kind_of, read_family
 from voidimg.spec.problems import in_order, problem
 from voidimg.spec.search import SearchPath, is_path
-from voidimg.spec.tree import Node, Origin, read_document
+from voidimg.spec.tree import Node, Origin, implied, read_document
 from voidimg.suggest import did_you_mean
 
 _SEVERAL = "errors in platform and profile files"
@@ -293,7 +293,11 @@ def _profile_part(
         if word not in known:
             errors.append(unknown_name(search, "profile", word, place))
             return None
-        path = known[word][0]
+        other = _profiles_of_live(platform).get(word)
+        if other is not None and str(other.content) not in known:
+            errors.append(unknown_name(search, "profile", str(other.content), other.origin))
+            return None
+        path = known[word if other is None else str(other.content)][0]
     family = read_family(path, "profile", search, errors.append)
     if family is not None and _is_abstract(family):
         errors.append(_abstract_error(family))
@@ -301,7 +305,14 @@ def _profile_part(
     merged = family.merged(libc, errors.append) if family is not None else None
     if family is None or merged is None:
         return None
-    return Part(path.stem, merged, place or Origin(str(path)), family.files)
+    name = path.stem if is_path(word) else word
+    return Part(name, merged, place or Origin(str(path)), family.files)
+
+
+def _profiles_of_live(platform: Node) -> dict[str, Node]:
+    """Profile -> the one whose content it has on `platform` (`LiveHardware.profiles`)."""
+    live = platform.table.get("live", implied({}))
+    return live.table.get("profiles", implied({})).table
 
 
 def _abstract_error(family: Family) -> SpecError:

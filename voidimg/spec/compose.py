@@ -124,7 +124,7 @@ def _recipe_node(platform: Part, profile: Part, libc: Libc) -> Node:
         "smoke": _smoke(hardware.table.get("smoke"), content.table.get("smoke")),
         "live": join_live(hardware.table.get("live"), content.table.get("live")),
     }
-    for name in ("summary", "boards", "keys", "disk", "boot"):
+    for name in ("summary", "boards", "keys", "disk", "no_disk", "boot"):
         table[name] = _entry(Platform, hardware, name)
     for name in ("locale", "timezone", "hostname", "users", "wsl"):
         table[name] = _entry(Profile, content, name)

@@ -50,6 +50,8 @@ class Platform(Model):
     """Absent: the platform has no live ISO."""
     disk: Disk | None = None
     """Absent: the platform has no disk image."""
+    no_disk: str = ""
+    """Why there is no disk image, in a clause for whoever asks for one."""
     boot: Boot = Boot()
     smoke: Smoke = Smoke()
 

@@ -18,6 +18,7 @@ from voidimg.spec.words import (
     PackageName,
     PackageRequest,
     Password,
+    ProfileName,
     SerialPort,
     ServiceName,
 )
@@ -118,6 +119,12 @@ class LiveHardware(LiveBoot):
 
     packages: tuple[PackageRequest, ...] = ()
     graphics: tuple[PackageRequest, ...] = ()
+    graphics_services: tuple[ServiceName, ...] = ()
+    """Services of the packages in `graphics`."""
+    replaced: dict[PackageName, PackageName] = Field(default={})
+    """Package that profiles ask for -> the one that the platform has in its place."""
+    profiles: dict[ProfileName, ProfileName] = Field(default={})
+    """Profile that is asked for -> the one whose content it has on this platform."""
     files: tuple[File, ...] = ()
     """Files that every live system of the platform has, instead of the profile's of their path."""
 

@@ -122,8 +122,8 @@ def join_live(platform: Node | None, profile: Node | None) -> Node:
     """The live system of a platform with a profile; None as content where either has none.
 
     Its packages are those of the profile, those that the platform adds to every live system, its
-    graphics where the profile is graphical, and those of its machines. A file of the platform comes
-    in the place of the profile's.
+    graphics where the profile is graphical, and those of its machines; packages that the platform
+    replaces are not among them. A file of the platform comes in the place of the profile's.
     """
     if platform is None or profile is None:
         return implied(None)
@@ -137,7 +137,10 @@ def join_live(platform: Node | None, profile: Node | None) -> Node:
     for found in lists:
         packages = packages if found is None else join_lists(packages, found)
     if packages is not None:
-        joined["packages"] = packages
+        joined["packages"] = _instead(packages, platform.table.get("replaced"))
+    services = platform.table.get("graphics_services")
+    if graphical and services is not None:
+        joined["services"] = join_lists(joined.get("services"), services)
     own = platform.table.get("files")
     if own is not None:
         paths = {identity(file) for file in own.items}
@@ -146,5 +149,16 @@ def join_live(platform: Node | None, profile: Node | None) -> Node:
     return Node(joined, profile.origin, profile.key)
 
 
-_HARDWARE_ONLY = frozenset({"packages", "graphics", "files"})
-"""What a platform says of its live systems that becomes part of their packages and files."""
+_HARDWARE_ONLY = frozenset(
+    {"packages", "graphics", "graphics_services", "replaced", "profiles", "files"}
+)
+"""What a platform says of its live systems that becomes part of what profiles say of them."""
+
+
+def _instead(packages: Node, replaced: Node | None) -> Node:
+    """`packages` with those of the platform in place of the ones that they replace, each once."""
+    found: dict[object, Node] = {}
+    for node in packages.items:
+        other = node if replaced is None else replaced.table.get(str(node.content), node)
+        found.setdefault(other.content, other)
+    return Node(tuple(found.values()), packages.origin, packages.key)

@@ -82,6 +82,7 @@ class Recipe(Model):
     live: Live | None
     wsl: Stage | None
     disk: Disk | None
+    no_disk: str = ""
     boot: Boot
     smoke: Smoke
 

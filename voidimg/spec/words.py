@@ -170,6 +170,9 @@ PackageName = Annotated[
 ServiceName = Annotated[
     str, *_text("service", r"[A-Za-z0-9][A-Za-z0-9._@+-]*", "the name of a directory in /etc/sv")
 ]
+ProfileName = Annotated[
+    str, *_text("profile", r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", "the name of a profile")
+]
 AlternativeGroup = Annotated[
     str,
     *_text("alternative", r"[A-Za-z0-9][A-Za-z0-9._+-]*", "a group of alternatives"),

@@ -26,7 +26,7 @@ def offered(words: str, place: Path | None = None) -> list[str]:
 @pytest.mark.parametrize("verb", ["build", "lock", "show", "why", "smoke x --platform"])
 def test_platforms(verb: str) -> None:
     """By name; a path that is begun is the shell's affair."""
-    assert offered(f"voidimg {verb} rpi") == ["plain,rpi-aarch64", "plain,rpi-aarch64-musl"]
+    assert offered(f"voidimg {verb} rpi-aa") == ["plain,rpi-aarch64", "plain,rpi-aarch64-musl"]
     assert offered(f"voidimg {verb} ./rpi") == ["file,./rpi"]
 
 

@@ -24,6 +24,9 @@ BASE = HEAD + 'extends = "base"\n'
 DESKTOP = HEAD + 'extends = "desktop"\n'
 PC = 'schema = 1\nkind = "platform"\nextends = "x86_64"\n'
 ARM = PC.replace("x86_64", "aarch64")
+LIVE_PLATFORMS = (
+    "x86_64", "x86_64-musl", "i686", "aarch64", "aarch64-musl", "asahi", "asahi-musl",
+)  # fmt: skip
 
 
 def words(text: str) -> set[str]:
@@ -107,9 +110,10 @@ def test_the_live_systems_of_void(profile: str) -> None:
 
 def test_every_live_platform_takes_every_profile() -> None:
     """Whatever profile, the kernel and loaders are the platform's."""
-    for platform in ("x86_64", "x86_64-musl", "i686", "aarch64", "aarch64-musl"):
+    for platform in LIVE_PLATFORMS:
         for profile in VOID:
-            assert live(platform, profile).kernel == "linux"
+            kernel = "linux-asahi" if platform.startswith("asahi") else "linux"
+            assert live(platform, profile).kernel == kernel
     arm = live("aarch64", "xfce")
     assert {"pinebookpro-base", "x13s-base", "grub-arm64-efi"} <= set(arm.packages)
     assert "xf86-video-intel" not in arm.packages
@@ -170,7 +174,7 @@ def test_the_volume_id_may_have_names() -> None:
 
 def test_the_volume_ids_of_all_media_differ() -> None:
     """By date, platform and profile, however long or alike the names are; each fits an ISO."""
-    platforms = ("x86_64", "x86_64-musl", "i686", "aarch64", "aarch64-musl")
+    platforms = LIVE_PLATFORMS
     profiles = (*VOID, "musl-base", "Base", "ba-se", "ba_se", "ba.se", "x" * 60, "x" * 61, "\xfc")
     dates = ("20240314", "20240315", "20240314rc1")
     found = [

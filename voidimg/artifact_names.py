@@ -12,6 +12,10 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+MANIFEST_NAME = "manifest.json"
+"""What says which files an image set has. The only one of them without the date in its name: who
+looks for it may not know the date yet."""
+
 DATE_FORM = r"\d{8}(?:rc\d+|r\d+)?"
 """The date of an image set, as `voidimg.identity.ReleaseDate` takes it."""
 
@@ -105,6 +109,24 @@ class NameForm:
         suffix = r"(?:\.xz|\.zst)?" if self.compressed else ""
         date = rf"(?P<date>{DATE_FORM})"
         return rf"void-{word}(?P<subject>{_WORD}){mark}-{date}{behind}{re.escape(self.end)}{suffix}"
+
+
+def why_not_of_set(name: str, date: str) -> str | None:
+    """Why a file called `name` cannot be one of the image set of `date`; None when it can.
+
+    Mirrors leave out names that begin with a dot or end in ``.lock`` (void-infrastructure, the
+    public module of rsync), so a set with such a file would be incomplete on each of them.
+    """
+    if name == MANIFEST_NAME:
+        return None
+    if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", name) is None:
+        return "is not a plain file name: letters, digits and _ . + - of ASCII, no dot in front"
+    if name.endswith(".lock"):
+        return "ends in .lock, and mirrors leave out such files"
+    found = date_of_name(name)
+    if found is None:
+        return "is not named like a file of an image set, void-...-DATE..."
+    return None if found == date else f"is of {found}, but the set is of {date}"
 
 
 def date_of_name(name: str) -> str | None:

@@ -94,7 +94,7 @@ class UsageError(VoidimgError):
 
 
 class SpecError(VoidimgError):
-    """A platform or profile file is wrong, or names something that does not exist."""
+    """A platform, profile or set file is wrong, or names something that does not exist."""
 
     exit_status = 3
     family = "E-SPEC"

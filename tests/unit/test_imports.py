@@ -44,6 +44,7 @@ _ORDER = (
     "inspection",
     "lint",
     "smoke",
+    "release",
     "diagnosis",
 )
 """The house from the ground up; a part may import those before it."""
@@ -53,6 +54,7 @@ _BESIDE = {
     for pair in (
         ("formats", "tree"),
         ("diagnosis", "lint"),
+        ("diagnosis", "release"),
         ("spec", "fetch"),
         ("xbps", "sandbox"),
         ("disk", "signing"),

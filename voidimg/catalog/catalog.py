@@ -1,4 +1,4 @@
-"""The catalog: every platform and profile that can be named, and the recipes they make."""
+"""The catalog: every platform, profile and set that can be named, and the recipes they make."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ from pathlib import Path
 
 from voidimg.arch import LIBCS, Libc, with_libc
 from voidimg.catalog.recipe_checks import check_content, check_recipe
+from voidimg.catalog.sets import ResolvedSet, resolve_set
 from voidimg.errors import SpecError, raise_all
 from voidimg.spec.compose import Part, ResolvedRecipe, compose, default_profile
-from voidimg.spec.document import Kind, Profile
+from voidimg.spec.document import FILE_KINDS, Kind, Profile
 from voidimg.spec.family import Family, kind_of, read_family
 from voidimg.spec.problems import in_order, problem
 from voidimg.spec.search import SearchPath, is_path
 from voidimg.spec.tree import Node, Origin, implied, read_document
 from voidimg.suggest import did_you_mean
 
-_SEVERAL = "errors in platform and profile files"
+_SEVERAL = "errors in platform, profile and set files"
 _MUSL = with_libc("", "musl")
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogEntry:
-    """A platform or profile that can be named; `source` is its file."""
+    """A platform, profile or set that can be named; `source` is its file."""
 
     name: str
     summary: str
@@ -35,11 +36,11 @@ class CatalogEntry:
 
 
 class Catalog:
-    """The platforms and profiles on the search path.
+    """The platforms, profiles and sets on the search path.
 
     Args:
         search: Own directories, searched in order before what voidimg ships. Each may hold
-            ``platforms/``, ``profiles/`` and ``templates/``.
+            ``platforms/``, ``profiles/``, ``profiles/sets/`` and ``templates/``.
 
     Examples:
         >>> Catalog().recipe("rpi-aarch64-musl").recipe.arch
@@ -65,10 +66,48 @@ class Catalog:
         """
         return tuple(self._entries("profile"))
 
+    def sets(self) -> tuple[CatalogEntry, ...]:
+        """Every set, by name.
+
+        Raises:
+            SpecError, CollectedError: files on the search path are wrong.
+        """
+        return tuple(self._entries("set"))
+
     def files(self) -> tuple[Path, ...]:
-        """Every platform and profile file on the search path that no other file hides."""
-        kinds: tuple[Kind, ...] = ("platform", "profile")
-        return tuple(files[0] for kind in kinds for files in self._search.files(kind).values())
+        """Every platform, profile and set file on the search path that no other file hides."""
+        return tuple(files[0] for kind in FILE_KINDS for files in self._search.files(kind).values())
+
+    def kind_of(self, word: str) -> Kind | None:
+        """Whether `word`, a name or the path of a TOML file, is a platform, profile or set.
+
+        A platform comes before a profile of the same name, and that before a set. None: it is
+        nothing that is known.
+
+        Raises:
+            SpecError: it is a file that cannot be read, or says no kind.
+        """
+        if is_path(word) and Path(word).exists():
+            errors: list[SpecError] = []
+            kind = kind_of(read_document(Path(word)), errors.append)
+            raise_all(errors, _SEVERAL)
+            return kind
+        return next((one for one in FILE_KINDS if self._locate(one, word) is not None), None)
+
+    def resolved_set(self, word: str) -> ResolvedSet:
+        """The set `word`, a name or the path of a TOML file, with the recipes that its rows name.
+
+        Platforms and profiles beside the file of a set are found by their names too.
+
+        Raises:
+            SpecError: something is wrong with the files or names; `CollectedError` for several.
+        """
+        errors: list[SpecError] = []
+        resolved = self._resolved_set(word, errors)
+        raise_all(in_order(errors), _SEVERAL)
+        if resolved is None:  # every way to None leaves an error behind
+            raise AssertionError("no set and no error")
+        return resolved
 
     def recipe(self, platform: str, profile: str | None = None) -> ResolvedRecipe:
         """The recipe of `platform` with `profile`, or with the platform's own profile.
@@ -126,18 +165,36 @@ class Catalog:
             return None
         return _resolve(family, profile, libc, search, errors)
 
+    def _resolved_set(self, word: str, errors: list[SpecError]) -> ResolvedSet | None:
+        found = self._locate("set", word)
+        if found is None:
+            errors.append(self._unknown("set", word))
+            return None
+        path, _libc = found
+        search = self._search.beside(path) if is_path(word) else self._search
+        family = read_family(path, "set", search, errors.append)
+        if family is None:
+            return None
+        if _is_abstract(family):
+            errors.append(_abstract_error(family))
+            return None
+        there = _Searching(search)
+        return resolve_set(family, there.recipe, there.why_unknown, errors.append)
+
     def _locate(self, kind: Kind, word: str) -> tuple[Path, Libc] | None:
         """The file that `word` means, and the libc it asks for."""
         known = self._search.files(kind)
         if is_path(word):
             path = Path(word)
+            if kind != "platform":
+                return path, "glibc"
             plain = path.with_name(path.stem.removesuffix(_MUSL) + ".toml")
             if not path.exists() and path.stem.endswith(_MUSL) and plain.exists():
                 return plain, "musl"
             return path, "glibc"
         if word in known:
             return known[word][0], "glibc"
-        if word.endswith(_MUSL) and word.removesuffix(_MUSL) in known:
+        if kind == "platform" and word.endswith(_MUSL) and word.removesuffix(_MUSL) in known:
             return known[word.removesuffix(_MUSL)][0], "musl"
         return None
 
@@ -158,8 +215,24 @@ class Catalog:
             return
         if kind == "platform":
             _check_platform(family, search, errors)
-        else:
+        elif kind == "profile":
             _check_profile(family, search, errors)
+        elif not _is_abstract(family):
+            there = _Searching(search)
+            resolve_set(family, there.recipe, there.why_unknown, errors.append)
+
+
+class _Searching(Catalog):
+    """A catalog whose search path is known already."""
+
+    def __init__(self, search: SearchPath):
+        self._search = search
+
+    def why_unknown(self, kind: Kind, word: str, place: Origin) -> SpecError | None:
+        """The error at `place` that there is no `kind` called `word`; None when there is."""
+        if self._locate(kind, word) is not None:
+            return None
+        return unknown_name(self._search, kind, word, place)
 
 
 def _check_platform(family: Family, search: SearchPath, errors: list[SpecError]) -> None:
@@ -179,7 +252,7 @@ def _check_profile(family: Family, search: SearchPath, errors: list[SpecError]) 
 
 
 def unknown_name(search: SearchPath, kind: Kind, word: str, where: Origin | None) -> SpecError:
-    """The error that there is no platform or profile `word`."""
+    """The error that there is no platform, profile or set `word`."""
     known = set(search.files(kind))
     if kind == "platform":
         known |= {name + _MUSL for name in known}

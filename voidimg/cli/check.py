@@ -1,4 +1,4 @@
-"""`voidimg check`: what is wrong with platform and profile files."""
+"""`voidimg check`: what is wrong with platform, profile and set files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from voidimg import Catalog, SpecError
+from voidimg import Catalog, SpecError, check_sets
 from voidimg.cli.printable import printable_json
 from voidimg.cli.search import catalog_option
 from voidimg.cli.session import json_option
@@ -19,10 +19,11 @@ from voidimg.cli.session import json_option
 @catalog_option
 @json_option
 def command(catalog: Catalog, files: tuple[Path, ...], *, as_json: bool) -> int:
-    """Validate platform and profile files; without FILE, all that `voidimg list` would name.
+    """Validate platform, profile and set files; without FILE, all that `voidimg list` would name.
 
-    All errors of all files are said at once, one a line, as file:line:column. What a file inherits
-    and the profile of a platform are checked with it. The exit status is 3 if anything is wrong.
+    All errors of all files are said at once, one a line, as file:line:column. What a file inherits,
+    the profile of a platform and the recipes of a set are checked with it. The exit status is 3 if
+    anything is wrong.
 
     \b
     Examples:
@@ -30,7 +31,8 @@ def command(catalog: Catalog, files: tuple[Path, ...], *, as_json: bool) -> int:
       voidimg check platforms/*.toml profiles/*.toml
       voidimg check --json my-board.toml
     """  # noqa: D301
-    errors = catalog.check_files(files or catalog.files())
+    asked = files or catalog.files()
+    errors = [*catalog.check_files(asked), *check_sets(catalog, asked)]
     if as_json:
         found = [error.as_json() for error in errors]
         click.echo(printable_json(json.dumps(found, indent=2, sort_keys=True, ensure_ascii=False)))

@@ -1,4 +1,4 @@
-"""`voidimg show`: the resolved recipe, where each value comes from, and what a build will do."""
+"""`voidimg show`: a recipe or set, where each value comes from, and what a build will do."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from voidimg import (
     PlannedStep,
     RepositoryKey,
     ResolvedRecipe,
+    ResolvedSet,
     forecast_build,
     format_size,
     planned_steps,
@@ -56,7 +57,7 @@ def command(
     plan: bool,
     as_json: bool,
 ) -> None:
-    """Show the resolved recipe of PLATFORM, a name or the path of a TOML file.
+    """Show the resolved recipe of PLATFORM, a name or the path of a TOML file; or a set.
 
     Each value is a line, `path = value`, with the value as JSON. The last lines say which
     repository keys the systems made will trust; --repo-key adds one.
@@ -68,9 +69,18 @@ def command(
       voidimg show ./my-board.toml --plan -r https://repo-default.voidlinux.org/current/aarch64
       voidimg show rpi-aarch64 --json | jq .disk
       voidimg show rpi-aarch64 --repo-key ./repo.plist --json | jq .trusted_keys
+      voidimg show void-current
     """  # noqa: D301
     if origin and plan:
         raise click.UsageError("--origin and --plan exclude each other")
+    if catalog.kind_of(platform) == "set":
+        if profile or plan or repositories or added or mirrors or repo_keys:
+            raise click.UsageError(
+                f"{platform} is a set: of the options only --origin and --json go with it;"
+                f" `voidimg release {platform} --plan` says what its artifacts take"
+            )
+        _show_set(catalog.resolved_set(platform), origin=origin, as_json=as_json)
+        return
     resolved = catalog.recipe(platform, profile)
     named = bool(repositories or added or mirrors)
     if named and not plan:
@@ -109,6 +119,19 @@ def command(
             said = f"  # {key.origin}" if origin else ""
             text = printable_json(json.dumps(key.as_json(), ensure_ascii=False))
             click.echo(f"trusted_keys[{number}] = {text}{said}")
+
+
+def _show_set(whole: ResolvedSet, *, origin: bool, as_json: bool) -> None:
+    if as_json:
+        shown: object = whole.as_json()
+        if origin:
+            origins = {path: one.as_json() for path, one in whole.origins.items()}
+            shown = {"origins": origins, "set": shown}
+        click.echo(printable_json(json.dumps(shown, indent=2, sort_keys=True, ensure_ascii=False)))
+        return
+    for path, value in whole.values():
+        said = f"  # {whole.origins[path]}" if origin else ""
+        click.echo(f"{path} = {printable_json(json.dumps(value, ensure_ascii=False))}{said}")
 
 
 def _show_json(resolved: ResolvedRecipe, keys: tuple[RepositoryKey, ...], *, origin: bool) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from voidimg.artifact_names import date_of_name
+from voidimg.artifact_names import MANIFEST_NAME, date_of_name
 from voidimg.errors import (
     CollectedError,
     PackageError,
@@ -138,7 +138,7 @@ def set_date(whole: ImageSet) -> Iterator[Problem]:
         return
     for name in whole.names:
         of = date_of_name(name)
-        if of != date and name not in _OWN:
+        if of != date and name not in (*_OWN, MANIFEST_NAME):
             what = f"it is of {of}" if of is not None else "its name is not that of a set's file"
             yield Problem(name, f"{what}, but the set is of {date}", "move it out of the directory")
 

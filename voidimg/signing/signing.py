@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from voidimg.artifact_names import date_of_name
+from voidimg.artifact_names import MANIFEST_NAME, date_of_name
 from voidimg.atomic import remove_abandoned, replace_by_bytes
 from voidimg.errors import ReleaseError, StoreError, VoidimgError, raise_all, storing
 from voidimg.events import Listener, ignore, step
@@ -171,13 +171,13 @@ def _problem(path: Path, date: ReleaseDate) -> ReleaseError | None:
         return ReleaseError(
             f"{path.name} is not a regular file", code="UNEXPECTED", where=where, hint="remove it"
         )
-    of_date = date_of_name(path.name)
+    of_date = str(date) if path.name == MANIFEST_NAME else date_of_name(path.name)
     if of_date is None:
         return ReleaseError(
             f"{path.name} is not named like a file of an image set",
             code="UNEXPECTED",
             where=where,
-            hint="move it away; a set holds only void-...-DATE... files",
+            hint=f"move it away; a set holds only void-...-DATE... files and {MANIFEST_NAME}",
         )
     if of_date != str(date):
         return ReleaseError(

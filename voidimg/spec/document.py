@@ -1,8 +1,8 @@
-"""The models of the TOML files themselves: platforms and profiles, whole and in parts.
+"""The models of the TOML files themselves: platforms, profiles and sets, whole and in parts.
 
-`Platform` and `Profile` are what a file says once its parents are merged in. A single file may
-leave anything out and may change the lists of its parent; `PLATFORM_DOCUMENT` and
-`PROFILE_DOCUMENT` are derived from the whole models for that, so that a key is written down once.
+`Platform`, `Profile` and `Set` are what a file says once its parents are merged in. A single file
+may leave anything out and may change the lists of its parent; `DOCUMENTS` are derived from the
+whole models for that, so that a key is written down once.
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ from voidimg.spec.base import Model
 from voidimg.spec.disk_model import Disk
 from voidimg.spec.live_model import LiveContent, LiveHardware
 from voidimg.spec.model import Boot, User
+from voidimg.spec.set_model import Set
 from voidimg.spec.smoke_model import Smoke, Statement
 from voidimg.spec.stage_model import Stage
 from voidimg.spec.words import Fingerprint, HostName, LocaleName, RepositoryLocation, TimeZone
 
-Kind = Literal["platform", "profile"]
+Kind = Literal["platform", "profile", "set"]
+FILE_KINDS: tuple[Kind, ...] = get_args(Kind)
+"""What a TOML file can be, as its key ``kind`` says."""
 
 
 class Platform(Model):
@@ -173,7 +176,7 @@ def _document(kind: Kind, model: type[Model], *, head_only: frozenset[str]) -> t
             Field(default=None, description="Only a part of others: cannot be built itself."),
         ),
     }
-    for libc in LIBCS:
+    for libc in LIBCS if kind != "set" else ():
         fields[libc] = (overlay, Field(default=None, description=f"What {libc} has different."))
     return create_model(
         f"{kind.capitalize()}Document",
@@ -193,5 +196,10 @@ PLATFORM_DOCUMENT = _document(
     head_only=frozenset({"summary", "arch", "libc", "profile"}),
 )
 PROFILE_DOCUMENT = _document("profile", Profile, head_only=frozenset({"summary"}))
-DOCUMENTS: dict[Kind, type[Model]] = {"platform": PLATFORM_DOCUMENT, "profile": PROFILE_DOCUMENT}
-WHOLE: dict[Kind, type[Model]] = {"platform": Platform, "profile": Profile}
+SET_DOCUMENT = _document("set", Set, head_only=frozenset())
+DOCUMENTS: dict[Kind, type[Model]] = {
+    "platform": PLATFORM_DOCUMENT,
+    "profile": PROFILE_DOCUMENT,
+    "set": SET_DOCUMENT,
+}
+WHOLE: dict[Kind, type[Model]] = {"platform": Platform, "profile": Profile, "set": Set}

@@ -9,7 +9,7 @@ from pathlib import Path
 from voidimg.arch import libc_of
 from voidimg.artifact_names import why_not_named
 from voidimg.errors import SpecError
-from voidimg.spec.document import DOCUMENTS, WHOLE, Kind
+from voidimg.spec.document import DOCUMENTS, FILE_KINDS, WHOLE, Kind
 from voidimg.spec.merge import Report, merge_documents
 from voidimg.spec.problems import problem, validate
 from voidimg.spec.search import SearchPath, is_path
@@ -17,7 +17,7 @@ from voidimg.spec.tree import Node, Origin, read_document
 from voidimg.suggest import did_you_mean
 
 SCHEMA = 1
-"""The version of the format of platform and profile files."""
+"""The version of the format of platform, profile and set files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Family:
         return self.documents[-1]
 
     def merged(self, libc: str, report: Report) -> Node | None:
-        """The whole platform or profile for `libc`; None when it is not valid."""
+        """The whole platform, profile or set for `libc`; None when it is not valid."""
         errors: list[SpecError] = []
         node = merge_documents(self.documents, libc, errors.append)
         errors += validate(WHOLE[self.kind], node, document=True)
@@ -113,15 +113,15 @@ def _named(word: str, here: Path, kind: Kind, search: SearchPath) -> Path | None
 def kind_of(document: Node, report: Report) -> Kind | None:
     """The kind that a document says it is of."""
     node = document.table.get("kind")
-    kinds: tuple[Kind, ...] = ("platform", "profile")
-    for kind in kinds:
+    for kind in FILE_KINDS:
         if node is not None and node.content == kind:
             return kind
     if node is None:
-        report(problem(document.key, "the file needs 'kind': platform or profile", code="MISSING"))
+        what = "the file needs 'kind': platform, profile or set"
+        report(problem(document.key, what, code="MISSING"))
     else:
-        what = f"kind is {node.content!r}, not one of 'platform' or 'profile'"
-        hint = did_you_mean(str(node.content), kinds)
+        what = f"kind is {node.content!r}, not one of 'platform', 'profile' or 'set'"
+        hint = did_you_mean(str(node.content), FILE_KINDS)
         report(problem(node.origin, what, code="VALUE", hint=hint))
     return None
 

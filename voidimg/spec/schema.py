@@ -1,4 +1,4 @@
-"""The JSON Schemas of platform and profile files, for editors, generated from the models.
+"""The JSON Schemas of platform, profile and set files, for editors, generated from the models.
 
 ``python -m voidimg.spec.schema`` writes them to ``voidimg/schemas``; a test sees to it that the
 written ones are those of the models. In an editor with TOML support (Taplo, VS Code's Even Better
@@ -15,7 +15,15 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from voidimg.spec import disk_model, document, live_model, model, smoke_model, stage_model
+from voidimg.spec import (
+    disk_model,
+    document,
+    live_model,
+    model,
+    set_model,
+    smoke_model,
+    stage_model,
+)
 from voidimg.spec.document import DOCUMENTS, Kind
 from voidimg.spec.search import SHIPPED
 
@@ -46,7 +54,8 @@ def _describe(schema: dict[str, Any], texts: Mapping[str, str]) -> None:
 def attribute_docstrings() -> dict[str, dict[str, str]]:
     """Class of a model -> attribute -> the string that follows it in the source, inherited too."""
     found: dict[str, dict[str, str]] = {}
-    for module in (smoke_model, stage_model, disk_model, live_model, model, document):
+    modules = (smoke_model, stage_model, disk_model, live_model, model, set_model, document)
+    for module in modules:
         source = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))
         for node in source.body:
             if not isinstance(node, ast.ClassDef):

@@ -1,6 +1,7 @@
-"""The search path: where platforms, profiles, templates and own files are found by name.
+"""The search path: where platforms, profiles, sets, templates and own files are found by name.
 
-A directory on it may hold ``platforms/*.toml``, ``profiles/*.toml``, ``templates/`` and ``files/``.
+A directory on it may hold ``platforms/*.toml``, ``profiles/*.toml``, ``profiles/sets/*.toml``,
+``templates/`` and ``files/``.
 What voidimg ships is one more such directory, the last: own files and shipped ones follow the same
 rule, and an own file hides a shipped one of the same name.
 """
@@ -17,7 +18,11 @@ from voidimg.spec.document import Kind
 SHIPPED = Path(voidimg.spec.__file__).parent.parent
 """The directory of the package itself, which holds what is shipped."""
 
-_FOLDER: dict[Kind, str] = {"platform": "platforms", "profile": "profiles"}
+_FOLDER: dict[Kind, str] = {
+    "platform": "platforms",
+    "profile": "profiles",
+    "set": "profiles/sets",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +38,7 @@ class SearchPath:
 
     def beside(self, file: Path) -> SearchPath:
         """This search path with the directory that `file` belongs to in front."""
-        file = file.absolute()
-        home = file.parent.parent if file.parent.name in _FOLDER.values() else file.parent
+        home = _home(file.absolute().parent)
         others = tuple(one for one in self.directories if not _same(one, home))
         return SearchPath((home, *others)) if len(others) == len(self.directories) else self
 
@@ -57,10 +61,19 @@ class SearchPath:
         return tuple(directory / "templates" for directory in self.directories)
 
 
+def _home(folder: Path) -> Path:
+    """The directory of the search path that a file in `folder` would be found through."""
+    for name in sorted(_FOLDER.values(), key=len, reverse=True):
+        parts = Path(name).parts
+        if folder.parts[-len(parts) :] == parts:
+            return folder.parents[len(parts) - 1]
+    return folder
+
+
 def _same(one: Path, other: Path) -> bool:
     return one.resolve() == other.resolve()
 
 
 def is_path(word: str) -> bool:
-    """Whether `word` is the path of a TOML file rather than the name of a platform or profile."""
+    """Whether `word` is the path of a TOML file rather than a name."""
     return word.endswith(".toml")

@@ -133,7 +133,7 @@ def read_document(path: Path) -> Node:
             f"cannot read the file: {error.strerror or error}",
             code="READ",
             where=str(path),
-            hint=getattr(error, "hint", None) or "give the path of a platform or profile file",
+            hint=getattr(error, "hint", None) or "give the path of a platform, profile or set file",
         ) from error
     except UnicodeDecodeError as error:
         before = error.object[: error.start].decode("utf-8")

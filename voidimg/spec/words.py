@@ -196,6 +196,15 @@ Password = Annotated[
 LinkTarget = Annotated[
     str, *_text("link", r"[^\x00]{1,4095}", "the text of a symbolic link; it is empty or has a NUL")
 ]
+Reason = Annotated[
+    str, *_text("reason", r"[^\x00-\x1f\x7f-\x9f]{1,1000}", "a reason: one line of text")
+]
+"""One line for people that says why."""
+
+RowName = Annotated[
+    str, *_text("row", r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}", "a name: letters, digits, _ . + -")
+]
+
 Fingerprint = Annotated[
     str,
     *_text("fingerprint", r"[0-9a-f]{2}(?::[0-9a-f]{2}){15}", "a fingerprint like '60:ae:0c:...'"),

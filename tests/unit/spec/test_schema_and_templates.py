@@ -17,13 +17,13 @@ from voidimg.spec.templates import Templates
 RESOLVED = Catalog().recipe("rpi-aarch64")
 
 
-@pytest.mark.parametrize("kind", ["platform", "profile"])
+@pytest.mark.parametrize("kind", ["platform", "profile", "set"])
 def test_the_kept_schema_is_that_of_the_models(kind: Kind) -> None:
     """After a change of the models: python -m voidimg.spec.schema."""
     assert schema_path(kind).read_text() == schema_text(kind)
 
 
-@pytest.mark.parametrize("kind", ["platform", "profile"])
+@pytest.mark.parametrize("kind", ["platform", "profile", "set"])
 def test_a_schema_says_what_editors_need(kind: Kind) -> None:
     """The file's version and kind are required, other keys forbidden, and nothing is null."""
     schema = json_schema(kind)

@@ -134,6 +134,7 @@ OWN_FILES = {
     "voidimg/disk/table_writer.py": "the image that is being made",
     "voidimg/live/hybrid.py": "the image that is being made",
     "voidimg/sandbox/kernel.py": "what the kernel shows",
+    "voidimg/sandbox/landlock.py": "names places for the kernel, and reads nothing",
 }
 """Modules that open files in other ways, and which: nothing that a user or a mirror names.
 """

@@ -12,7 +12,7 @@ import voidimg
 from voidimg.host_packages import PACKAGES, Host, Tool, host_of
 
 _CALLS = re.compile(
-    r"""(?<![._\w])(?:run|run_bounded|find_program)\(\s*\[?\s*f?"([a-z0-9.{}_-]+)\""""
+    r"""(?<![._\w])(?:run|run_bounded|streamed|find_program)\(\s*\[?\s*f?"([a-z0-9.{}_-]+)\""""
 )
 _WORDS = re.compile(r"""words(?:: list\[[^]]*\])? = \[\s*"([a-z0-9._-]+)\"""")
 

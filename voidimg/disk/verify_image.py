@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+from voidimg.disk.fsck import fsck_ext4, fsck_fat
 from voidimg.disk.plan import DiskPlan, Ext4Plan, FatPlan, PartitionPlan
 from voidimg.errors import LayoutError, ToolError
 from voidimg.foreign import open_regular
 from voidimg.formats.ext4 import read_ext4
 from voidimg.formats.fat import fat_serial, read_fat
 from voidimg.formats.partition_table import PartitionEntry, read_table
-from voidimg.run import run
 
 
 def check_image(plan: DiskPlan, image: Path) -> None:
@@ -38,7 +40,7 @@ def check_fat(volume: Path, partition: PartitionPlan) -> None:
     Raises:
         LayoutError: it does.
     """
-    _check_with(["fsck.vfat", "-n", volume], partition.name)
+    _check_with(partial(fsck_fat, volume), partition.name)
 
 
 def _check_filesystem(partition: PartitionPlan, image: Path) -> None:
@@ -55,8 +57,7 @@ def _check_filesystem(partition: PartitionPlan, image: Path) -> None:
         return
     seen = None if ext4 is None else (ext4.blocks, ext4.inodes, ext4.uuid, ext4.clean)
     _same(what, _ext4_facts(planned), seen)
-    drive = f"{image}?offset={partition.offset_bytes}"
-    _check_with(["e2fsck", "-f", "-n", drive], partition.name)
+    _check_with(partial(fsck_ext4, image, partition.offset_bytes), partition.name)
 
 
 def _ext4_facts(planned: Ext4Plan) -> tuple[int, int, str, bool]:
@@ -76,9 +77,9 @@ def _entry(partition: PartitionPlan, label: str) -> PartitionEntry:
     )
 
 
-def _check_with(words: list[str | Path], where: str) -> None:
+def _check_with(check: Callable[[], None], where: str) -> None:
     try:
-        run(words)
+        check()
     except ToolError as error:
         if error.code.endswith("MISSING"):
             raise

@@ -10,7 +10,7 @@ from voidimg.errors import LayoutError, ToolError
 from voidimg.foreign import open_regular
 from voidimg.formats.fat import read_fat
 from voidimg.formats.partition_table import PartitionEntry, read_table
-from voidimg.run import run_bounded
+from voidimg.sandbox.confined import run_bounded
 from voidimg.units import format_size
 
 MAX_BOOT_FILE_BYTES = 2**28
@@ -68,7 +68,13 @@ class BootFiles:
         if target is not None:
             words.append(str(target))
         try:
-            ended = run_bounded(words, max_bytes=MAX_BOOT_FILE_BYTES, env=MTOOLS_ENVIRONMENT)
+            ended = run_bounded(
+                words,
+                max_bytes=MAX_BOOT_FILE_BYTES,
+                env=MTOOLS_ENVIRONMENT,
+                reads=[self.image],
+                writes=[] if target is None else [target],
+            )
             return ended.stdout
         except ToolError as error:
             if error.code.endswith("TOO-MUCH"):

@@ -13,7 +13,7 @@ from typing import IO, TypeVar
 from voidimg.errors import LayoutError, ToolError
 from voidimg.formats.entries import MAX_FILE_BYTES, MAX_NAMES, EntryKind, TreeEntry
 from voidimg.inspection.tree_files import digest_of, exactly
-from voidimg.run import run_bounded, streamed
+from voidimg.sandbox.confined import run_bounded, streamed
 
 _ROOT_INODE = 2
 _NOT_FOUND = re.compile(r"not found|not a directory", re.IGNORECASE)
@@ -79,7 +79,8 @@ class Ext4Files:
         with tempfile.NamedTemporaryFile("w", prefix="voidimg-debugfs.") as commands:
             commands.writelines(f"cat <{inode}>\n" for inode in paths)
             commands.flush()
-            with streamed(["debugfs", "-f", commands.name, self._device]) as stream:
+            words = ["debugfs", "-f", commands.name, self._device]
+            with streamed(words, reads=[self.image, Path(commands.name)]) as stream:
                 for inode, same in paths.items():
                     said = stream.readline()
                     taken = take(stream, entries[same[0]].size_bytes)
@@ -152,7 +153,8 @@ class Ext4Files:
             commands.writelines(f"{command} <{inode}>\n" for inode in inodes)
             commands.flush()
             words = ["debugfs", "-f", commands.name, self._device]
-            ended = run_bounded(words, max_bytes=_MAX_LISTING)
+            reads = [self.image, Path(commands.name)]
+            ended = run_bounded(words, max_bytes=_MAX_LISTING, reads=reads)
         said: dict[int, list[str]] = {}
         rows: list[str] = []
         for row in ended.stdout.decode("utf-8", "replace").split("\n"):
@@ -164,7 +166,7 @@ class Ext4Files:
 
     def _debugfs(self, command: str) -> bytes | None:
         words = ["debugfs", "-R", command, self._device]
-        ended = run_bounded(words, max_bytes=MAX_FILE_BYTES)
+        ended = run_bounded(words, max_bytes=MAX_FILE_BYTES, reads=[self.image])
         said = [line for line in ended.stderr.splitlines() if not line.startswith("debugfs 1.")]
         if not said:
             return ended.stdout

@@ -12,7 +12,7 @@ from typing import IO, TypeVar
 from voidimg.errors import LayoutError, ToolError, VoidimgError
 from voidimg.formats.entries import MAX_FILE_BYTES, MAX_NAMES, EntryKind, TreeEntry
 from voidimg.inspection.tree_files import digest_of, exactly
-from voidimg.run import run_bounded, streamed
+from voidimg.sandbox.confined import run_bounded, streamed
 
 _TOP = "squashfs-root"
 _LINE = re.compile(
@@ -95,7 +95,8 @@ class SquashfsFiles:
             words = [*self._words(memory, ["-no-wildcards", "-cat"])]
             path = batch[0]
             try:
-                with streamed([*words, *(path[1:] for path in batch)]) as stream:
+                asked = [*words, *(path[1:] for path in batch)]
+                with streamed(asked, reads=[self.image]) as stream:
                     for path in batch:
                         taken = take(stream, self._listing[path].size_bytes)
                         if taken is None:
@@ -131,7 +132,7 @@ class SquashfsFiles:
     def _run(self, options: list[str], paths: list[str], max_bytes: int) -> bytes:
         words = [*self._words(_MEMORY, options), *paths]
         try:
-            return run_bounded(words, max_bytes=max_bytes).stdout
+            return run_bounded(words, max_bytes=max_bytes, reads=[self.image]).stdout
         except ToolError as error:
             if error.code.endswith("MISSING"):
                 raise

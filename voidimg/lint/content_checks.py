@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from posixpath import normpath
 
+from voidimg.disk.fsck import fsck_ext4, fsck_fat
 from voidimg.errors import LayoutError, ToolError
 from voidimg.foreign import open_regular
 from voidimg.formats.cpio import decode_initramfs
@@ -21,7 +23,6 @@ from voidimg.inspection.squashfs_files import SquashfsFiles
 from voidimg.inspection.tree_files import real_path
 from voidimg.lint.model import Problem
 from voidimg.lint.subject import Subject
-from voidimg.run import run
 from voidimg.xbps.install.pkgdb import metafile
 from voidimg.xbps.package.file_list import Kind, Listed
 
@@ -216,8 +217,8 @@ def ext4_sound(subject: Subject) -> Iterator[Problem]:
     """e2fsck reads the root filesystem to its end and finds nothing wrong with it."""
     root = None if subject.disk is None else subject.disk.root
     if subject.disk is not None and root is not None:
-        drive = f"{subject.disk.image}?offset={root[0].offset_bytes}"
-        yield from _fsck(["e2fsck", "-f", "-n", drive], f"partition {root[0].number}")
+        check = partial(fsck_ext4, subject.disk.image, root[0].offset_bytes)
+        yield from _fsck(check, f"partition {root[0].number}")
 
 
 def iso_efi_sound(subject: Subject) -> Iterator[Problem]:
@@ -229,7 +230,7 @@ def iso_efi_sound(subject: Subject) -> Iterator[Problem]:
     with temporary_file(subject.scratch, "esp.img") as copy:
         size = medium.esp_volume.sectors * 512
         _copy_out(medium.iso.path, entry.block * 2048, size, copy)
-        yield from _fsck(["fsck.vfat", "-n", copy], "EFI system partition")
+        yield from _fsck(partial(fsck_fat, copy), "EFI system partition")
 
 
 def iso_kernel_file(subject: Subject) -> Iterator[Problem]:
@@ -251,12 +252,12 @@ def iso_kernel_file(subject: Subject) -> Iterator[Problem]:
 def _fsck_fat(subject: Subject, image: Path, entry: PartitionEntry) -> Iterator[Problem]:
     with temporary_file(subject.scratch, "fat.img") as copy:
         _copy_out(image, entry.offset_bytes, entry.size_bytes, copy)
-        yield from _fsck(["fsck.vfat", "-n", copy], f"partition {entry.number}")
+        yield from _fsck(partial(fsck_fat, copy), f"partition {entry.number}")
 
 
-def _fsck(words: list[str | Path], where: str) -> Iterator[Problem]:
+def _fsck(check: Callable[[], None], where: str) -> Iterator[Problem]:
     try:
-        run(words)
+        check()
     except ToolError as error:
         if error.code.endswith("MISSING"):
             raise

@@ -16,6 +16,7 @@ from pathlib import Path
 from voidimg.arch import EFI_FILES
 from voidimg.atomic import private_directory
 from voidimg.disk.fat import make_fat
+from voidimg.disk.fsck import fsck_fat
 from voidimg.disk.plan import FatPlan
 from voidimg.errors import LayoutError, ScriptError, ToolError, storing
 from voidimg.formats.contents import Contents
@@ -23,8 +24,9 @@ from voidimg.formats.fat import choose_geometry, smallest_fitting
 from voidimg.formats.partition_table import SECTOR_BYTES
 from voidimg.live.grub_version import version_of_host, version_of_modules
 from voidimg.live.iso_plan import MAX_EFI_BYTES
-from voidimg.run import find_program, run
+from voidimg.run import find_program
 from voidimg.sandbox.chroot import Chroot
+from voidimg.sandbox.confined import run_bounded
 from voidimg.sandbox.jail import SCRIPT
 from voidimg.spec.templates import Templates
 from voidimg.tree.beneath import directory, open_file
@@ -42,6 +44,7 @@ _STEP_SECTORS = 2**20 // SECTOR_BYTES
 PROGRAMS = ("/usr/bin/grub-mkimage", "/usr/sbin/grub-mkimage")
 """Where the tree has its own program."""
 _OUTPUT = "/boot/.grub-loader"
+_SAID_BYTES = 2**20
 _MODINFO = "modinfo.sh"
 _MAX_MODINFO_BYTES = 2**16
 _SPARE_BYTES = 256 * 2**10
@@ -218,7 +221,13 @@ def _make_on_host(tree: Path, loader: EfiLoader, modules: Path, config: Path, im
             where=f"{GRUB_MODULES}/{loader.platform}",
             hint="add the package grub to the recipe: the tree's own program is taken then",
         )
-    run(["grub-mkimage", *_words(loader, modules, config, image)])
+    # Modules are programs of a package, which grub-mkimage takes apart and links.
+    run_bounded(
+        ["grub-mkimage", *_words(loader, modules, config, image)],
+        max_bytes=_SAID_BYTES,
+        reads=[modules, config],
+        writes=[image.parent],
+    )
 
 
 def _version_in_tree(tree: Path, loader: EfiLoader) -> str | None:
@@ -257,7 +266,7 @@ def _plan(boot: Path, serial: int) -> FatPlan:
 
 def _check(image: Path) -> None:
     try:
-        run(["fsck.vfat", "-n", image])
+        fsck_fat(image)
     except ToolError as error:
         if error.code.endswith("MISSING"):
             raise

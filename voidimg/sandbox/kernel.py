@@ -121,6 +121,43 @@ def leave_session_keyring() -> None:
         _check(_libc().syscall(ctypes.c_long(number), join, None))
 
 
+_LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
+"""The same on all machines."""
+_LANDLOCK_VERSION = 1
+_LANDLOCK_PATH_BENEATH = 1
+
+
+def landlock_version() -> int:
+    """The version of this kernel's Landlock."""
+    flags = ctypes.c_uint(_LANDLOCK_VERSION)
+    number = ctypes.c_long(_LANDLOCK_CREATE)
+    version = int(_libc().syscall(number, None, ctypes.c_size_t(0), flags))
+    _check(version)
+    return version
+
+
+def landlock_ruleset(attributes: bytes) -> int:
+    """A descriptor of a new set of rules; `attributes` is ``struct landlock_ruleset_attr``."""
+    size = ctypes.c_size_t(len(attributes))
+    number = ctypes.c_long(_LANDLOCK_CREATE)
+    ruleset = int(_libc().syscall(number, attributes, size, ctypes.c_uint(0)))
+    _check(ruleset)
+    return ruleset
+
+
+def landlock_allow(ruleset: int, rule: bytes) -> None:
+    """Add a ``struct landlock_path_beneath_attr`` to the rules."""
+    kind = ctypes.c_int(_LANDLOCK_PATH_BENEATH)
+    words = (ctypes.c_int(ruleset), kind, rule, ctypes.c_uint(0))
+    _check(_libc().syscall(ctypes.c_long(_LANDLOCK_ADD), *words))
+
+
+def landlock_restrict(ruleset: int) -> None:
+    """Put the calling thread, and what it starts, under the rules."""
+    words = (ctypes.c_int(ruleset), ctypes.c_uint(0))
+    _check(_libc().syscall(ctypes.c_long(_LANDLOCK_RESTRICT), *words))
+
+
 def enter(descriptor: int, kind: int) -> None:
     """Enter the namespace open as `descriptor`, of `kind` CLONE_NEW...; children for pid ones."""
     _check(_libc().setns(ctypes.c_int(descriptor), ctypes.c_int(kind)))

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 
 from voidimg.errors import SandboxError
 from voidimg.sandbox import kernel
-from voidimg.sandbox.system_calls import AUDIT_X86_64, Refusal, refusals
+from voidimg.sandbox.system_calls import AUDIT_X86_64, REFUSED, Refusal, refusals
 
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 """BPF_LD|W|ABS, BPF_JMP|JEQ|K, BPF_JMP|JGE|K, BPF_JMP|JSET|K, BPF_RET|K."""
@@ -28,13 +28,13 @@ _MODE_FILTER = 2
 _Instruction = tuple[int, int, int, int]
 
 
-def build_filter(machine: str) -> bytes:
-    """The filter for a host `machine`, as uname says it; pure.
+def build_filter(machine: str, refused: Mapping[str, Refusal] = REFUSED) -> bytes:
+    """The filter that refuses `refused` on a host `machine`, as uname says it; pure.
 
     Raises:
         SandboxError: nobody has written down the system calls of this machine.
     """
-    kinds = refusals(machine)
+    kinds = refusals(machine, refused)
     if kinds is None:
         raise SandboxError(
             f"no table of system calls is known for {machine}, and scripts of packages are not run"
@@ -44,8 +44,8 @@ def build_filter(machine: str) -> bytes:
             hint="build on x86_64, aarch64, riscv64 or loongarch64",
         )
     program: list[_Instruction] = [(_LOAD, 0, 0, _KIND_AT)]
-    for kind, refused in kinds.items():
-        block = _block(kind, refused)
+    for kind, numbers in kinds.items():
+        block = _block(kind, numbers)
         # Jumps reach 255 instructions, blocks are longer: so a return stands in between.
         program += _unless_equal(kind, block)
     program.append((_RETURN, 0, 0, _KILL))

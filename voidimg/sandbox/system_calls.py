@@ -80,6 +80,9 @@ REFUSED: Mapping[str, Refusal] = {
 }  # fmt: skip
 """By name. The family in a ``socketcall`` of 32-bit x86 lies in memory, so it opens no socket."""
 
+REFUSED_TO_READERS: Mapping[str, Refusal] = {**REFUSED, "socket": Refusal(errno.EAFNOSUPPORT)}
+"""For programs of the host that read foreign bytes: no socket of any kind either."""
+
 _SAME = {
     "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "open_tree": 428,
     "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432, "fspick": 433,
@@ -139,14 +142,16 @@ TABLES: Mapping[str, Mapping[int, Mapping[str, int]]] = {
 """Machine, as uname says it -> kind of system call -> name -> number."""
 
 
-def refusals(machine: str) -> dict[int, dict[int, Refusal]] | None:
+def refusals(
+    machine: str, refused: Mapping[str, Refusal] = REFUSED
+) -> dict[int, dict[int, Refusal]] | None:
     """What is refused on `machine`: kind of system call -> number -> how; None: nobody knows."""
     tables = TABLES.get(machine)
     if tables is None:
         return None
     return {
         kind: {
-            number: REFUSED[name.removesuffix("64") if name not in REFUSED else name]
+            number: refused[name.removesuffix("64") if name not in refused else name]
             for name, number in numbers.items()
         }
         for kind, numbers in tables.items()

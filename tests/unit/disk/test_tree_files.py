@@ -17,7 +17,8 @@ from voidimg.inspection.ext4_files import Ext4Files
 from voidimg.inspection.squashfs_files import SquashfsFiles
 from voidimg.inspection.tree_files import TarFiles, TreeFiles, real_path
 from voidimg.live.squashfs import SquashfsOptions, write_squashfs
-from voidimg.run import run, run_bounded
+from voidimg.run import run
+from voidimg.sandbox.confined import run_bounded
 
 CONFIG = "/etc/ssh/sshd_config"
 

@@ -10,7 +10,7 @@ import pytest
 from voidimg.errors import LayoutError, ToolError
 from voidimg.inspection import boot_files
 from voidimg.inspection.boot_files import BootFiles
-from voidimg.run import run_bounded
+from voidimg.sandbox.confined import run_bounded
 
 
 def test_memory_is_limited() -> None:
@@ -27,7 +27,7 @@ def test_processor_time_is_limited() -> None:
 
 def test_files_are_limited(tmp_path: Path) -> None:
     with pytest.raises(ToolError):
-        run_bounded(["truncate", "-s", "5G", tmp_path / "large"], max_bytes=9)
+        run_bounded(["truncate", "-s", "5G", tmp_path / "large"], max_bytes=9, writes=[tmp_path])
 
 
 def test_output_is_limited() -> None:

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from . import raspberry
 from .generic import GenericKernel
 from .model import Member
 from .modules import KernelSource
+from .raspberry import RaspberryKernel
 
 HERE = Path(__file__).parent
 COMMON = HERE / "packages"
 NAMES = "names.toml"
-Arch = Literal["aarch64", "aarch64-musl", "i686", "x86_64"]
+Arch = Literal["aarch64", "aarch64-musl", "armv6l", "armv7l", "i686", "x86_64"]
 _LIVE, _PC = HERE / "live", HERE / "pc"
 
 
@@ -92,10 +92,18 @@ def _live(
     return Target(name or arch, arch, debian, layers, kernel, extra)
 
 
+def _arm32(arch: Arch, debian: str, kernel: str, image: str) -> Target:
+    layers = (HERE / "arm32", HERE / arch)
+    extra = RaspberryKernel(image, packed=False, table=HERE / arch / "kernel.toml").extra
+    return Target(arch, arch, debian, layers, kernel, extra)
+
+
 TARGETS: Mapping[str, Target] = {
     target.name: target
     for target in (
-        Target("aarch64", "aarch64", "arm64", (), "linux-image-arm64", raspberry.EXTRA),
+        Target("aarch64", "aarch64", "arm64", (), "linux-image-arm64", RaspberryKernel().extra),
+        _arm32("armv6l", "armel", "linux-image-rpi", "kernel.img"),
+        _arm32("armv7l", "armhf", "linux-image-armmp", "kernel7.img"),
         _live(
             "aarch64", "arm64", (HERE / "aarch64",), "linux-image-arm64",
             name="aarch64-live", image="vmlinux",

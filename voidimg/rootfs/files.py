@@ -6,7 +6,9 @@ import re
 import stat
 from collections.abc import Callable, Iterable, Sequence
 
+from voidimg.arch import without_libc
 from voidimg.errors import SpecError
+from voidimg.formats.uboot_script import write_script
 from voidimg.spec.sources import Placed
 from voidimg.spec.stage_model import Edit, File
 from voidimg.tree.tree import NotInTreeError, Tree
@@ -21,7 +23,13 @@ _MOST_LINKS = 40
 
 
 def apply_files(
-    tree: Tree, files: Sequence[File], *, render: Render, own: OwnContent, epoch: int
+    tree: Tree,
+    files: Sequence[File],
+    *,
+    render: Render,
+    own: OwnContent,
+    arch: str,
+    epoch: int,
 ) -> None:
     """Write `files`, in their order, with missing directories (0755, root); times are `epoch`.
 
@@ -41,6 +49,8 @@ def apply_files(
             continue
         text = render(file.template) if file.template is not None else file.content or ""
         content = text.encode("utf-8", "surrogateescape")
+        if file.form == "u-boot-script":
+            content = write_script(text, without_libc(arch), epoch)
         tree.write(file.path, content, file.mode, file.uid, file.gid, epoch, parents=True)
 
 

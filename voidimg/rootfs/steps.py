@@ -186,7 +186,7 @@ def apply_stage(
     """
     with Tree(root) as tree:
         apply_edits(tree, stage.edits, epoch=epoch)
-        apply_files(tree, stage.files, render=render, own=own, epoch=epoch)
+        apply_files(tree, stage.files, render=render, own=own, arch=arch, epoch=epoch)
         enable_services(tree, stage.services, epoch=epoch)
     if stage.hooks:
         with TreeScripts(root, arch, epoch=epoch) as scripts:

@@ -43,6 +43,8 @@ class File(Model):
     """A directory below ``files/``: what is in it comes below `path`, files executable or not."""
     sha256: Sha256 | None = None
     """Pins `source`: a file with other content is refused."""
+    form: Literal["text", "u-boot-script"] = "text"
+    """What the text becomes: the file itself, or a script with the header that U-Boot wants."""
     mode: Mode = 0o644
     """Of a file; links have none."""
     uid: int = Field(default=0, ge=0, lt=2**32)
@@ -69,6 +71,12 @@ class File(Model):
         if self.sha256 is not None and self.source is None:
             raise PydanticCustomError("file_pin", "sha256 pins a source, and {path} has none",
                                       {"path": self.path})  # fmt: skip
+        if self.form != "text" and self.content is None and self.template is None:
+            raise PydanticCustomError(
+                "file_form",
+                "{path} has no text to become a {form}: write content or template",
+                {"path": self.path, "form": self.form},
+            )
         if self.directory is not None and "mode" in self.model_fields_set:
             raise PydanticCustomError(
                 "file_mode",

@@ -44,7 +44,9 @@ def test_files_are_written_with_owner_mode_and_time(tmp_path: Path) -> None:
         File(path="/etc/link", link="../usr"),
     )
     with Tree(tmp_path) as tree:
-        apply_files(tree, files, render=lambda name: f"<{name}>", own=no_own, epoch=EPOCH)
+        apply_files(
+            tree, files, render=lambda name: f"<{name}>", own=no_own, arch="aarch64", epoch=EPOCH
+        )
     motd = tmp_path / "etc/motd"
     assert not motd.is_symlink()
     assert (motd.read_text(), motd.stat().st_mode & 0o7777) == ("hello\n", 0o600)
@@ -59,7 +61,12 @@ def test_a_file_cannot_replace_a_directory(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     with Tree(tmp_path) as tree, pytest.raises(StoreError, match="/etc"):
         apply_files(
-            tree, (File(path="/etc", content=""),), render=no_template, own=no_own, epoch=EPOCH
+            tree,
+            (File(path="/etc", content=""),),
+            render=no_template,
+            own=no_own,
+            arch="aarch64",
+            epoch=EPOCH,
         )
 
 

@@ -40,9 +40,10 @@ from voidimg.errors import PackageError, ResolveError, SpecError, VerifyError, r
 from voidimg.spec.stages import STAGES, TREES, PackageStage
 from voidimg.supply.lock_file import (
     KEYS,
-    PACKAGE,
     SCHEMA,
+    PackageRow,
     Row,
+    complaints,
     read_tables,
     wrong,
 )
@@ -282,14 +283,13 @@ def locked(
         "automatic": step.automatic,
         "group": group,
     }
-    for key, check in PACKAGE.items():
-        if (complaint := check(values[key])) is not None:
-            raise PackageError(
-                f"{step.pkgver} cannot be locked: its {key} {complaint}",
-                code="INDEX",
-                where=step.repository,
-                hint="the repository index is damaged; fetch it again or leave it out",
-            )
+    for complaint in complaints(PackageRow, values):
+        raise PackageError(
+            f"{step.pkgver} cannot be locked: its {complaint}",
+            code="INDEX",
+            where=step.repository,
+            hint="the repository index is damaged; fetch it again or leave it out",
+        )
     return LockedPackage(**values)  # type: ignore[arg-type]
 
 

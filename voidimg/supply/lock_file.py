@@ -1,20 +1,29 @@
-"""Reads the tables of a lock file and says what is wrong with every value of them."""
+"""The tables of a lock file: what each row may hold, and what is wrong with a file that is none.
+
+The models say it once, for reading and for the JSON Schema. A lock may be hostile, so rows are
+looked at one by one and only until enough is wrong: pydantic would keep every error of a file.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from itertools import islice
-from typing import Any
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import AfterValidator, BeforeValidator, FailFast, Field, StringConstraints
+from pydantic import ValidationError as Invalid
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from voidimg.errors import SpecError, raise_all
-from voidimg.spec.stages import STAGES
+from voidimg.spec.base import Model
+from voidimg.spec.stages import STAGES, PackageStage
 from voidimg.xbps.names import split_pkgver
 
 SCHEMA = 1
 """The only version of the format so far."""
-
 
 FILES = "files"
 """The key of a platform's files that come from no package."""
@@ -27,126 +36,167 @@ Row = dict[str, Any]
 
 _MOST_PROBLEMS = 100
 """Errors told of one table: nobody reads more, and a hostile file could hold millions."""
-SHA256_FORM = re.compile(r"[0-9a-f]{64}")
-ARCH_FORM = re.compile(r"[A-Za-z0-9_-]+")
-KEY_FORM = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){15}")
-
-Check = Callable[[object], str | None]
+_MOST_KEYS = 64
+"""More than any row has."""
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
-def _text(value: object) -> str | None:
-    return None if isinstance(value, str) and value else "is not a text"
+class Means(NamedTuple):
+    """What a value must be, for the sentence "it is not ..."."""
+
+    text: str
 
 
-def _of_form(form: re.Pattern[str], what: str) -> Check:
-    def check(value: object) -> str | None:
-        fits = isinstance(value, str) and form.fullmatch(value) is not None
-        return None if fits else f"is not {what}"
+def _all_of(fits: Callable[[Any], bool]) -> AfterValidator:
+    """Refuse a value that does not fit as a whole, which makes one error of it."""
 
-    return check
+    def check(value: object) -> object:
+        if not fits(value):
+            raise PydanticCustomError("lock", "it does not fit")
+        return value
 
-
-def _number(value: object) -> str | None:
-    # bool is an int to Python, not to JSON.
-    fits = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-    return None if fits else "is not a whole number from 0 up"
+    return AfterValidator(check)
 
 
-def _is_pkgver(value: object) -> str | None:
-    fits = isinstance(value, str) and "/" not in value and split_pkgver(value)
-    return None if fits else "is not a pkgver"
+def _require_digests(value: object) -> object:
+    """Refuse at the first that does not fit: a file may be made of millions."""
+    if isinstance(value, dict) and not all(
+        path.startswith("/") and isinstance(digest, str) and _DIGEST.fullmatch(digest)
+        for path, digest in value.items()
+    ):
+        raise PydanticCustomError("lock", "it does not fit")
+    return value
 
 
-def _boolean(value: object) -> str | None:
-    return None if isinstance(value, bool) else "is not true or false"
+def _is_unicode(value: str) -> bool:
+    """Whether it can be written as UTF-8: JSON can hold halves of surrogate pairs."""
+    return not any("\ud800" <= one <= "\udfff" for one in value)
 
 
-def _stage(value: object) -> str | None:
-    known = STAGES
-    return None if value in known else f"is not one of {', '.join(known)}"
+def _is_pkgver(value: str) -> bool:
+    return "/" not in value and split_pkgver(value) is not None
 
 
-def _or_null(check: Check) -> Check:
-    return lambda value: None if value is None else check(value)
+AnyText = Annotated[str, _all_of(_is_unicode), Means("a text")]
+Text = Annotated[AnyText, StringConstraints(min_length=1)]
+Architecture = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+$"), Means("an architecture")
+]
+Digest = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9a-f]{64}$"),
+    Means("a SHA-256 of 64 small hexadecimal digits"),
+]
+Fingerprint = Annotated[
+    str, StringConstraints(pattern=r"^[0-9a-f]{2}(:[0-9a-f]{2}){15}$"), Means("a fingerprint")
+]
+Number = Annotated[int, Field(ge=0), Means("a whole number from 0 up")]
+PkgverText = Annotated[
+    str,
+    StringConstraints(pattern=r"^.+-[^-]+_[0-9]+$"),
+    _all_of(_is_pkgver),
+    Means("a pkgver"),
+]
 
 
-_ARCHITECTURE = _of_form(ARCH_FORM, "an architecture")
-_DIGEST = _of_form(SHA256_FORM, "a SHA-256 of 64 small hexadecimal digits")
+def _absent(key: str) -> Any:
+    """A stage that need not be there; null is none."""
+    return Field(default=None, alias=key)
 
 
-def _wrong_stage(value: object) -> str | None:
-    fits = (
-        isinstance(value, dict)
-        and value.keys() == {"group", "requests"}
-        and _number(value["group"]) is None
-        and isinstance(value["requests"], list)
-        and all(isinstance(one, str) for one in value["requests"])
-    )
-    return None if fits else "is not a group with its requests"
+class RepositoryRow(Model):
+    """A repository as it was; key is the fingerprint that it is signed with."""
+
+    url: Text
+    arch: Architecture
+    repodata_sha256: Digest
+    key: Annotated[Fingerprint | None, Means("a fingerprint")]
 
 
-def _wrong_files(value: object) -> str | None:
-    fits = isinstance(value, dict) and all(
-        path.startswith("/") and _DIGEST(digest) is None for path, digest in value.items()
-    )
-    return None if fits else "is not a SHA-256 for each absolute path"
+class KeyRow(Model):
+    """A public key of a repository in PEM form, and whose it says it is."""
+
+    fingerprint: Fingerprint
+    signed_by: AnyText
+    public_key: Annotated[
+        str,
+        StringConstraints(min_length=1),
+        _all_of(lambda value: max(value) <= "\xff"),
+        Means("a public key in PEM form"),
+    ]
 
 
-_FINGERPRINT = _of_form(KEY_FORM, "a fingerprint")
+class StageRow(Model):
+    """What a stage asked for, and the number of the group of packages that it got."""
+
+    group: Number
+    requests: Annotated[list[AnyText], FailFast()]
 
 
-def _wrong_keys(value: object) -> str | None:
-    fits = isinstance(value, list) and all(_FINGERPRINT(one) is None for one in value)
-    return None if fits else "is not a list of fingerprints"
+_Stage = Annotated[StageRow, Means("a group with its requests")]
 
 
-def _string(value: object) -> str | None:
-    fits = isinstance(value, str) and not any("\ud800" <= one <= "\udfff" for one in value)
-    return None if fits else "is not a text"
+class PlatformRow(Model):
+    """A platform with a profile, and the stages of what is made of it.
+
+    Platforms that install the same share groups.
+    """
+
+    platform: Text
+    profile: Text
+    arch: Architecture
+    rootfs: _Stage = _absent("rootfs")
+    platformfs: _Stage = _absent("platformfs")
+    live: _Stage = _absent("live")
+    live_build: _Stage = _absent("live-build")
+    netboot_build: _Stage = _absent("netboot-build")
+    wsl: _Stage = _absent("wsl")
+    files: Annotated[
+        dict[Annotated[str, StringConstraints(pattern="^/")], Digest],
+        BeforeValidator(_require_digests),
+        Means("a SHA-256 for each absolute path"),
+        Field(
+            description="Path in the live system -> SHA-256, of files that come from no package."
+        ),
+    ] = Field(default_factory=dict)
+    keys: Annotated[
+        list[Fingerprint],
+        FailFast(),
+        Means("a list of fingerprints"),
+        Field(description="The repository keys that its trees trust."),
+    ] = Field(default_factory=list)
 
 
-def _pem(value: object) -> str | None:
-    fits = isinstance(value, str) and value != "" and max(value) <= "\xff"
-    return None if fits else "is not a public key in PEM form"
+class PackageRow(Model):
+    """A package; those of a group are in the order of their installation."""
+
+    group: Number
+    pkgver: PkgverText
+    arch: Architecture
+    repository: Annotated[Number, Field(description="Index into repositories.")]
+    size: Annotated[Number, Field(description="Bytes of the package file.")]
+    sha256: Digest
+    stage: Annotated[PackageStage, Means(f"one of {', '.join(STAGES)}")]
+    automatic: Annotated[
+        bool, Means("true or false"), Field(description="It is there as a dependency only.")
+    ]
 
 
-REPOSITORY: Mapping[str, Check] = {
-    "url": _text,
-    "arch": _ARCHITECTURE,
-    "repodata_sha256": _DIGEST,
-    "key": _or_null(_FINGERPRINT),
-}
-KEY: Mapping[str, Check] = {
-    "fingerprint": _FINGERPRINT,
-    "signed_by": _string,
-    "public_key": _pem,
-}
-PLATFORM: Mapping[str, Check] = {
-    "platform": _text,
-    "profile": _text,
-    "arch": _ARCHITECTURE,
-    **dict.fromkeys(STAGES, _wrong_stage),
-    FILES: _wrong_files,
-    KEYS: _wrong_keys,
-}
-PACKAGE: Mapping[str, Check] = {
-    "group": _number,
-    "pkgver": _is_pkgver,
-    "arch": _ARCHITECTURE,
-    "repository": _number,
-    "size": _number,
-    "sha256": _DIGEST,
-    "stage": _stage,
-    "automatic": _boolean,
-}
-OPTIONAL = frozenset({*STAGES, FILES, KEYS})
-"""Keys that may be missing: a platform has the stages of what is made of it."""
+class LockFile(Model):
+    """The packages of an image set."""
 
-_TABLES = {
-    "repositories": REPOSITORY,
-    KEYS: KEY,
-    "platforms": PLATFORM,
-    "packages": PACKAGE,
+    format: Literal[1] = Field(alias="schema")
+    repositories: list[RepositoryRow]
+    keys: list[KeyRow] = Field(default_factory=list)
+    platforms: list[PlatformRow]
+    packages: list[PackageRow]
+
+
+_TABLES: Mapping[str, type[Model]] = {
+    "repositories": RepositoryRow,
+    KEYS: KeyRow,
+    "platforms": PlatformRow,
+    "packages": PackageRow,
 }
 
 
@@ -158,7 +208,39 @@ def read_tables(data: bytes, where: str) -> dict[str, list[Row]]:
             several in a CollectedError.
     """
     document = _document(data, where)
-    return {name: _rows(document, name, checks, where) for name, checks in _TABLES.items()}
+    return {name: _rows(document, name, row, where) for name, row in _TABLES.items()}
+
+
+def complaints(row: type[Model], values: object) -> list[str]:
+    """What is wrong with `values` as a `row`, such as "size is missing", each key once."""
+    if not isinstance(values, dict):
+        return ["is not an object"]
+    if len(values) > _MOST_KEYS:
+        return [f"has {len(values)} keys"]
+    try:
+        row.model_validate(values)
+    except Invalid as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        return sorted({_complaint(row, str(one["loc"][0]), one) for one in found})
+    return []
+
+
+def _complaint(row: type[Model], key: str, error: ErrorDetails) -> str:
+    if len(error["loc"]) == 1 and error["type"] == "missing":
+        return f"{key} is missing"
+    if len(error["loc"]) == 1 and error["type"] == "extra_forbidden":
+        return f"{key} is not known"
+    return f"{key} is not {_meanings(row)[key]}"
+
+
+@lru_cache
+def _meanings(row: type[Model]) -> Mapping[str, str]:
+    return {
+        field.alias or name: one.text
+        for name, field in row.model_fields.items()
+        for one in field.metadata
+        if isinstance(one, Means)
+    }
 
 
 def _document(data: bytes, where: str) -> dict[str, object]:
@@ -189,31 +271,20 @@ def _document(data: bytes, where: str) -> dict[str, object]:
     return document
 
 
-def _rows(
-    document: Mapping[str, object], table: str, checks: Mapping[str, Check], where: str
-) -> list[Row]:
+def _rows(document: Mapping[str, object], table: str, row: type[Model], where: str) -> list[Row]:
     rows = document[table]
     if not isinstance(rows, list):
         raise wrong("LOCK-TYPE", f"{table} is not a list", where)
-    problems = (
-        wrong("LOCK-TYPE", complaint, f"{where}: {table}[{index}]")
-        for index, row in enumerate(rows)
-        for complaint in _complaints(row, checks)
+    raise_all(
+        list(islice(_problems(rows, table, row, where), _MOST_PROBLEMS)), f"{where}: several errors"
     )
-    raise_all(list(islice(problems, _MOST_PROBLEMS)), f"{where}: several errors")
     return rows
 
 
-def _complaints(row: object, checks: Mapping[str, Check]) -> Iterable[str]:
-    if not isinstance(row, dict):
-        yield "is not an object"
-        return
-    for key in sorted((checks.keys() ^ row.keys()) - OPTIONAL):
-        yield f"{key} is {'missing' if key in checks else 'not known'}"
-    for key in checks.keys() & row.keys():
-        complaint = checks[key](row[key])
-        if complaint is not None:
-            yield f"{key} {complaint}"
+def _problems(rows: list[object], table: str, row: type[Model], where: str) -> Iterator[SpecError]:
+    for index, values in enumerate(rows):
+        for complaint in complaints(row, values):
+            yield wrong("LOCK-TYPE", complaint, f"{where}: {table}[{index}]")
 
 
 def wrong(code: str, what: str, where: str) -> SpecError:

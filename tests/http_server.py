@@ -120,6 +120,16 @@ class Responder(BaseHTTPRequestHandler):
 
 
 class _Responder(Responder):
+    def do_HEAD(self) -> None:
+        """Answer without a body and without faults: those are of transfers."""
+        state = self.server_state
+        state.requests.append((self.path, dict(self.headers.items())))
+        path = state.root / self.path.lstrip("/")
+        if path.is_file():
+            self._send_file(path.read_bytes(), int(path.stat().st_mtime), None)
+        else:
+            self._send(404, b"not here")
+
     def do_GET(self) -> None:
         state = self.server_state
         state.requests.append((self.path, dict(self.headers.items())))
@@ -179,7 +189,8 @@ class _Responder(Responder):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def _send_file(self, content: bytes, modified: int, fault: Fault | None) -> None:
         etag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'

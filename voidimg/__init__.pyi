@@ -118,6 +118,8 @@ from voidimg.signing.verify import Verified as Verified
 from voidimg.signing.verify import VerifiedFile as VerifiedFile
 from voidimg.signing.verify import verify_files as verify_files
 from voidimg.signing.verify import verify_set as verify_set
+from voidimg.signing.verify_url import verify_files_from as verify_files_from
+from voidimg.signing.verify_url import verify_url as verify_url
 from voidimg.smoke.boot import platform_of_image as platform_of_image
 from voidimg.smoke.boot import profile_of_image as profile_of_image
 from voidimg.smoke.boot import smoke_image as smoke_image

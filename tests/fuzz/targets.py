@@ -34,8 +34,8 @@ from voidimg.formats.tar_reader import TarReader
 from voidimg.inspection.access import decode_live_conf
 from voidimg.signing.keys import key_id_of, read_public_key
 from voidimg.signing.recognise import kind_of, looks_like_signify, why_damaged
+from voidimg.signing.signed_sums import read_signature
 from voidimg.signing.sums import decode_sums, encode_sums
-from voidimg.signing.verify import read_signature
 from voidimg.supply.lock import Lock
 from voidimg.xbps import config, names, pattern, plist, tarwriter, version
 from voidimg.xbps.install.alternatives import alternatives_of

@@ -37,7 +37,7 @@ VERBS = {
     "show": "Show the resolved recipe of a platform, or a set.",
     "sign": "Sign the checksums of an image set.",
     "smoke": "Boot an image under QEMU and judge it.",
-    "verify": "Verify an image set or files of one.",
+    "verify": "Verify an image set or files of one, here or on a server.",
     "why": "Say why a package is in an image.",
 }
 """Verb -> its line in `voidimg --help`; each lives in `voidimg.cli.<verb>` as `command`."""

@@ -37,6 +37,11 @@ _ALWAYS = {"User-Agent": "voidimg", "Accept-Encoding": "identity"}
 _VALUE = re.compile(r"[ -~\x80-\xff]*")
 """A value of a header on one line (RFC 9110 5.5)."""
 
+_NO_HEAD = (400, 403, 405, 501)
+"""Statuses with which servers answer HEAD though they would send the file."""
+
+_LENGTH = re.compile(r"[0-9]{1,18}")
+
 _REDIRECTIONS = (301, 302, 303, 307, 308)
 _MOST_REDIRECTIONS = 5
 
@@ -58,6 +63,7 @@ class Answer:
     last_modified: str | None
     content_range: str | None
     retry_after: str | None = None
+    content_length: int | None = None
 
     @property
     def modified_epoch(self) -> int | None:
@@ -120,32 +126,73 @@ class Client:
         Raises:
             FetchError: anything that is not a 200, 206, 304 or 416 whose body came whole.
         """
+        shown = without_credentials(url)
+        patience = Patience() if patience is None else patience
+        with self._answering("GET", url, headers or {}, limit, patience) as (answer, response):
+            if answer.status in (200, 206):
+                _refuse_page(response, shown)
+                sink(answer, _body(response, shown, limit, patience))
+            elif answer.status not in (304, 416):
+                raise _status_error(answer, shown)
+        return answer
+
+    def head(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        patience: Patience | None = None,
+    ) -> Answer:
+        """What the server says of the file at `url` without sending it (RFC 9110 9.3.2).
+
+        A server that does not know HEAD is asked with GET, and its answer is left after its head.
+
+        Raises:
+            FetchError: anything that is not a 200, as for `get`.
+        """
+        shown = without_credentials(url)
+        patience = Patience() if patience is None else patience
+        for method in ("HEAD", "GET"):
+            with self._answering(method, url, headers or {}, 0, patience) as (answer, response):
+                if method == "HEAD" and answer.status in _NO_HEAD:
+                    continue
+                if answer.status != 200:
+                    raise _status_error(answer, shown)
+                _refuse_page(response, shown)
+                return answer
+        raise AssertionError("GET was asked last")
+
+    @contextmanager
+    def _answering(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        limit: int,
+        patience: Patience,
+    ) -> Iterator[tuple[Answer, BaseHTTPResponse]]:
+        """The answer to a request, closed at the end; failures have their names."""
         from voidimg.fetch.pace import Limits, limited
 
         shown = without_credentials(url)
-        patience = Patience() if patience is None else patience
         limits = Limits(shown, self._stall_seconds, limit, patience)
         with _named_failures(shown), limited(limits):
-            response = self._ask(url, headers or {}, limits)
+            response = self._ask(method, url, headers, limits)
             try:
-                answer = _head(response)
-                if answer.status in (200, 206):
-                    _refuse_page(response, shown)
-                    sink(answer, _body(response, shown, limit, patience))
-                elif answer.status not in (304, 416):
-                    raise _status_error(answer, shown)
+                yield _head(response), response
             finally:
                 response.close()
                 response.release_conn()
-        return answer
 
-    def _ask(self, url: str, headers: Mapping[str, str], limits: Limits) -> BaseHTTPResponse:
-        """The answer to a GET, redirections followed; only its head has been read."""
+    def _ask(
+        self, method: str, url: str, headers: Mapping[str, str], limits: Limits
+    ) -> BaseHTTPResponse:
+        """The answer to a request, redirections followed; only its head has been read."""
         from voidimg.fetch.reach import kinds_within_reach, require_within_reach
 
         place, kinds = url, None
         for _ in range(_MOST_REDIRECTIONS + 1):
-            response = self._request(place, headers, limits)
+            response = self._request(method, place, headers, limits)
             if response.status not in _REDIRECTIONS:
                 return response
             response.close()
@@ -156,13 +203,15 @@ class Client:
             limits.reach = kinds if proxy_for(place) is None else None
         raise _wrong_redirection("too many redirections", url)
 
-    def _request(self, url: str, headers: Mapping[str, str], limits: Limits) -> BaseHTTPResponse:
+    def _request(
+        self, method: str, url: str, headers: Mapping[str, str], limits: Limits
+    ) -> BaseHTTPResponse:
         from urllib3 import Timeout
 
         left = limits.patience.deadline - time.monotonic()
         seconds = max(0.001, min(limits.patience.answer_seconds, left))
         response: BaseHTTPResponse = self._pool_for(url).request(
-            "GET",
+            method,
             without_credentials(url),
             headers={**_ALWAYS, **_login(url), **headers},
             redirect=False,
@@ -227,7 +276,13 @@ def _head(response: BaseHTTPResponse) -> Answer:
         last_modified=_sendable(headers.get("Last-Modified")),
         content_range=headers.get("Content-Range"),
         retry_after=headers.get("Retry-After"),
+        content_length=_length(headers.get("Content-Length")),
     )
+
+
+def _length(value: str | None) -> int | None:
+    """How many bytes a ``Content-Length`` states; None for none and for what is no number."""
+    return int(value) if value is not None and _LENGTH.fullmatch(value) else None
 
 
 def _sendable(value: str | None) -> str | None:

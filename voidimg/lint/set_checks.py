@@ -21,9 +21,9 @@ from voidimg.foreign import kind_in_words, open_regular, read_regular
 from voidimg.formats.compression import Stream
 from voidimg.lint.model import Defect, LintReport, Problem, Severity, id_of, says_of
 from voidimg.signing.keys import date_in_comment, find_public_key, read_public_key
+from voidimg.signing.signed_sums import read_signature, verify_signature
 from voidimg.signing.signing import date_of_set
 from voidimg.signing.sums import SIGNATURE_NAME, SUMS_NAME, decode_sums, digest_files
-from voidimg.signing.verify import read_signature, verify_signature
 
 _ARTIFACTS = (".iso", ".img", ".tar", ".wsl")
 _COMPRESSED = (".xz", ".zst", ".gz")
@@ -222,7 +222,7 @@ def set_signature(whole: ImageSet) -> Iterator[Problem]:
         else:
             key = read_public_key(whole.key)
         signature = read_signature(_read(place), str(place))
-        verify_signature(_read(sums), signature, key, sums)
+        verify_signature(_read(sums), signature, key, str(sums))
     except (VerifyError, CollectedError, ReleaseError) as error:
         yield from _told(error, SIGNATURE_NAME)
         return

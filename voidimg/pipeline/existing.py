@@ -8,7 +8,7 @@ from pathlib import Path
 
 from voidimg.errors import UsageError, VoidimgError, storing
 from voidimg.foreign import open_regular, read_regular
-from voidimg.signing.verify import SIGNATURE_NAMES
+from voidimg.signing.signed_sums import SIGNATURE_NAMES
 from voidimg.supply.lock import MAX_LOCK_BYTES, Lock, LockedPackage
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -20,6 +21,7 @@ from voidimg.errors import ReleaseError, StoreError, VerifyError
 from voidimg.foreign import HINT_FOR_SECRETS, open_regular, why_not_secret
 from voidimg.identity import ReleaseDate
 from voidimg.signing.recognise import Kind, kind_of, looks_like_signify
+from voidimg.signing.void_keys import void_key_of_date, void_key_of_line
 
 MINISIGN_MEMORY_BYTES = 2**30
 """What the minisign program makes scrypt use: guessing a passphrase costs as much each time."""
@@ -27,8 +29,9 @@ MINISIGN_MEMORY_BYTES = 2**30
 MAX_PASSPHRASE_BYTES = 1023
 """What the minisign program takes, in UTF-8; so does OpenSSL for the keys of repositories."""
 
-Trust = Literal["named", "installed", "beside", "here"]
-"""Why a public key is believed: the caller named it, a package installed it, or it lay there."""
+Trust = Literal["named", "installed", "here", "published", "beside"]
+"""Why a public key is believed: the caller named it, a package installed it, Void published it and
+it came with this program, or it lay there."""
 
 INSTALLED_KEYS = Path("/usr/share/void-release-keys")
 """Where the package void-release-keys puts the public keys of all sets."""
@@ -76,9 +79,10 @@ class TrustedKey:
 _REASONS: dict[Trust, str] = {
     "named": "you named it",
     "installed": "a package of your system installed it",
-    "beside": "it lies beside the image set: compare its id with the announcement of the set, for"
+    "published": "Void published it with the image set, and it came with voidimg",
+    "beside": "it lies beside the image set: compare its line with the announcement of the set, for"
     " whoever gave you the images could have put it there",
-    "here": "it lies in the working directory: compare its id with the announcement of the set",
+    "here": "it lies in the working directory: compare its line with the announcement of the set",
 }
 
 
@@ -274,7 +278,9 @@ def read_public_key(source: str | Path) -> TrustedKey:
             key = minisign.PublicKey.from_base64(str(source))
         except minisign.ParseError as error:
             raise _not_a_public_key(Kind.TEXT, Path(source)) from error
-        return TrustedKey(key, str(source), key_id_of(key), None, signify=False)
+        known = void_key_of_line(str(source))
+        date = None if known is None else known.date
+        return TrustedKey(key, str(source), key_id_of(key), date, signify=False)
     path = Path(source)
     try:
         content, _ = _read(path)
@@ -298,23 +304,26 @@ def read_public_key(source: str | Path) -> TrustedKey:
         raise _not_a_public_key(kind, path) from error
     if kind not in (Kind.PUBLIC_KEY, Kind.BARE_KEY):
         raise _not_a_public_key(kind, path)
-    date = _date_of_key(path, content)
+    date = _date_of_key(path, content, key)
     return TrustedKey(key, str(path), key_id_of(key), date, looks_like_signify(content))
 
 
-def _date_of_key(path: Path, content: bytes) -> str | None:
-    """The date of the set that a public key file is for, by its name and its comment.
+def _date_of_key(path: Path, content: bytes, key: minisign.PublicKey) -> str | None:
+    """The date of the set that a public key file is for, by its name, its comment, and by Void.
 
     Raises:
-        VerifyError: the two differ.
+        VerifyError: they differ.
     """
+    known = void_key_of_line(key.to_base64().decode())
     named = _KEY_NAME.fullmatch(path.name)
     comment = content.partition(b"\n")[0].removeprefix(b"untrusted comment: ").strip()
     by_comment = date_in_comment(comment.decode("utf-8", "replace"))
-    dates = {date for date in (named[1] if named else None, by_comment) if date is not None}
+    said = (named[1] if named else None, by_comment, known.date if known else None)
+    dates = {date for date in said if date is not None}
     if len(dates) > 1:
         raise VerifyError(
-            f"the key has two dates, by its name and its comment: {' and '.join(sorted(dates))}",
+            "the key has two dates, by its name, its comment, or the news of its set:"
+            f" {' and '.join(sorted(dates))}",
             code="KEY-DATES",
             where=str(path),
             hint="get the key again, under its own name",
@@ -322,37 +331,59 @@ def _date_of_key(path: Path, content: bytes) -> str | None:
     return next(iter(dates), None)
 
 
-def find_public_key(date: str, set_directory: Path) -> TrustedKey:
-    """The public key of the set of `date`: as installed, else here, or beside the set's directory.
+def find_public_key(date: str, set_directory: Path | None) -> TrustedKey:
+    """The public key of the set of `date`: as installed, here, as Void published it, or beside.
 
     What was installed wins: a key that came with the images may be anybody's. Never inside the
-    set's directory: whoever could replace the images could replace that key.
+    set's directory: whoever could replace the images could replace that key. `set_directory` None
+    is a set on a server, beside which nothing counts.
 
     Raises:
         VerifyError: there is none, or one is no key.
         StoreError: one cannot be read.
     """
-    name = f"void-release-{date}.pub"
-    places: tuple[tuple[Trust, Path], ...] = (
-        ("installed", INSTALLED_KEYS),
-        ("here", Path()),
-        ("beside", set_directory.absolute().parent),
-    )
-    found = [
-        replace(read_public_key(place / name), trust=trust)
-        for trust, place in places
-        if place.resolve() != set_directory.resolve() and os.path.lexists(place / name)
-    ]
+    found = list(_keys_of_date(date, set_directory))
     if not found:
-        raise VerifyError(
-            f"there is no key {name} in {INSTALLED_KEYS}, here, or beside the set",
-            code="KEY-MISSING",
-            where=str(set_directory),
-            hint="name it with --key FILE, or give its line: --key RW...",
-        )
+        raise _no_key(date, set_directory)
     first = found[0]
     others = (one.source for one in found if one.key_id != first.key_id)
     return replace(first, others=tuple(dict.fromkeys(others)))
+
+
+def _keys_of_date(date: str, set_directory: Path | None) -> Iterator[TrustedKey]:
+    """The keys of the set of `date` that are found, the most trusted one first."""
+    name = f"void-release-{date}.pub"
+    places: list[tuple[Trust, Path]] = [("installed", INSTALLED_KEYS), ("here", Path())]
+    for trust, place in places:
+        if set_directory is None or place.resolve() != set_directory.resolve():
+            yield from _key_in(place, name, trust)
+    published = void_key_of_date(date)
+    if published is not None and published.line is not None:
+        yield replace(
+            read_public_key(published.line),
+            source=f"Void's key of {date}, {published.line}",
+            trust="published",
+        )
+    if set_directory is not None:
+        yield from _key_in(set_directory.absolute().parent, name, "beside")
+
+
+def _key_in(place: Path, name: str, trust: Trust) -> Iterator[TrustedKey]:
+    if os.path.lexists(place / name):
+        yield replace(read_public_key(place / name), trust=trust)
+
+
+def _no_key(date: str, set_directory: Path | None) -> VerifyError:
+    known = void_key_of_date(date)
+    beside = "" if set_directory is None else ", or beside the set"
+    also = "" if known is None else f"; of Void's own only the id is known here: {known.key_id}"
+    return VerifyError(
+        f"there is no key void-release-{date}.pub in {INSTALLED_KEYS} or here{beside}{also}",
+        code="KEY-MISSING",
+        where=f"void-release-{date}.pub" if set_directory is None else str(set_directory),
+        hint="get it from the package void-release-keys or the news of the release, and name it"
+        " with --key FILE, or give its line: --key RW...",
+    )
 
 
 _KEY_MISTAKES = {

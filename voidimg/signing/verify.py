@@ -5,36 +5,32 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import minisign
-
-from voidimg.artifact_names import date_of_name
+from voidimg.artifact_names import MANIFEST_NAME
 from voidimg.errors import StoreError, VerifyError, VoidimgError, raise_all
-from voidimg.events import Listener, Message, ignore, step
+from voidimg.events import Listener, ignore, step
 from voidimg.foreign import kind_in_words, read_regular
-from voidimg.signing.keys import TrustedKey, date_in_comment, key_id_of
-from voidimg.signing.recognise import Kind, kind_of, why_damaged
-from voidimg.signing.sums import (
-    SIGNATURE_NAME,
-    SUMS_NAME,
-    decode_sums,
-    digest_files,
+from voidimg.signing.keys import TrustedKey
+from voidimg.signing.recognise import why_damaged
+from voidimg.signing.signed_sums import (
+    SIGNATURE_NAMES,
+    SignedSums,
+    other_bytes,
+    why_other_size,
 )
-from voidimg.suggest import VERY_CLOSE, nearest
-
-SIGNATURE_NAMES = (SIGNATURE_NAME, f"{SUMS_NAME}.minisig")
-"""Void's name, and the one that the minisign program chooses by itself."""
+from voidimg.signing.sizes import signed_sizes
+from voidimg.signing.sums import SIGNATURE_NAME, SUMS_NAME, digest_files
 
 _MAX_BYTES = 4 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class VerifiedFile:
-    """A file whose SHA-256 is the signed one."""
+    """A file whose SHA-256 is the signed one; `path` is its path, or its URL."""
 
-    path: Path
+    path: Path | str
     sha256: str
 
 
@@ -61,7 +57,7 @@ def verify_set(
     Raises:
         VerifyError: something does not fit; several problems are collected.
     """
-    sums = _SignedSums.read(directory, key, listener)
+    sums = read_signed_sums(directory, key, listener)
     present = {path.name for path in directory.iterdir()} - {SUMS_NAME, *SIGNATURE_NAMES}
     problems: list[VoidimgError] = [
         VerifyError(
@@ -83,9 +79,9 @@ def verify_set(
         if name not in present
     ]
     paths = [directory / name for name in sums.digests if name in present]
-    files = sums.compare(paths, problems, jobs, listener)
+    files = compare(sums, paths, problems, jobs, listener)
     raise_all(problems, f"{directory} is not the set that was signed")
-    return sums.verified(files)
+    return verified_by(sums, files)
 
 
 def verify_files(
@@ -101,125 +97,116 @@ def verify_files(
     verified = []
     problems: list[VoidimgError] = []
     for directory in dict.fromkeys(path.parent for path in paths):
-        sums = _SignedSums.read(directory, key, listener)
+        sums = read_signed_sums(directory, key, listener)
         listed = []
         for path in paths:
             if path.parent != directory or path.name in (SUMS_NAME, *SIGNATURE_NAMES):
                 continue
-            problem = sums.why_unlisted(path)
+            problem = why_not_verifiable(sums, path)
             if problem is None:
                 listed.append(path)
             else:
                 problems.append(problem)
-        files = sums.compare(listed, problems, jobs, listener)
-        verified.append(sums.verified(files))
+        files = compare(sums, listed, problems, jobs, listener)
+        verified.append(verified_by(sums, files))
     raise_all(problems, "not all files are as they were signed")
     return tuple(verified)
 
 
-@dataclass(frozen=True, slots=True)
-class _SignedSums:
-    """A checksum file whose signature was found good."""
+def read_signed_sums(directory: Path, key: TrustedKey, listener: Listener = ignore) -> SignedSums:
+    """The checksums of the image set in `directory`, whose signature is by `key`.
 
-    directory: Path
-    digests: dict[str, str]
-    key: TrustedKey
-    comment: str
-
-    @classmethod
-    def read(cls, directory: Path, key: TrustedKey, listener: Listener) -> _SignedSums:
-        sums_path, signature_path = _find(directory)
-        content = _read(sums_path)
-        signature = read_signature(_read(signature_path), str(signature_path))
-        verify_signature(content, signature, key, sums_path)
-        digests = decode_sums(content, str(sums_path))
-        comment = signature.trusted_comment
-        date = date_in_comment(comment)
-        if date is None:
-            listener(Message("warning", f"the signature names no date; it says: {comment!r}"))
-        if key.others:
-            told = ", ".join(key.others)
-            listener(Message("warning", f"other keys of the same name are left aside: {told}"))
-        _require_date_of_key(key, date, sums_path)
-        valid = date or key.date
-        problems = [
-            VerifyError(
-                f"the key is only valid for images of {valid}, but {name} is listed",
-                code="SIGNED-DATE",
-                where=str(sums_path),
-                hint="each set has its own key: do not use these images",
-            )
-            for name in digests
-            if valid is not None and date_of_name(name) not in (None, valid)
-        ]
-        raise_all(problems, "images of another date are listed")
-        return cls(directory, digests, key, comment)
-
-    def compare(
-        self,
-        paths: Sequence[Path],
-        problems: list[VoidimgError],
-        jobs: int,
-        listener: Listener,
-    ) -> list[VerifiedFile]:
-        """The files among `paths` that have the signed checksum; `problems` gets the others."""
-        regular = []
-        for path in paths:
-            problem = _why_not_regular(path)
-            if problem is None:
-                regular.append(path)
-            else:
-                problems.append(problem)
-        paths = regular
-        with step(listener, "verify checksums"):
-            digests = digest_files(paths, jobs=jobs, step="verify checksums", listener=listener)
-        good = []
-        for path, digest in zip(paths, digests, strict=True):
-            if digest.sha256 == self.digests[path.name]:
-                good.append(VerifiedFile(path, digest.sha256))
-            else:
-                problems.append(_mismatch(path))
-        return good
-
-    def why_unlisted(self, path: Path) -> VerifyError | None:
-        """The error of a file that cannot be verified by these checksums, or None."""
-        if not os.path.lexists(path):
-            return VerifyError(f"there is no file {path}", code="MISSING", where=str(path))
-        if (problem := _why_not_regular(path)) is not None:
-            return problem
-        if path.name in self.digests:
-            return None
-        packed = [name for name in self.digests if name.rpartition(".")[0] == path.name]
-        close = nearest(path.name, self.digests, ratio=VERY_CLOSE)
-        hint = "is it from another set?"
-        if packed:
-            hint = f"{packed[0]} was signed, not what is unpacked from it: verify that, then unpack"
-        elif close:
-            hint = f"give it back its name if it is {close[0]}"
-        return VerifyError(
-            f"{path.name} is not among the signed files",
-            code="NOT-LISTED",
-            where=str(path),
-            hint=hint,
-        )
-
-    def verified(self, files: Sequence[VerifiedFile]) -> Verified:
-        """The result for `files`."""
-        date = date_in_comment(self.comment)
-        return Verified(self.key.key_id, self.comment, date, tuple(files), self.key)
-
-
-def _require_date_of_key(key: TrustedKey, date: str | None, sums_path: Path) -> None:
-    """Raise when a key is for the set of one date and the signature for that of another."""
-    if key.date is None or date is None or key.date == date:
-        return
-    raise VerifyError(
-        f"this key is for the set of {key.date}, but signed that of {date}",
-        code="KEY-OTHER-DATE",
-        where=str(sums_path),
-        hint=f"each set has its own key: get void-release-{date}.pub; do not use these images"
-        " unless it fits",
+    Raises:
+        VerifyError: they or the signature are missing, or do not fit.
+        StoreError: one cannot be read.
+    """
+    sums_path, signature_path = _find(directory)
+    sums = SignedSums.judge(
+        _read(sums_path),
+        _read(signature_path),
+        key,
+        listener,
+        sums_place=str(sums_path),
+        signature_place=str(signature_path),
     )
+    manifest = directory / MANIFEST_NAME
+    if MANIFEST_NAME not in sums.digests or _why_not_regular(manifest) is not None:
+        return sums
+    return replace(sums, sizes=signed_sizes(_read(manifest), sums.digests[MANIFEST_NAME]))
+
+
+def compare(
+    sums: SignedSums,
+    paths: Sequence[Path],
+    problems: list[VoidimgError],
+    jobs: int,
+    listener: Listener,
+) -> list[VerifiedFile]:
+    """The files among `paths`, all listed, that are as signed; `problems` gets the others.
+
+    What has another size is not read: a gigabyte too few is known at once.
+    """
+    regular = []
+    for path in paths:
+        problem = _why_not_regular(path) or _why_other_size(path, sums)
+        if problem is None:
+            regular.append(path)
+        else:
+            problems.append(problem)
+    with step(listener, "verify checksums"):
+        digests = digest_files(regular, jobs=jobs, step="verify checksums", listener=listener)
+    good = []
+    for path, digest in zip(regular, digests, strict=True):
+        if digest.sha256 == sums.digests[path.name]:
+            good.append(VerifiedFile(path, digest.sha256))
+        else:
+            problems.append(_why_other_bytes(path, sums))
+    return good
+
+
+def why_not_verifiable(sums: SignedSums, path: Path) -> VerifyError | None:
+    """The error of a file that cannot be verified by these checksums, or None."""
+    if not os.path.lexists(path):
+        return VerifyError(f"there is no file {path}", code="MISSING", where=str(path))
+    return _why_not_regular(path) or sums.why_unlisted(path.name, str(path))
+
+
+def verified_by(sums: SignedSums, files: Sequence[VerifiedFile]) -> Verified:
+    """The result for `files`, which are as `sums` says."""
+    return Verified(sums.key.key_id, sums.comment, sums.date, tuple(files), sums.key)
+
+
+def _why_other_size(path: Path, sums: SignedSums) -> VerifyError | None:
+    signed = sums.sizes.get(path.name)
+    if signed is None:
+        return None
+    try:
+        found = path.lstat().st_size
+    except OSError as error:
+        return VerifyError(
+            f"cannot look at {path}: {error.strerror}", code="MISSING", where=str(path)
+        )
+    other = why_other_size(path.name, found, signed, str(path))
+    return other and (_damaged(path, only_pages=True) or other)
+
+
+def _damaged(path: Path, *, only_pages: bool = False) -> VerifyError | None:
+    """The error of a file that cannot be what its name says, by its own form; None if it could."""
+    reason = why_damaged(path)
+    if reason is None or (only_pages and "HTML" not in reason):
+        return None
+    return VerifyError(
+        f"{path.name} is damaged: {reason}",
+        code="HTML" if "HTML" in reason else "CUT",
+        where=str(path),
+        hint="the download did not finish: get it again",
+    )
+
+
+def _why_other_bytes(path: Path, sums: SignedSums) -> VerifyError:
+    signed = sums.sizes.get(path.name)  # then it is complete, whatever its form says
+    damaged = _damaged(path, only_pages=signed is not None)
+    return damaged or other_bytes(path.name, str(path), signed)
 
 
 def _why_not_regular(path: Path) -> VerifyError | None:
@@ -250,7 +237,8 @@ def _find(directory: Path) -> tuple[Path, Path]:
             f"{SUMS_NAME} is missing" + ("" if signature_path else f", and {SIGNATURE_NAME} too"),
             code="SUMS-MISSING",
             where=str(directory),
-            hint="download both from the directory that holds the images",
+            hint="download both from the directory that holds the images, or say where they are:"
+            " --from URL",
         )
     if signature_path is None:
         raise VerifyError(
@@ -260,117 +248,6 @@ def _find(directory: Path) -> tuple[Path, Path]:
             hint="without it the checksums only show that the download is complete",
         )
     return sums_path, signature_path
-
-
-_SIGNATURE_MISTAKES = {
-    Kind.HTML: ("SIGNATURE-HTML", "download the file itself, not the page that shows it"),
-    Kind.EMPTY: ("SIGNATURE-CUT", "download it again"),
-    Kind.CUT_SIGNATURE: ("SIGNATURE-CUT", "download it again: it has four lines"),
-    Kind.SIGNIFY_SIGNATURE: (
-        "SIGNATURE-SIGNIFY",
-        "sets before 2023-06 were signed with signify: use that program",
-    ),
-    Kind.PUBLIC_KEY: ("SIGNATURE-IS-KEY", f"key and {SIGNATURE_NAME} were mixed up"),
-    Kind.SUMS: ("SIGNATURE-IS-SUMS", f"{SUMS_NAME} and {SIGNATURE_NAME} were mixed up"),
-    Kind.PGP: ("SIGNATURE-PGP", "image sets are signed with minisign"),
-}
-
-
-def read_signature(content: bytes, where: str) -> minisign.Signature:
-    """The minisign signature `content`.
-
-    Raises:
-        VerifyError: it is something else, or damaged.
-    """
-    kind = kind_of(content)
-    code, hint = _SIGNATURE_MISTAKES.get(kind, ("SIGNATURE-NOT-SIGNATURE", "download it again"))
-    found = f"it is {kind.description}"
-    if kind is Kind.SIGNATURE:
-        try:
-            return minisign.Signature.from_bytes(content.rstrip() + b"\n")
-        except minisign.ParseError as error:
-            found = str(error)
-            code, hint = "SIGNATURE-CUT", "download it again: it is damaged"
-    raise VerifyError(
-        f"this is not a minisign signature: {found}", code=code, where=where, hint=hint
-    )
-
-
-def verify_signature(
-    content: bytes, signature: minisign.Signature, key: TrustedKey, path: Path
-) -> None:
-    """Check that `signature` is by `key`, over `content`, the checksum file at `path`.
-
-    Raises:
-        VerifyError: it is by another key, or over something else.
-    """
-    signed_by = key_id_of(signature)
-    if signed_by != key.key_id:
-        raise _other_key(signature, signed_by, key)
-    if _is_good(content, signature, key):
-        return
-    kind = kind_of(content)
-    what, hint = "was changed after it was signed, or is from another set", "download it again"
-    code = "SUMS-CHANGED"
-    if _is_good(content.replace(b"\r\n", b"\n"), signature, key):
-        what, code = "has its line ends changed to those of Windows", "SUMS-LINE-ENDS"
-        hint = "download it again, as it is (binary)"
-    elif kind is Kind.HTML:
-        what, code = f"is {kind.description}", "SUMS-NOT-SUMS"
-        hint = "download the file itself, not the page that shows it"
-    raise VerifyError(
-        f"the signature does not fit: {path.name} {what}", code=code, where=str(path), hint=hint
-    )
-
-
-def _is_good(content: bytes, signature: minisign.Signature, key: TrustedKey) -> bool:
-    try:
-        key.key.verify(content, signature)
-    except minisign.VerifyError:
-        return False
-    return True
-
-
-def _other_key(signature: minisign.Signature, signed_by: str, key: TrustedKey) -> VerifyError:
-    # Not proven at this point: good enough for a hint, and for nothing else.
-    says = date_in_comment(signature.trusted_comment)
-    if key.signify:
-        return VerifyError(
-            "this is a signify key, and the set is signed with minisign",
-            code="KEY-SIGNIFY",
-            where=key.source,
-            hint=f"get the key of this set{f', void-release-{says}.pub' if says else ''}",
-        )
-    if says is not None and key.date is not None and says != key.date:
-        return VerifyError(
-            f"this key is for the set of {key.date}, but the signature says {says}",
-            code="KEY-OTHER-DATE",
-            where=key.source,
-            hint=f"each set has its own key: get void-release-{says}.pub",
-        )
-    return VerifyError(
-        f"the signature is by the key {signed_by}, not by {key.key_id}",
-        code="KEY-OTHER",
-        where=key.source,
-        hint="compare the key id with the one in the announcement of the set",
-    )
-
-
-def _mismatch(path: Path) -> VerifyError:
-    reason = why_damaged(path)
-    if reason is not None:
-        return VerifyError(
-            f"{path.name} is damaged: {reason}",
-            code="HTML" if "HTML" in reason else "CUT",
-            where=str(path),
-            hint="the download did not finish: get it again",
-        )
-    return VerifyError(
-        f"{path.name} is not the file that was signed: its SHA-256 differs",
-        code="CHECKSUM",
-        where=str(path),
-        hint="do not use it; download it again, from another mirror",
-    )
 
 
 def _read(path: Path) -> bytes:

@@ -21,6 +21,8 @@ from voidimg.signing.keys import (
 )
 
 DATE = ReleaseDate.parse("20240314")
+OTHER = ReleaseDate.parse("20240315")
+"""A date of which Void published no key."""
 VOID_LINE = "RWSGbzWdyvz8o4nrhY1nbmHLF6QiFH/AQXs1mS/0X+t1x3WwUA16hdc/"
 
 
@@ -150,9 +152,7 @@ def test_a_key_inside_the_set_is_not_found_by_itself(
     monkeypatch.chdir(image_set)
     inside = image_set / key.public_path.name
     inside.write_bytes(key.public_path.read_bytes())
-    with pytest.raises(VerifyError) as caught:
-        find_public_key("20240314", image_set)
-    assert caught.value.code == "E-VERIFY-KEY-MISSING"
+    assert find_public_key("20240314", image_set).trust == "published"  # Void's own
     monkeypatch.chdir(tmp_path)
     found = find_public_key("20240314", image_set)
     assert (found.key_id, found.trust) == (key.key_id, "here")
@@ -174,27 +174,27 @@ def test_minisign_opens_our_encrypted_key(tmp_path: Path) -> None:
 
 def _lay_key(place: Path, key: ReleaseKey) -> None:
     place.mkdir(parents=True, exist_ok=True)
-    (place / "void-release-20240314.pub").write_bytes(key.public_path.read_bytes())
+    (place / "void-release-20240315.pub").write_bytes(key.public_path.read_bytes())
 
 
 def test_an_installed_key_wins_over_one_that_came_with_the_set(
     tmp_path: Path, image_set: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The others are named; without an installed one the reason to trust is another."""
-    keys = [create_release_key(DATE, _made(tmp_path / str(number)), passphrase=None)
+    keys = [create_release_key(OTHER, _made(tmp_path / str(number)), passphrase=None)
             for number in range(2)]  # fmt: skip
     _lay_key(image_set.parent, keys[1])
     monkeypatch.setattr(release_keys, "INSTALLED_KEYS", tmp_path / "installed")
     monkeypatch.chdir(_made(tmp_path / "elsewhere"))
-    beside = find_public_key("20240314", image_set)
+    beside = find_public_key("20240315", image_set)
     assert (beside.key_id, beside.trust, beside.others) == (keys[1].key_id, "beside", ())
     assert "beside the image set" in beside.why_trusted
     _lay_key(tmp_path / "installed", keys[0])
-    found = find_public_key("20240314", image_set)
+    found = find_public_key("20240315", image_set)
     assert (found.key_id, found.trust) == (keys[0].key_id, "installed")
-    assert found.others == (str(image_set.parent / "void-release-20240314.pub"),)
+    assert found.others == (str(image_set.parent / "void-release-20240315.pub"),)
     _lay_key(image_set.parent, keys[0])
-    assert find_public_key("20240314", image_set).others == ()
+    assert find_public_key("20240315", image_set).others == ()
 
 
 def _made(directory: Path) -> Path:
@@ -225,3 +225,49 @@ def test_passphrases_that_programs_do_not_agree_about_are_refused(
     with pytest.raises(ReleaseError) as caught:
         read_secret_key(made.secret_path, passphrase)
     assert caught.value.code == "E-RELEASE-PASSPHRASE-TEXT"
+
+
+def test_the_key_that_void_published_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After what is installed and here, before what came with the images; others are named."""
+    monkeypatch.chdir(tmp_path)
+    directory = tmp_path / "live" / "20240314"
+    directory.mkdir(parents=True)
+    found = find_public_key("20240314", None)
+    assert (found.key_id, found.trust, found.date) == ("A3FCFCCA9D356F86", "published", "20240314")
+    assert "Void published it" in found.why_trusted
+    beside = create_release_key(ReleaseDate.parse("20240314"), tmp_path / "live", passphrase=None)
+    found = find_public_key("20240314", directory)
+    assert (found.trust, found.others) == ("published", (str(beside.public_path),))
+    create_release_key(ReleaseDate.parse("20240314"), tmp_path, passphrase=None)
+    found = find_public_key("20240314", directory)
+    assert found.trust == "here"
+    assert any("Void's key" in other for other in found.others)
+
+
+@pytest.mark.parametrize(
+    ("date", "said"),
+    [("20250202", "4D56E70F102AF9F9"), ("20230628", "5D7153E025EC26B6"), ("20260101", None)],
+)
+def test_of_other_keys_only_the_id_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, date: str, said: str | None
+) -> None:
+    """An id proves nothing, for whoever makes a key can give it any: it is only told."""
+    monkeypatch.chdir(tmp_path)
+    for directory in (None, tmp_path / "live" / date):
+        with pytest.raises(VerifyError) as caught:
+            find_public_key(date, directory)
+        assert caught.value.code == "E-VERIFY-KEY-MISSING"
+        assert ("only the id is known" in caught.value.what) is (said is not None)
+        assert said is None or said in caught.value.what
+
+
+def test_a_key_of_void_under_another_date_is_refused(tmp_path: Path) -> None:
+    """Its line says whose it is, whatever the file is called."""
+    path = tmp_path / "void-release-20250202.pub"
+    path.write_text(f"untrusted comment: x\n{VOID_LINE}\n")
+    with pytest.raises(VerifyError) as caught:
+        read_public_key(path)
+    assert caught.value.code == "E-VERIFY-KEY-DATES"
+    assert read_public_key(VOID_LINE).date == "20240314"

@@ -27,13 +27,16 @@ def signed_sizes(manifest: bytes, sha256: str) -> Mapping[str, int]:
 
 
 def _sizes(said: Any) -> Iterator[tuple[str, int]]:
+    """Of the lock, of each artifact and of its side files."""
     if not isinstance(said, dict):
         return
-    name, size = said.get("name"), said.get("size")
-    if isinstance(name, str) and type(size) is int and 0 <= size <= MAX_SIZE_BYTES:
-        yield name, size
-    yield from _sizes(said.get("lock"))
-    for key in ("artifacts", "side_files"):
-        below = said.get(key)
-        for one in below if isinstance(below, list) else ():
-            yield from _sizes(one)
+    artifacts = _objects(said.get("artifacts"))
+    beside = [one for artifact in artifacts for one in _objects(artifact.get("side_files"))]
+    for one in (*_objects([said.get("lock")]), *artifacts, *beside):
+        name, size = one.get("name"), one.get("size")
+        if isinstance(name, str) and type(size) is int and 0 <= size <= MAX_SIZE_BYTES:
+            yield name, size
+
+
+def _objects(said: Any) -> list[dict[str, Any]]:
+    return [one for one in said if isinstance(one, dict)] if isinstance(said, list) else []

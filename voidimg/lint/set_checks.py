@@ -20,7 +20,7 @@ from voidimg.errors import (
 from voidimg.foreign import kind_in_words, open_regular, read_regular
 from voidimg.formats.compression import Stream
 from voidimg.lint.model import Defect, LintReport, Problem, Severity, id_of, says_of
-from voidimg.signing.keys import date_in_comment, find_public_key, read_public_key
+from voidimg.signing.keys import date_in_comment, key_id_of, public_keys, read_public_key
 from voidimg.signing.signed_sums import read_signature, verify_signature
 from voidimg.signing.signing import date_of_set
 from voidimg.signing.sums import SIGNATURE_NAME, SUMS_NAME, decode_sums, digest_files
@@ -217,11 +217,13 @@ def set_signature(whole: ImageSet) -> Iterator[Problem]:
     sums, place = whole.directory / SUMS_NAME, whole.directory / SIGNATURE_NAME
     try:
         date = str(date_of_set(whole.directory))
+        signature = read_signature(_read(place), str(place))
         if whole.key is None:
-            key = find_public_key(date, whole.directory)
+            # whether the key may be trusted is a question for verify
+            keys = public_keys(date, whole.directory)
+            key = next((one for one in keys if one.key_id == key_id_of(signature)), keys[0])
         else:
             key = read_public_key(whole.key)
-        signature = read_signature(_read(place), str(place))
         verify_signature(_read(sums), signature, key, str(sums))
     except (VerifyError, CollectedError, ReleaseError) as error:
         yield from _told(error, SIGNATURE_NAME)

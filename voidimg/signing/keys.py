@@ -342,12 +342,23 @@ def find_public_key(date: str, set_directory: Path | None) -> TrustedKey:
         VerifyError: there is none, or one is no key.
         StoreError: one cannot be read.
     """
+    return public_keys(date, set_directory)[0]
+
+
+def public_keys(date: str, set_directory: Path | None) -> tuple[TrustedKey, ...]:
+    """All keys of the set of `date` that are found, the most trusted one first.
+
+    Raises:
+        VerifyError: there is none, or one is no key.
+        StoreError: one cannot be read.
+    """
     found = list(_keys_of_date(date, set_directory))
     if not found:
         raise _no_key(date, set_directory)
-    first = found[0]
-    others = (one.source for one in found if one.key_id != first.key_id)
-    return replace(first, others=tuple(dict.fromkeys(others)))
+    return tuple(
+        replace(key, others=tuple({one.source: None for one in found if one.key_id != key.key_id}))
+        for key in found
+    )
 
 
 def _keys_of_date(date: str, set_directory: Path | None) -> Iterator[TrustedKey]:

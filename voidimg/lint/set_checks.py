@@ -20,7 +20,13 @@ from voidimg.errors import (
 from voidimg.foreign import kind_in_words, open_regular, read_regular
 from voidimg.formats.compression import Stream
 from voidimg.lint.model import Defect, LintReport, Problem, Severity, id_of, says_of
-from voidimg.signing.keys import date_in_comment, key_id_of, public_keys, read_public_key
+from voidimg.signing.keys import (
+    TrustedKey,
+    date_in_comment,
+    key_id_of,
+    public_keys,
+    read_public_key,
+)
 from voidimg.signing.signed_sums import read_signature, verify_signature
 from voidimg.signing.signing import date_of_set
 from voidimg.signing.sums import SIGNATURE_NAME, SUMS_NAME, decode_sums, digest_files
@@ -218,12 +224,7 @@ def set_signature(whole: ImageSet) -> Iterator[Problem]:
     try:
         date = str(date_of_set(whole.directory))
         signature = read_signature(_read(place), str(place))
-        if whole.key is None:
-            # whether the key may be trusted is a question for verify
-            keys = public_keys(date, whole.directory)
-            key = next((one for one in keys if one.key_id == key_id_of(signature)), keys[0])
-        else:
-            key = read_public_key(whole.key)
+        key = _key_that_signed(whole, date, key_id_of(signature))
         verify_signature(_read(sums), signature, key, str(sums))
     except (VerifyError, CollectedError, ReleaseError) as error:
         yield from _told(error, SIGNATURE_NAME)
@@ -232,6 +233,21 @@ def set_signature(whole: ImageSet) -> Iterator[Problem]:
     if says != date:
         what = f"its trusted comment says {says or 'no date'}, but the set is of {date}"
         yield Problem(SIGNATURE_NAME, what, "sign the set with the key of its date")
+
+
+def _key_that_signed(whole: ImageSet, date: str, key_id: str) -> TrustedKey:
+    """The key that was named, or the one of `key_id`: whether to trust it, `verify` judges."""
+    if whole.key is not None:
+        return read_public_key(whole.key)
+    for key in public_keys(date, whole.directory):
+        if key.key_id == key_id:
+            return key
+    raise VerifyError(
+        f"there is no key {key_id} of {date}, by which it is signed",
+        code="KEY-MISSING",
+        where=str(whole.directory),
+        hint="name it with --key FILE, or give its line: --key RW...",
+    )
 
 
 def set_signed(whole: ImageSet) -> Iterator[Problem]:

@@ -101,6 +101,7 @@ class ArtifactKind(ABC):
         named_only: it is made only when it is asked for by name.
         fields: the values of a recipe that can change a byte of it; None: all.
         form: its file name, and how that is read back.
+        side_forms: role -> the names of its other files.
         role: ``disk``: firmware starts it from a disk; ``live``: a live system; ``tree``: neither.
     """
 
@@ -112,6 +113,7 @@ class ArtifactKind(ABC):
     named_only: ClassVar[bool] = False
     fields: ClassVar[Collection[str] | None] = ALL_FIELDS
     form: ClassVar[NameForm]
+    side_forms: ClassVar[Mapping[str, NameForm]] = {}
     role: ClassVar[Literal["tree", "disk", "live"]] = "tree"
 
     @abstractmethod
@@ -131,7 +133,15 @@ class ArtifactKind(ABC):
 
     def file_names(self, recipe: Recipe, date: str, suffix: str) -> Mapping[str, str]:
         """Role -> file name; the main file first. `suffix` is that of the compression."""
-        return {MAIN: self.form.name(self.subject(recipe), date, profile_of(recipe), suffix)}
+        return {
+            role: form.name(self.subject(recipe), date, profile_of(recipe), suffix)
+            for role, form in self.forms.items()
+        }
+
+    @property
+    def forms(self) -> Mapping[str, NameForm]:
+        """Role -> the form of the name of its file; the main one first."""
+        return {MAIN: self.form, **self.side_forms}
 
     def begins_with(self, part: str) -> bool:
         """Whether it is made of the part with that name, or of what comes of it."""

@@ -61,7 +61,8 @@ def no_disk(recipe: Recipe) -> str | None:
     return recipe.no_disk or "the platform file has no [disk]"
 
 
-def _identity(making: Making) -> Identity:
+def identity_of(making: Making) -> Identity:
+    """What the identifiers of the disk are derived from."""
     recipe = making.recipe
     return Identity(f"image {recipe.platform} {recipe.profile} {making.date}")
 
@@ -76,7 +77,7 @@ def _write(making: Making) -> None:
     plan = plan_disk(
         disk,
         contents=measured.contents,
-        identity=_identity(making),
+        identity=identity_of(making),
         blob_bytes=measured.blob_bytes,
     )
     write_image(plan, tree_of(making), raw_disk_of(making), making.epoch)
@@ -85,7 +86,7 @@ def _write(making: Making) -> None:
 def _context(making: Making) -> dict[str, object]:
     """What templates of the image stage know beside recipe and date; see `spec.templates`."""
     disk = disk_of(making.recipe)
-    identifiers = disk_identifiers(disk, _identity(making))
+    identifiers = disk_identifiers(disk, identity_of(making))
     partitions = {}
     for partition in disk.partitions:
         names = identifiers.partition(partition.name)

@@ -10,13 +10,16 @@ from pathlib import Path
 
 from voidimg.arch import ARCHES
 from voidimg.artifact_names import ArtifactName
+from voidimg.artifacts.gcp import Gcp
 from voidimg.artifacts.image import Image
+from voidimg.artifacts.incus import Incus
 from voidimg.artifacts.iso import LiveIso
 from voidimg.artifacts.kind import MAIN, ArtifactKind, KindName, profile_of
 from voidimg.artifacts.netboot import Netboot
 from voidimg.artifacts.platformfs import Platformfs
 from voidimg.artifacts.qcow2 import Qcow2
 from voidimg.artifacts.rootfs import Rootfs
+from voidimg.artifacts.vhd import Vhd
 from voidimg.artifacts.wsl import Wsl
 from voidimg.disk.compress import Compression
 from voidimg.errors import UsageError
@@ -29,6 +32,9 @@ _ALL: tuple[ArtifactKind, ...] = (
     Platformfs(),
     Image(),
     Qcow2(),
+    Vhd(),
+    Gcp(),
+    Incus(),
     Wsl(),
     LiveIso(),
     Netboot(),
@@ -133,15 +139,15 @@ def lock_name(recipe: Recipe, date: ReleaseDate, kinds: Collection[KindName] = (
 
 
 def read_name(path: Path) -> tuple[ArtifactKind, ArtifactName] | None:
-    """What the file name of an artifact says; None when it is not of any kind's form.
+    """What the name of a file of an artifact says; None when it is not of any kind's form.
 
     Where several forms fit, the more special one counts: its words stand before the subject or
     behind it.
     """
     subjects = frozenset(ARCHES)
-    special = sorted(_ALL, key=lambda kind: (not kind.form.word, not kind.form.mark))
-    for kind in special:
-        found = kind.form.parse(path.name, subjects)
+    forms = [(form, kind) for kind in _ALL for form in kind.forms.values()]
+    for form, kind in sorted(forms, key=lambda one: (not one[0].word, not one[0].mark)):
+        found = form.parse(path.name, subjects)
         if found is not None:
             return kind, found
     return None

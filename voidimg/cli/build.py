@@ -26,7 +26,7 @@ from voidimg.cli.sources import SourceWords, source_options
 )
 @artifact_option(
     "Make only this; may be given several times.  [default: all that the platform has, but for"
-    " qcow2, wsl and netboot]"
+    " qcow2, vhd, gcp, incus, wsl and netboot]"
 )
 @click.option("--date", metavar="YYYYMMDD", help="Date of the image set.  [default: today in UTC]")
 @click.option(

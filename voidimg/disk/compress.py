@@ -1,6 +1,7 @@
 """Compresses artifacts in independent blocks: the same bytes for any number of threads.
 
-xz output is one standard stream of blocks (`voidimg.formats.xz_blocks`); zstd output is a row of
+xz output is one standard stream of blocks (`voidimg.formats.xz_blocks`), gzip output one member of
+them (`voidimg.formats.gzip_blocks`), for what others ask for in gzip; zstd output is a row of
 frames, which the zstd command, tar, bsdtar and streaming readers take as one. A one-shot decoder
 stops after the first frame, and would believe its size to be that of the file, so frames do not
 state theirs: such a decoder fails. Output shorter than a block is one frame, and says its size.
@@ -24,7 +25,7 @@ from typing import IO, Literal, Self
 from voidimg.disk.block_cache import BlockCache
 from voidimg.errors import UsageError
 from voidimg.events import Listener, Progress, ignore
-from voidimg.formats import xz_blocks
+from voidimg.formats import gzip_blocks, xz_blocks
 
 BLOCK_BYTES = 16 * 2**20
 """Most content of one block: large for the sake of the ratio, small for that of the cache."""
@@ -33,7 +34,7 @@ _LEVELS = {"xz": range(10), "zstd": range(1, 20)}
 _DEFAULT_LEVEL = {"xz": 9, "zstd": 19}
 _COMPRESSION = re.compile(r"(none|xz|zstd)(?::(\d{1,2}))?")
 
-Kind = Literal["none", "xz", "zstd"]
+Kind = Literal["none", "xz", "zstd", "gzip"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +47,15 @@ class Compression:
     @property
     def suffix(self) -> str:
         """What is appended to the name of a file: ``.xz``, ``.zst`` or nothing."""
-        return {"none": "", "xz": ".xz", "zstd": ".zst"}[self.kind]
+        return {"none": "", "xz": ".xz", "zstd": ".zst", "gzip": ".gz"}[self.kind]
 
     def __str__(self) -> str:
         """The form that `parse_compression` takes."""
         return self.kind if self.kind == "none" else f"{self.kind}:{self.level}"
+
+
+GZIP = Compression("gzip", 9)
+"""Of artifacts that others take in gzip only; users do not choose it."""
 
 
 def parse_compression(text: str) -> Compression:
@@ -115,8 +120,9 @@ class CompressedWriter:
         self._content_bytes = self._compressed_bytes = self._cached_bytes = 0
         self._blocks = 0
         self._pool_closed = False
-        if compression.kind == "xz":
-            self._put(xz_blocks.STREAM_HEADER)
+        self._crc = 0
+        if compression.kind in _BEGIN:
+            self._put(_BEGIN[compression.kind])
 
     @property
     def report(self) -> CompressionReport:
@@ -172,6 +178,8 @@ class CompressedWriter:
             self._collect()
         if self._compression.kind == "xz":
             self._put(xz_blocks.stream_end(self._records))
+        if self._compression.kind == "gzip":
+            self._put(gzip_blocks.member_end(self._crc, self._content_bytes))
         self.abort()
 
     def abort(self) -> None:
@@ -204,6 +212,8 @@ class CompressedWriter:
         while len(self._under_way) > self._jobs:
             self._collect()
         self._blocks += 1
+        if self._compression.kind == "gzip":
+            self._crc = gzip_blocks.checksum(_ZEROS if content is None else content, self._crc)
         if content is not None:
             self._under_way.append(self._pool.submit(self._compress, content))
             return
@@ -307,11 +317,24 @@ def _compress_only_frame(content: bytes, level: int) -> bytes:
     return zstandard.ZstdCompressor(level=level, write_checksum=True).compress(content)
 
 
-_COMPRESS: dict[str, Callable[[bytes, int], bytes]] = {"xz": _compress_xz, "zstd": _compress_zstd}
+_COMPRESS: dict[str, Callable[[bytes, int], bytes]] = {
+    "xz": _compress_xz,
+    "zstd": _compress_zstd,
+    "gzip": gzip_blocks.compress_block,
+}
+_BEGIN = {"xz": xz_blocks.STREAM_HEADER, "gzip": gzip_blocks.HEADER}
+
+
+def library_versions() -> tuple[str, ...]:
+    """The compressors of this installation; with another version an artifact may be another."""
+    kinds: tuple[Kind, ...] = ("xz", "zstd", "gzip")
+    return tuple(f"{kind} {_library_version(kind)}" for kind in kinds)
 
 
 def _library_version(kind: Kind) -> str:
     """Which library compresses: another version may give other bytes, so it counts as a setting."""
+    if kind == "gzip":
+        return gzip_blocks.library_version()
     if kind == "zstd":
         import zstandard
 

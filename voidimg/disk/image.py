@@ -14,6 +14,7 @@ from voidimg.disk.plan import DiskPlan, FatPlan, PartitionPlan
 from voidimg.disk.table_writer import write_table
 from voidimg.disk.verify_image import check_fat, check_image
 from voidimg.errors import LayoutError, storing
+from voidimg.formats.partition_table import table_of_larger_disk
 from voidimg.tree import beneath
 
 _COPY_BYTES = 2**20
@@ -107,6 +108,25 @@ def place_sparse(source: Path, target: Path, offset_bytes: int) -> None:
                 piece = os.pread(descriptor, min(_COPY_BYTES, end - at), at)
                 if piece != zeros[: len(piece)]:
                     os.pwrite(to_file.fileno(), piece, offset_bytes + at)
+
+
+def copy_to_larger(disk: Path, out: Path, size_bytes: int) -> None:
+    """Write the raw `disk` as the sparse file `out` of `size_bytes`, its table right for that size.
+
+    Raises:
+        LayoutError: the disk has no sound partition table.
+        StoreError: `out` cannot be written (`DiskFullError`: for want of space).
+    """
+    with storing(out, "write"):
+        with disk.open("rb") as source:
+            changes = table_of_larger_disk(source, size_bytes, str(disk))
+        with out.open("wb") as file:
+            file.truncate(size_bytes)
+        place_sparse(disk, out, 0)
+        with out.open("r+b") as file:
+            for at, content in changes.items():
+                file.seek(at)
+                file.write(content)
 
 
 def stored_extents(descriptor: int) -> Iterator[tuple[int, int]]:

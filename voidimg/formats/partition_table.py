@@ -189,6 +189,55 @@ def read_gpt(image: BinaryIO, where: str) -> PartitionTable:
     return PartitionTable("gpt", str(uuid.UUID(bytes_le=sector[56:72])), tuple(partitions))
 
 
+def table_of_larger_disk(image: BinaryIO, size_bytes: int, where: str) -> dict[int, bytes]:
+    """What to write, by offset, so that the table of `image` is right on a disk of `size_bytes`.
+
+    The second copy of a GPT belongs at the end of the disk, and the first one names it; an MBR
+    stays as it is. What begins where the second copy was is overwritten by zeros.
+
+    Raises:
+        LayoutError: there is no table, or it is damaged.
+    """
+    before = image.seek(0, os.SEEK_END)
+    image.seek(0)
+    if _read(image, where).label == "mbr" or before == size_bytes:
+        return {}
+    image.seek(0)
+    head = bytearray(image.read(2 * SECTOR_BYTES))
+    header = bytearray(head[SECTOR_BYTES:])
+    table_sector, count, entry_bytes = struct.unpack_from("<QII", header, 72)
+    image.seek(table_sector * SECTOR_BYTES)
+    table = image.read(count * entry_bytes)
+    table_sectors = -(-len(table) // SECTOR_BYTES)
+    last = size_bytes // SECTOR_BYTES - 1
+    (old_backup,) = struct.unpack_from("<Q", header, 32)
+    struct.pack_into("<QQ", header, 24, 1, last)
+    struct.pack_into("<Q", header, 48, last - table_sectors - 1)
+    backup = bytearray(header)
+    struct.pack_into("<QQ", backup, 24, last, 1)
+    struct.pack_into("<Q", backup, 72, last - table_sectors)
+    for at in range(446, 510, 16):
+        # The protective entry spans the disk, as far as its field of 32 bits can say.
+        if head[at + 4] == _PROTECTIVE:
+            struct.pack_into("<I", head, at + 12, min(last, 2**32 - 1))
+    old_end = (old_backup + 1) * SECTOR_BYTES
+    old_start = old_end - (table_sectors + 1) * SECTOR_BYTES
+    return {
+        0: bytes(head[:SECTOR_BYTES]),
+        SECTOR_BYTES: _with_crc(header),
+        old_start: bytes(max(0, min(old_end, before) - old_start)),
+        (last - table_sectors) * SECTOR_BYTES: table.ljust(table_sectors * SECTOR_BYTES, b"\0"),
+        last * SECTOR_BYTES: _with_crc(backup),
+    }
+
+
+def _with_crc(sector: bytearray) -> bytes:
+    """The sector of a GPT header with its own checksum."""
+    (header_bytes,) = struct.unpack_from("<I", sector, 12)
+    struct.pack_into("<I", sector, 16, zlib.crc32(blank_crc(bytes(sector[:header_bytes]))))
+    return bytes(sector)
+
+
 def blank_crc(header: bytes) -> bytes:
     """A GPT header with zeros where its own CRC-32 stands, as that is computed."""
     return header[:16] + bytes(4) + header[20:]

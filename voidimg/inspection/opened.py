@@ -15,7 +15,7 @@ from voidimg.atomic import private_directory
 from voidimg.errors import LayoutError, PackageError, storing
 from voidimg.fetch import require_room
 from voidimg.foreign import open_regular
-from voidimg.formats import qcow2
+from voidimg.formats import qcow2, sparse_tar
 from voidimg.formats.compression import Stream, open_stream
 from voidimg.formats.unpacked_size import unpacked_bytes
 from voidimg.units import format_size
@@ -27,6 +27,8 @@ _MAGIC = {
     b"BZh": "bzip2",
     qcow2.MAGIC: "qcow2",
 }
+_TARRED_DISK = b"disk.raw"
+"""The one file of a tar for Google Cloud."""
 _HEAD_BYTES = 2**15 + 6
 _COPY_BYTES = 2**20
 _MAX_BYTES = 64 * 2**30
@@ -39,7 +41,10 @@ ArtifactKind = Literal["disk image", "tar", "ISO image"]
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """An artifact by its first bytes; `compression` is ``none``, ``xz``, ``zstd`` and so on."""
+    """An artifact by its first bytes; `compression` is ``none``, ``xz``, ``zstd`` and so on.
+
+    Of a disk in another file it says which: ``qcow2``, or ``gcp`` for the tar of Google Cloud.
+    """
 
     path: Path
     kind: ArtifactKind
@@ -61,6 +66,8 @@ def open_artifact(path: Path) -> Artifact:
             return Artifact(path, "disk image", "qcow2")
     with _whole(path) as stream:
         head = stream.read(_HEAD_BYTES)
+    if head[257:262] == b"ustar" and head.partition(b"\0")[0] == _TARRED_DISK:
+        return Artifact(path, "disk image", "gcp")
     found = (name for magic, name in _MAGIC.items() if begin.startswith(magic))
     return Artifact(path, _kind(head, path), next(found, "none"))
 
@@ -94,7 +101,7 @@ def _kind(head: bytes, path: Path) -> ArtifactKind:
         code="UNKNOWN-ARTIFACT",
         where=str(path),
         hint="what can be read are ISO images, disk images and tars, the latter two plain or"
-        " compressed by xz, zstd or gzip, and disk images as qcow2",
+        " compressed by xz, zstd or gzip, and disk images as qcow2, VHD or a tar for Google Cloud",
     )
 
 
@@ -131,6 +138,8 @@ def raw_image(artifact: Artifact, scratch: Path | None) -> Iterator[Path]:
                 _require_room_for(artifact, directory)
                 if artifact.compression == "qcow2":
                     _unpack_qcow2(artifact.path, raw)
+                elif artifact.compression == "gcp":
+                    _unpack_gcp(artifact.path, raw)
                 else:
                     _decompress(artifact.path, raw)
             yield raw
@@ -148,6 +157,10 @@ def _require_room_for(artifact: Artifact, directory: Path) -> None:
         with open_regular(path, block_device=True) as image:
             size = qcow2.read_qcow2(image, str(path)).virtual_bytes
         needed = min(size, _MARGIN_BYTES)  # the disk of a machine is mostly holes
+    elif artifact.compression == "gcp":
+        with _whole(path) as stream:
+            size = sparse_tar.read_header(stream, str(path)).size
+        needed = min(size, _MARGIN_BYTES)
     else:
         size = needed = unpacked_bytes(path) or 0
     if size > _MAX_BYTES:
@@ -198,6 +211,24 @@ def _unpack_qcow2(path: Path, raw: Path) -> None:
         for at, content in qcow2.stored_clusters(image, str(path)):
             room.written(len(content))
             os.pwrite(file.fileno(), content, at)
+
+
+def _unpack_gcp(path: Path, raw: Path) -> None:
+    room = _Room(raw.parent, f"unpacking {path.name}")
+    with _whole(path) as stream, raw.open("wb", buffering=0) as file:
+        tarred = sparse_tar.read_header(stream, str(path))
+        file.truncate(tarred.size)
+        for start, length in tarred.segments:
+            for at in range(start, start + length, _COPY_BYTES):
+                wanted = min(_COPY_BYTES, start + length - at)
+                piece = stream.read(wanted)
+                if len(piece) != wanted:
+                    raise PackageError("the tar ends within its file", code="ARCHIVE-TRUNCATED")
+                room.written(wanted)
+                os.pwrite(file.fileno(), piece, at)
+            stream.read(-length % sparse_tar.BLOCK_BYTES)
+        while stream.read(_COPY_BYTES):
+            pass  # what the compressed stream says of itself stands at its end
 
 
 def _decompress(path: Path, raw: Path) -> None:

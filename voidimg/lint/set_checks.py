@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 from voidimg.artifact_names import MANIFEST_NAME, date_of_name
+from voidimg.artifacts.registry import read_name
 from voidimg.errors import (
     CollectedError,
     PackageError,
@@ -31,7 +32,7 @@ from voidimg.signing.signed_sums import read_signature, verify_signature
 from voidimg.signing.signing import date_of_set
 from voidimg.signing.sums import SIGNATURE_NAME, SUMS_NAME, decode_sums, digest_files
 
-_ARTIFACTS = (".iso", ".img", ".tar", ".wsl")
+_ARTIFACTS = (".iso", ".img", ".qcow2", ".vhd", ".tar", ".wsl")
 _COMPRESSED = (".xz", ".zst", ".gz")
 _OWN = (SUMS_NAME, SIGNATURE_NAME)
 _MAX_BYTES = 2**22
@@ -153,18 +154,27 @@ def set_media(whole: ImageSet) -> Iterator[Problem]:
     """Every medium has an identifier of its own: two in one machine would be taken for each other.
 
     By it kernel and boot loader find the medium that they came from: the volume id of an ISO, the
-    identifier of a disk's partition table. Packed images are read as far as that.
+    identifier of a disk's partition table. Packed images are read as far as that. The files of one
+    disk in several forms are one medium.
     """
     seen: dict[str, str] = {}
     for path in whole.artifacts:
         said = _medium_identifier(path)
         if said is None:
             continue
-        if said in seen:
+        if said in seen and not _is_same_disk(path, Path(seen[said])):
             what = f"it has the {said} of {seen[said]}"
             hint = "give the profile a volume_id with {platform} and {profile}, or build it again"
             yield Problem(path.name, what, hint)
         seen.setdefault(said, path.name)
+
+
+def _is_same_disk(one: Path, other: Path) -> bool:
+    """Whether the names say that both hold the disk of one platform, date and profile."""
+    found, known = read_name(one), read_name(other)
+    if found is None or known is None or found[1] != known[1]:
+        return False
+    return found[0] is not known[0] and found[0].role == known[0].role == "disk"
 
 
 def _medium_identifier(path: Path) -> str | None:

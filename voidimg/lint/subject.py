@@ -35,9 +35,10 @@ GREETER = "/etc/lightdm/lightdm-gtk-greeter.conf"
 SESSION = "/etc/lightdm/.session"
 PXELINUX_CONFIG = "/pxelinux.cfg/default"
 NETBOOT_ROOT = "/squashfs.img"
+INCUS_METADATA = "/metadata.yaml"
 GROWPART = "/etc/default/growpart"
 _READ = (*WANTED, *PROMISED, "/etc/passwd", "/etc/group", PXELINUX_CONFIG, GROWPART, GREETER,
-         SESSION, *(f"/boot/{name}" for name in PI_KERNELS.values()))  # fmt: skip
+         SESSION, INCUS_METADATA, *(f"/boot/{name}" for name in PI_KERNELS.values()))  # fmt: skip
 """The files that checks read: of a tar no others are kept."""
 
 _BOOT_FILES = "/boot/*"

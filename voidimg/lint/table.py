@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from voidimg.lint import container_checks as container
 from voidimg.lint import content_checks as content
 from voidimg.lint import disk_checks as disk
 from voidimg.lint import iso_checks as iso
@@ -56,6 +57,9 @@ CHECKS: tuple[LintCheck, ...] = (
     LintCheck.of(disk.ext4_uuid_fstab, _ERROR, disk.has_root),
     LintCheck.of(disk.ext4_clean, _ERROR, disk.has_root),
     LintCheck.of(disk.ext4_growth, _WARNING, disk.has_root),
+    # The disk in other files.
+    LintCheck.of(container.vhd_footer, _ERROR, container.is_vhd),
+    LintCheck.of(container.incus_metadata, _ERROR, container.is_incus),
     # Raspberry Pi.
     LintCheck.of(pi.pi_boot_partition, _ERROR, pi.is_pi_image),
     LintCheck.of(pi.pi_cmdline_line, _ERROR, pi.is_pi),

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase, translate
 
 from voidimg.inspection.findings import SERVICES, password_state
 from voidimg.inspection.rights import PASSWD, SHADOW, find_accounts, find_rights
+from voidimg.lint.container_checks import is_incus
 from voidimg.lint.model import Problem
 from voidimg.lint.netboot_checks import is_netboot
 from voidimg.lint.subject import GREETER, SESSION, Subject
@@ -24,12 +25,12 @@ _CLEAN_HINT = "remove it before the image is made; a build by voidimg does"
 
 def is_system(subject: Subject) -> bool:
     """Of everything that must hold an installed system."""
-    return not is_netboot(subject)
+    return not (is_netboot(subject) or is_incus(subject))
 
 
 def has_tree(subject: Subject) -> bool:
     """Of those in which a system was found; whether there must be one is a check of its own."""
-    return bool(subject.entries) and not is_netboot(subject)
+    return bool(subject.entries) and is_system(subject)
 
 
 def has_lightdm(subject: Subject) -> bool:

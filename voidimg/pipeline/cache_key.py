@@ -10,6 +10,7 @@ from pathlib import Path
 
 from voidimg.artifacts.kind import KindName
 from voidimg.artifacts.registry import KINDS
+from voidimg.disk.compress import library_versions
 from voidimg.foreign import MAX_DOCUMENT_BYTES, read_regular
 from voidimg.identity import ReleaseDate
 from voidimg.programs import program_path, programs_that_change_bytes
@@ -86,7 +87,8 @@ def _surroundings(resolved: ResolvedRecipe, fields: set[str] | None) -> str:
     templates = [_file_digests(one) for one in resolved.templates]
     stages = set(Recipe.model_fields) if fields is None else fields
     sources = source_digests(resolved.recipe, resolved.sources, stages)
-    return digest([_program_digest(), _tool_stamps(resolved.recipe.arch), templates, sources])
+    stamps = _tool_stamps(resolved.recipe.arch)
+    return digest([_program_digest(), stamps, _library_versions(), templates, sources])
 
 
 @cache
@@ -105,6 +107,12 @@ def _tool_stamps(arch: str) -> list[list[object]]:
         status = None if path is None else os.stat(path)
         found.append([name, status and status.st_size, status and status.st_mtime_ns])
     return found
+
+
+@cache
+def _library_versions() -> list[str]:
+    """The compressors that come with Python packages or with Python itself."""
+    return list(library_versions())
 
 
 def _file_digests(directory: Path) -> list[list[str]]:

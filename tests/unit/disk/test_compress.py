@@ -6,6 +6,7 @@ import io
 import lzma
 import random
 import subprocess
+import zlib
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +25,7 @@ from voidimg.errors import UsageError
 from voidimg.events import Event, Progress
 from voidimg.run import run
 
+GZIP = Compression("gzip", 9)
 XZ = Compression("xz", 0)
 ZSTD = Compression("zstd", 1)
 
@@ -104,7 +106,18 @@ def test_zstd_is_read_by_its_command_and_by_the_library(content: bytes) -> None:
     assert reader.read() == content
 
 
-@pytest.mark.parametrize("compression", [XZ, ZSTD], ids=str)
+def test_gzip_is_one_member(content: bytes) -> None:
+    """Some readers take the first of several for the whole file."""
+    stream = compressed([content], GZIP, jobs=2)
+    assert decompressed(stream, "gzip") == content
+    inflater = zlib.decompressobj(wbits=31)
+    assert inflater.decompress(stream) == content
+    assert inflater.eof
+    assert not inflater.unused_data
+    assert stream[:10] == b"\x1f\x8b\x08" + bytes(5) + b"\x02\xff"  # no name, no time
+
+
+@pytest.mark.parametrize("compression", [XZ, ZSTD, GZIP], ids=str)
 def test_bytes_do_not_depend_on_threads_or_on_the_size_of_writes(
     content: bytes, compression: Compression
 ) -> None:
@@ -113,7 +126,7 @@ def test_bytes_do_not_depend_on_threads_or_on_the_size_of_writes(
     assert compressed([content], compression) == compressed(parts, compression, jobs=3)
 
 
-@pytest.mark.parametrize("compression", [XZ, ZSTD, Compression("none", 0)], ids=str)
+@pytest.mark.parametrize("compression", [XZ, ZSTD, GZIP, Compression("none", 0)], ids=str)
 @pytest.mark.parametrize("size", [0, 1, 3, 4, 4097])
 def test_small_and_empty_content(compression: Compression, size: int) -> None:
     """Nothing at all is a valid stream too."""

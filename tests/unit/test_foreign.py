@@ -105,6 +105,7 @@ OWN_FILES = {
     "voidimg/diagnosis/machine.py": "what the kernel shows",
     "voidimg/disk/contents.py": "files of the tree, by descriptor",
     "voidimg/disk/pack_qcow2.py": "the image that is being made",
+    "voidimg/disk/pack_containers.py": "the image that is being made",
     "voidimg/host_packages.py": "what the host says of itself",
     "voidimg/pipeline/run.py": "entries of the cache",
     "voidimg/pipeline/store.py": "entries of the cache",

@@ -146,7 +146,9 @@ from voidimg.spec.model import User as User
 from voidimg.spec.set_model import Set as Set
 from voidimg.spec.set_model import SetRow as SetRow
 from voidimg.spec.smoke_model import DtbEdit as DtbEdit
+from voidimg.spec.smoke_model import Firmware as Firmware
 from voidimg.spec.smoke_model import Machine as Machine
+from voidimg.spec.smoke_model import Medium as Medium
 from voidimg.spec.smoke_model import Smoke as Smoke
 from voidimg.spec.smoke_model import Statement as Statement
 from voidimg.spec.stage_model import Edit as Edit

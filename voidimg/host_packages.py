@@ -64,7 +64,10 @@ _FEDORA_CPU = {"i386": "x86", "x86_64": "x86", "ppc64": "ppc", "ppc64le": "ppc",
 
 PACKAGES: Mapping[str, Mapping[Tool, str]] = {
     "AAVMF": _everywhere("edk2-aarch64", xbps="qemu", apt="qemu-efi-aarch64", apk="aavmf"),
+    "AAVMF32": _everywhere("edk2-arm", xbps="qemu", apt="qemu-efi-arm", apk="qemu"),
     "OVMF": _everywhere("edk2-ovmf", apt="ovmf", apk="ovmf"),
+    "OVMF32": _everywhere("edk2-ovmf", apt="ovmf-ia32", dnf="edk2-ovmf-ia32", apk="ovmf"),
+    "U-Boot": _everywhere("u-boot-qemu", dnf="uboot-images-armv8", pacman="uboot-tools"),
     "apt-config": _APT,
     "apt-get": _APT,
     "bsdtar": _everywhere(
@@ -101,6 +104,10 @@ PACKAGES: Mapping[str, Mapping[Tool, str]] = {
     "qemu-x86_64-static": _emulator("x86_64"),
     "qemu-img": _everywhere("qemu-img", apt="qemu-utils"),
     "qemu-system-aarch64": _everywhere("qemu-system-aarch64", apt="qemu-system-arm"),
+    "qemu-system-arm": _everywhere("qemu-system-arm"),
+    "qemu-system-i386": _everywhere(
+        "qemu-system-x86", xbps="qemu-system-i386", apk="qemu-system-i386"
+    ),
     "qemu-system-x86_64": _everywhere(
         "qemu-system-x86", xbps="qemu-system-amd64", apk="qemu-system-x86_64"
     ),

@@ -19,6 +19,7 @@ from voidimg.spec.document import Profile
 from voidimg.spec.model import Recipe
 from voidimg.spec.problems import problem
 from voidimg.spec.search import SearchPath
+from voidimg.spec.smoke_model import FIRMWARE_PROGRAMS, LIVE_FIRMWARE, Machine
 from voidimg.spec.sources import check_sources
 from voidimg.spec.templates import check_templates
 from voidimg.spec.tree import Node
@@ -149,7 +150,7 @@ def _check_boot(recipe: Recipe, node: Node) -> Iterator[SpecError]:
         )
 
 
-_CONTROLLED = {"xhci": "usb", "sdhci": "sd"}
+_CONTROLLED = {"xhci": "usb", "ehci": "usb", "sdhci": "sd"}
 """Controller -> the medium that it is for."""
 
 
@@ -163,28 +164,39 @@ def _check_machines(recipe: Recipe, node: Node) -> Iterator[SpecError]:
                 f" not for {machine.medium}",
                 code="MACHINE-CONTROLLER",
             )
-        if machine.medium == "cd" and machine.firmware is None:
-            yield problem(
-                place.at("medium").origin,
-                "a cd starts by the machine's own firmware",
-                code="MACHINE-CD",
-                hint='say firmware = "bios" or "uefi"',
-            )
+        yield from _check_firmware(recipe.smoke.qemu, machine, place)
         if machine.dtb_edits and machine.dtb is None:
             yield problem(
                 place.at("dtb_edits").key, "dtb_edits needs dtb, the file to edit", code="MISSING"
             )
-        if machine.firmware is not None and (machine.dtb or machine.append):
-            yield problem(
-                place.at("firmware").origin,
-                f"with {machine.firmware} the medium itself says what is started:"
-                " dtb and append are for disk images",
-                code="MACHINE-FIRMWARE",
-            )
-    direct = [machine for machine in recipe.smoke.machines if machine.firmware is None]
-    if direct and recipe.disk is None:
+    played = [one for one in recipe.smoke.machines if one.firmware not in LIVE_FIRMWARE]
+    if played and recipe.disk is None:
         yield problem(
             node.at("smoke", "machines").key, "[smoke] needs a [disk] to boot from", code="MISSING"
+        )
+
+
+def _check_firmware(qemu: str, machine: Machine, place: Node) -> Iterator[SpecError]:
+    if qemu not in FIRMWARE_PROGRAMS[machine.firmware]:
+        yield problem(
+            place.at("firmware").origin,
+            f"{machine.firmware} is no firmware for {qemu}",
+            code="MACHINE-FIRMWARE",
+            hint=f"it is for {', '.join(sorted(FIRMWARE_PROGRAMS[machine.firmware]))}",
+        )
+    if machine.medium == "cd" and machine.firmware not in LIVE_FIRMWARE:
+        yield problem(
+            place.at("medium").origin,
+            "a cd starts by the machine's own firmware",
+            code="MACHINE-CD",
+            hint='say firmware = "bios" or "uefi"',
+        )
+    if machine.firmware != "raspberry-pi" and (machine.dtb or machine.append):
+        yield problem(
+            place.at("firmware").origin,
+            f"with {machine.firmware} the medium itself says what is started:"
+            " dtb and append are for disk images that a raspberry-pi starts",
+            code="MACHINE-FIRMWARE",
         )
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import get_args
 
 import click
 
 from voidimg import (
     Catalog,
+    Firmware,
+    Medium,
     SmokeReport,
     platform_of_image,
     profile_of_image,
@@ -26,8 +29,14 @@ from voidimg.cli.session import Session, json_option, pass_session
     "--medium",
     "media",
     multiple=True,
-    type=click.Choice(["sd", "usb", "nvme", "virtio", "cd"]),
+    type=click.Choice(get_args(Medium)),
     help="Boot from this medium; may be given several times.  [default: all of the platform]",
+)
+@click.option(
+    "--firmware",
+    multiple=True,
+    type=click.Choice(get_args(Firmware)),
+    help="Boot by this firmware; may be given several times.  [default: all of the platform]",
 )
 @click.option(
     "--platform",
@@ -70,6 +79,7 @@ def command(
     image: Path,
     *,
     media: tuple[str, ...],
+    firmware: tuple[str, ...],
     platform: str | None,
     profile: str | None,
     junit: Path | None,
@@ -101,6 +111,7 @@ def command(
         recipe,
         logs=logs or session.out / "smoke",
         media=media,
+        firmware=firmware,
         scratch=session.scratch(),
         patience=patience,
         listener=session.listener,

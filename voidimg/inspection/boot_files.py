@@ -17,6 +17,9 @@ MAX_BOOT_FILE_BYTES = 2**28
 """Most that is read of a file that firmware loads: a kernel or an initramfs."""
 
 
+_NO_FILE = "E-LAYOUT-NO-FILE"
+
+
 @dataclass(frozen=True, slots=True)
 class BootFiles:
     """The files of the FAT filesystem at `offset_bytes` of `image`.
@@ -34,7 +37,12 @@ class BootFiles:
         Raises:
             LayoutError: there is no such directory.
         """
-        listing = self._mtools("mdir", "-/", "-b", directory)
+        try:
+            listing = self._mtools("mdir", "-/", "-b", directory)
+        except LayoutError as error:
+            if directory == "/" and error.code == _NO_FILE:
+                return ()  # what mdir says of an empty filesystem
+            raise
         names = listing.decode("utf-8", "replace").split("\n")
         return tuple(sorted(name[2:] for name in names if name and not name.endswith("/")))
 

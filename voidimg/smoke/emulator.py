@@ -14,7 +14,6 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -22,7 +21,7 @@ from typing import IO, Self
 from voidimg.errors import storing
 from voidimg.run import find_program, run
 from voidimg.sandbox.confined import run_bounded
-from voidimg.spec.smoke_model import DtbEdit, Machine
+from voidimg.spec.smoke_model import DtbEdit
 
 _DIE_WITH_PARENT = """
 import ctypes, os, sys
@@ -69,22 +68,6 @@ def path_of(descriptor: int) -> Path:
     return Path(f"/proc/{os.getpid()}/fd/{descriptor}")
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
-    """What QEMU starts with. The paths must stay valid while it runs.
-
-    Without a `kernel` the machine's firmware starts `drive`, a raw image that is only read; else
-    `drive` is a qcow2. `flash` are code and variables of UEFI; BIOS needs none.
-    """
-
-    kernel: Path | None
-    initramfs: Path | None
-    dtb: Path | None
-    cmdline: str
-    drive: Path
-    flash: tuple[Path, Path] | None = None
-
-
 def make_overlay(base: Path, size_bytes: int, overlay: Path) -> None:
     """Make `overlay` a qcow2 of `size_bytes` over the raw image `base`, which is never written.
 
@@ -123,53 +106,6 @@ def edit_dtb(dtb: Path, edits: Sequence[DtbEdit]) -> None:
             edit.value,
         ]
         run_bounded(words, max_bytes=_COMPLAINT_BYTES, seconds=10.0, writes=[dtb])
-
-
-def arguments_of(machine: Machine, start: Start, *, kvm: bool) -> list[str]:
-    """QEMU's arguments for `machine`, without those of the console.
-
-    A processor model of another kind than the host's cannot be accelerated, so with KVM it is the
-    host's own.
-    """
-    # A comma would end the value of an option; two of them stand for one.
-    file = str(start.drive).replace(",", ",,")
-    kind = "format=qcow2,cache=unsafe" if start.kernel else "format=raw,readonly=on"
-    drive = f"file={file},{kind}"
-    cpu = "host" if kvm else machine.cpu
-    words = ["-machine", f"{machine.machine},accel={'kvm' if kvm else 'tcg'}"]
-    words += ["-cpu", cpu] if cpu else []
-    words += ["-smp", str(machine.smp), "-m", f"{machine.memory // 2**20}M"]
-    words += ["-display", "none", "-monitor", "none", "-nic", "none", "-no-reboot"]
-    words += _attached(machine, drive)
-    words += ["-kernel", str(start.kernel), "-append", start.cmdline] if start.kernel else []
-    words += _flash(*start.flash) if start.flash else []
-    words += ["-initrd", str(start.initramfs)] if start.initramfs else []
-    words += ["-dtb", str(start.dtb)] if start.dtb else []
-    return words
-
-
-_CONTROLLERS = {None: [], "xhci": ["-device", "qemu-xhci"], "sdhci": ["-device", "sdhci-pci"]}
-_DEVICES = {
-    "usb": "usb-storage,drive=medium",
-    "nvme": "nvme,drive=medium,serial=voidimg",
-    "sd": "sd-card,drive=medium",
-}
-
-
-def _attached(machine: Machine, drive: str) -> list[str]:
-    """The arguments that attach the image, whose options are `drive`, as the machine's medium."""
-    if machine.medium == "cd":
-        return ["-drive", f"media=cdrom,{drive}", "-boot", "d"]
-    if machine.medium == "virtio" or (machine.medium == "sd" and machine.controller is None):
-        return ["-drive", f"if={machine.medium},{drive}"]
-    device = _DEVICES[machine.medium] + (",bootindex=1" if machine.firmware else "")
-    backing = ["-drive", f"if=none,id=medium,{drive}"]
-    return [*_CONTROLLERS[machine.controller], *backing, "-device", device]
-
-
-def _flash(code: Path, variables: Path) -> list[str]:
-    flash = "if=pflash,format=raw"
-    return ["-drive", f"{flash},readonly=on,file={code}", "-drive", f"{flash},file={variables}"]
 
 
 class Emulator:

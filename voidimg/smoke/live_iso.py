@@ -7,7 +7,6 @@ import re
 import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal
 
 from voidimg.errors import LayoutError, UsageError, storing
 from voidimg.foreign import open_regular
@@ -17,8 +16,13 @@ from voidimg.inspection.opened import require_file
 from voidimg.live.efi import GRUB_CONFIG
 from voidimg.smoke.shell import Person
 from voidimg.spec.live_model import Live
+from voidimg.spec.smoke_model import Firmware
 
-_MENUS: Mapping[str, str] = {"bios": "/boot/isolinux/isolinux.cfg", "uefi": GRUB_CONFIG}
+_MENUS: Mapping[Firmware, str] = {
+    "bios": "/boot/isolinux/isolinux.cfg",
+    "uefi": GRUB_CONFIG,
+    "uefi-ia32": GRUB_CONFIG,
+}
 _ENTRY = re.compile(r"\broot=live:\S+[^\n]*")
 _SERIAL_CONSOLE = re.compile(r"\bconsole=tty(?:S|AMA)\d")
 _DESCRIPTOR = b"CD001"
@@ -36,9 +40,7 @@ def is_iso(path: Path) -> bool:
         return os.pread(file.fileno(), 5, SYSTEM_AREA_BYTES + 1) == _DESCRIPTOR
 
 
-def patterns_of(
-    path: Path, live: Live, arch: str, firmware: Iterable[Literal["bios", "uefi"]]
-) -> dict[str, str]:
+def patterns_of(path: Path, live: Live, arch: str, firmware: Iterable[Firmware]) -> dict[str, str]:
     """What ``{volume_id}`` and ``{kernel_release}`` stand for: what the ISO itself promises.
 
     The release of the kernel is in the title of the first entry, where people read it too, unless
@@ -79,7 +81,7 @@ def _release(path: Path) -> str | None:
         return medium.kernel.release
 
 
-def _menu(iso: Iso, firmware: str) -> str:
+def _menu(iso: Iso, firmware: Firmware) -> str:
     return iso.read(_MENUS[firmware]).decode("utf-8", "replace")
 
 

@@ -1,29 +1,36 @@
 """Plays the firmware of a Raspberry Pi, which QEMU does not run: reads what it would load.
 
-From the boot partition: ``config.txt`` (may be absent), the kernel it names or that of the
-architecture, its initramfs, and ``cmdline.txt``; the device tree is the one the machine asks for.
+From the boot partition: ``config.txt`` (may be absent), the kernel that follows from it on the
+machine's board, its initramfs and device tree, and ``cmdline.txt``. What decides is
+`voidimg.formats.pi_config`, which `lint` asks too; overlays are not applied.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from voidimg.arch import PI_KERNELS, without_libc
 from voidimg.errors import LayoutError
-from voidimg.formats.partition_table import PartitionTable
-from voidimg.inspection.boot_files import BootFiles
+from voidimg.formats.partition_table import PartitionTable, read_table
+from voidimg.formats.pi_config import BOARDS, Board, plan_start, read_config
+from voidimg.inspection.boot_files import BootFiles, open_boot_files
+from voidimg.smoke.emulator import edit_dtb
+from voidimg.smoke.setting import Setting
 from voidimg.smoke.verdict import GuestError
 from voidimg.spec.smoke_model import Machine
 
-_BOARD_OF = {
-    "raspi0": "pi0",
-    "raspi1ap": "pi1",
-    "raspi2b": "pi2",
-    "raspi3ap": "pi3",
-    "raspi3b": "pi3",
-    "raspi4b": "pi4",
+_BOARD_OF: Mapping[str, str] = {
+    "raspi0": "Zero",
+    "raspi1ap": "1 A+",
+    "raspi2b": "2 B",
+    "raspi3ap": "3 A+",
+    "raspi3b": "3 B",
+    "raspi4b": "4 B",
 }
-"""QEMU machine -> its filter in config.txt."""
+"""QEMU machine -> the board that it is."""
+
+_OLD_KERNEL_NAMES = ("kernel.img", "kernel7.img")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,39 +43,24 @@ class Loaded:
     cmdline: str
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
-    """The settings of config.txt that decide what is loaded; names as in the file."""
+def play(setting: Setting) -> tuple[str, ...]:
+    """QEMU's words for the kernel that the firmware would start from the image.
 
-    kernel: str | None = None
-    initramfs: str | None = None
-    cmdline: str = "cmdline.txt"
-
-
-def parse_config(text: str, board: str | None) -> Config:
-    """The settings of a config.txt that hold on `board` (``pi3``; None: no Pi at all).
-
-    ``initramfs NAME followkernel`` has no ``=``. Sections other than ``[all]`` and the board's own
-    are passed over. Later settings win.
+    Raises:
+        GuestError: a file that is needed is not there, or the root that is named.
+        LayoutError: there is no boot partition.
+        ToolError: mtools or fdtput is missing.
     """
-    found: dict[str, str] = {}
-    applies = True
-    for line in text.splitlines():
-        words = line.partition("#")[0].strip()
-        if words.startswith("["):
-            applies = words.strip("[] ").lower() in ("all", board)
-        elif not applies or not words:
-            continue
-        elif words.split()[0] == "initramfs" and len(words.split()) > 1:
-            found["initramfs"] = words.split()[1]
-        elif "=" in words:
-            name, _, value = words.partition("=")
-            found[name.strip()] = value.strip()
-    return Config(
-        kernel=found.get("kernel"),
-        initramfs=found.get("initramfs"),
-        cmdline=found.get("cmdline", "cmdline.txt"),
-    )
+    loaded = load(open_boot_files(setting.image), setting.machine, setting.arch)
+    require_root(loaded.cmdline, read_table(setting.image))
+    words = ["-kernel", str(setting.keep(loaded.kernel)), "-append", loaded.cmdline]
+    if loaded.initramfs is not None:
+        words += ["-initrd", str(setting.keep(loaded.initramfs))]
+    if loaded.dtb is not None:
+        dtb = setting.keep(loaded.dtb)
+        edit_dtb(dtb, setting.machine.dtb_edits)
+        words += ["-dtb", str(dtb)]
+    return tuple(words)
 
 
 def load(files: BootFiles, machine: Machine, arch: str) -> Loaded:
@@ -80,19 +72,47 @@ def load(files: BootFiles, machine: Machine, arch: str) -> Loaded:
     Raises:
         GuestError: a file that is needed is not there.
     """
-    text = files.read("/config.txt").decode("utf-8", "replace") if files.has("/config.txt") else ""
-    config = parse_config(text, _BOARD_OF.get(machine.machine.partition(",")[0]))
-    kernel = config.kernel or PI_KERNELS.get(without_libc(arch))
+    name = machine.machine.partition(",")[0]
+    is_pi = name in _BOARD_OF
+    board = BOARDS[_BOARD_OF[name]] if is_pi else _generic(arch)
+    present = frozenset(path.removeprefix("/").casefold() for path in files.list())
+
+    def text_of(path: str) -> str | None:
+        there = path.removeprefix("/").casefold() in present
+        return files.read(f"/{path}").decode("utf-8", "replace") if there else None
+
+    start = plan_start(read_config(text_of("config.txt") or "", board, text_of), board, present)
+    tree = machine.dtb or (start.device_tree if is_pi else None)
+    parts = [_read(files, name, "the initramfs") for name in start.initramfs]
+    cmdline = _read(files, start.cmdline, "the command line").decode("utf-8", "replace")
+    return Loaded(
+        kernel=_read(files, start.kernel, "the kernel"),
+        initramfs=b"".join(parts) or None,
+        dtb=_read(files, tree, "the device tree") if tree else None,
+        cmdline=" ".join((*cmdline.split(), *machine.append.split())),
+    )
+
+
+def _generic(arch: str) -> Board:
+    """A machine that is no Pi, such as ``virt``: no filter of config.txt holds on it.
+
+    Raises:
+        GuestError: no Pi starts a kernel of `arch`.
+    """
+    kernel = PI_KERNELS.get(without_libc(arch))
     if kernel is None:
         raise GuestError(
             f"the firmware of a Raspberry Pi loads no kernel of {arch}", code="FIRMWARE"
         )
-    cmdline = _read(files, config.cmdline, "the command line").decode("utf-8", "replace")
-    return Loaded(
-        kernel=_read(files, kernel, "the kernel"),
-        initramfs=_read(files, config.initramfs, "the initramfs") if config.initramfs else None,
-        dtb=_read(files, machine.dtb, "the device tree") if machine.dtb else None,
-        cmdline=" ".join((*cmdline.split(), *machine.append.split())),
+    old = kernel in _OLD_KERNEL_NAMES
+    return Board(
+        name="generic",
+        filters=frozenset(),
+        type=-1,
+        device_trees=("generic",),
+        kernel32=kernel if old else "kernel7l.img",
+        bits64="no" if old else "default",
+        stage=None,
     )
 
 

@@ -51,6 +51,7 @@ class BootVerdict:
 
     medium: str
     machine: str
+    firmware: str
     accelerator: Literal["tcg", "kvm"]
     seconds: float
     login_seconds: float | None
@@ -61,8 +62,9 @@ class BootVerdict:
 
     @property
     def name(self) -> str:
-        """The boot in words: ``nvme on virt``."""
-        return f"{self.medium} on {self.machine}"
+        """The boot in words: ``nvme on virt``, ``usb on q35 by uefi``."""
+        by = "" if self.firmware == "raspberry-pi" else f" by {self.firmware}"
+        return f"{self.medium} on {self.machine}{by}"
 
     @property
     def passed(self) -> bool:
@@ -152,6 +154,7 @@ def _boot_as_json(boot: BootVerdict) -> dict[str, object]:
     return {
         "medium": boot.medium,
         "machine": boot.machine,
+        "firmware": boot.firmware,
         "accelerator": boot.accelerator,
         "passed": boot.passed,
         "seconds": round(boot.seconds, 3),

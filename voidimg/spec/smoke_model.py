@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field
@@ -26,30 +27,54 @@ class DtbEdit(Model):
     value: DtbValue
 
 
-class Machine(Model):
-    """A QEMU machine that can boot the disk image or the live ISO from `medium`.
+Medium = Literal["sd", "usb", "nvme", "virtio", "scsi", "sata", "ide", "cd"]
+"""What an image is attached as."""
 
-    A machine with `firmware` starts a live ISO as it is. One without has its firmware played, and
-    starts a disk image: `append` is added to the kernel command line, `dtb` names a file of the
-    boot partition. `power_of_two` says that the medium must have such a size.
+Firmware = Literal["raspberry-pi", "bios", "uefi", "uefi-ia32", "u-boot"]
+"""What starts a machine. UEFI is of the width of the emulated processor; ``uefi-ia32`` is that of
+32 bits on a 64-bit PC, as some tablets have it."""
+
+LIVE_FIRMWARE: frozenset[Firmware] = frozenset({"bios", "uefi", "uefi-ia32"})
+"""What starts live ISOs."""
+
+_PC = frozenset({"qemu-system-x86_64", "qemu-system-i386"})
+_ARM = frozenset({"qemu-system-aarch64", "qemu-system-arm"})
+FIRMWARE_PROGRAMS: Mapping[Firmware, frozenset[str]] = {
+    "raspberry-pi": _ARM,
+    "bios": _PC,
+    "uefi": _PC | _ARM,
+    "uefi-ia32": _PC,
+    "u-boot": _ARM,
+}
+"""Firmware -> the programs of QEMU on whose machines it runs or is played."""
+
+
+class Machine(Model):
+    """A QEMU machine that boots the disk image or the live ISO from `medium` by `firmware`.
+
+    BIOS and UEFI start disk images and live ISOs as they are, U-Boot disk images. The firmware of
+    a Raspberry Pi is played: kernel, device tree and command line are read from the boot partition
+    of a disk image, `append` is added to the command line, and `dtb` names another device tree.
 
     No field holds words of QEMU's command line: those could name files of the host and start
     programs, and a platform may be a stranger's.
     """
 
-    medium: Literal["sd", "usb", "nvme", "virtio", "cd"]
+    medium: Medium
     """What the image is attached as."""
-    controller: Literal["xhci", "sdhci"] | None = None
-    """What is added for a medium ``usb`` or ``sd`` where the machine has nothing of its own."""
+    controller: Literal["xhci", "ehci", "sdhci"] | None = None
+    """What is added for a medium ``usb`` or ``sd`` where the machine has nothing of its own; U-Boot
+    of QEMU knows ``ehci`` only."""
     machine: QemuMachine
     """Of QEMU's ``-machine``: its name alone."""
-    firmware: Literal["bios", "uefi"] | None = None
-    """What starts a live ISO; UEFI has the width of the emulated processor."""
+    firmware: Firmware = "raspberry-pi"
+    """What starts the machine."""
     cpu: QemuCpu | None = None
     """A model of QEMU's ``-cpu``, with features that are on or off: ``qemu64,+ssse3``."""
     smp: int = Field(default=1, ge=1, le=64)
     memory: Bytes = Field(default=2**30, ge=2**20, le=2**36)
     dtb: str | None = None
+    """Without it a board of QEMU gets what config.txt and the board's name say."""
     dtb_edits: tuple[DtbEdit, ...] = ()
     append: str = ""
     power_of_two: bool = False

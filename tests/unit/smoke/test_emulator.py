@@ -17,12 +17,11 @@ from voidimg.smoke.accelerator import choose_accelerator, proves_itself
 from voidimg.smoke.boot import choose_machines, platform_of_image
 from voidimg.smoke.emulator import (
     NamelessFile,
-    Start,
-    arguments_of,
     edit_dtb,
     make_overlay,
     medium_bytes,
 )
+from voidimg.smoke.machine import Drive, Start, arguments_of
 from voidimg.spec.smoke_model import DtbEdit, Machine
 
 NVME = Machine(
@@ -35,13 +34,12 @@ NVME = Machine(
 
 def test_the_machine_becomes_arguments() -> None:
     """Commas in a path are doubled; KVM takes the host's processor."""
-    start = Start(Path("k"), None, None, "root=x", Path("/a,b"))
+    start = Start(Drive(Path("/a,b"), "qcow2"))
     words = arguments_of(NVME, start, kvm=False)
     assert "if=none,id=medium,file=/a,,b,format=qcow2,cache=unsafe" in words
     assert words[2:4] == ["-cpu", "cortex-a53"]
     assert "virt,accel=kvm" in arguments_of(NVME, start, kvm=True)
     assert "host" in arguments_of(NVME, start, kvm=True)
-    assert {"-initrd", "-dtb"}.isdisjoint(words)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from voidimg.formats.partition_table import PartitionEntry, PartitionTable
 from voidimg.inspection.boot_files import BootFiles
-from voidimg.smoke.raspberry_pi import Config, load, parse_config, require_root
+from voidimg.smoke.raspberry_pi import load, require_root
 from voidimg.smoke.verdict import GuestError
 from voidimg.spec.smoke_model import Machine
 
@@ -30,21 +30,60 @@ def _boot_partition(tmp_path: Path, files: Mapping[str, bytes]) -> BootFiles:
     return BootFiles(image, 0)
 
 
+BOARD_FILES = {**FILES, "three": b"three", "four": b"four", "my.img": b"mine", "c.txt": b"c"}
+
+
 @pytest.mark.parametrize(
-    ("text", "board", "config"),
+    ("text", "machine", "kernel", "cmdline"),
     [
-        ("", None, Config()),
-        ("# kernel=no\n\nkernel = my.img # mine\n", None, Config(kernel="my.img")),
-        ("initramfs initrd.gz followkernel\n", None, Config(initramfs="initrd.gz")),
-        ("dtoverlay=vc4-kms-v3d\narm_64bit=1\n", "pi3", Config()),
-        ("[pi3]\nkernel=three\n[pi4]\nkernel=four\n[all]\n", "pi3", Config(kernel="three")),
-        ("[pi4]\nkernel=four\n[all]\ncmdline=c.txt\n", None, Config(cmdline="c.txt")),
-        ("initramfs\n", None, Config()),
+        ("# kernel=no\n\nkernel=my.img\n", "virt", b"mine", "root=PARTUUID=1-02 rw"),
+        ("kernel = my.img\n", "virt", b"kernel", "root=PARTUUID=1-02 rw"),
+        ("[pi3]\nkernel=three\n[pi4]\nkernel=four\n[all]\n", "raspi3b", b"three",
+         "root=PARTUUID=1-02 rw"),
+        ("[pi3]\nkernel=three\n", "virt", b"kernel", "root=PARTUUID=1-02 rw"),
+        ("[pi4]\nkernel=four\n[all]\ncmdline=c.txt\n", "virt", b"kernel", "c"),
+        ("dtoverlay=vc4-kms-v3d\narm_64bit=1\ninitramfs\n", "raspi3b", b"kernel",
+         "root=PARTUUID=1-02 rw"),
+    ],
+)  # fmt: skip
+def test_config_txt(tmp_path: Path, text: str, machine: str, kernel: bytes, cmdline: str) -> None:
+    """Comments, filters of boards and names that are set, as `lint` reads them too."""
+    files = _boot_partition(tmp_path, {**BOARD_FILES, "config.txt": text.encode()})
+    pi = Machine(medium="sd", machine=machine, dtb="pi3.dtb")
+    loaded = load(files, pi, "aarch64")
+    assert (loaded.kernel, loaded.cmdline) == (kernel, cmdline)
+
+
+@pytest.mark.parametrize(
+    ("machine", "arch", "kernel", "tree"),
+    [
+        ("raspi0", "armv6l", "kernel.img", "bcm2708-rpi-zero.dtb"),
+        ("raspi1ap", "armv6l-musl", "kernel.img", "bcm2708-rpi-b-plus.dtb"),
+        ("raspi2b", "armv7l", "kernel7.img", "bcm2709-rpi-2-b.dtb"),
+        ("raspi3ap", "aarch64", "kernel8.img", "bcm2710-rpi-3-b-plus.dtb"),
+        ("raspi3b", "aarch64", "kernel8.img", "bcm2710-rpi-3-b.dtb"),
+        ("virt", "armv7l", "kernel7.img", None),
+        ("virt", "armv6l", "kernel.img", None),
+        ("virt", "aarch64-musl", "kernel8.img", None),
     ],
 )
-def test_config_txt(text: str, board: str | None, config: Config) -> None:
-    """Comments, sections of boards, and the one setting without an equals sign."""
-    assert config == parse_config(text, board)
+def test_each_board_loads_its_own(
+    tmp_path: Path, machine: str, arch: str, kernel: str, tree: str | None
+) -> None:
+    """By names alone; without a word about the device tree a board gets the one of its name."""
+    names = ("kernel.img", "kernel7.img", "kernel8.img")
+    present = [name for name in names if arch != "aarch64" or name == "kernel8.img"]
+    files = {name: name.encode() for name in (*present, tree or "no.dtb")}
+    partition = _boot_partition(tmp_path, {**files, "cmdline.txt": b"rw"})
+    loaded = load(partition, Machine(medium="sd", machine=machine), arch)
+    assert loaded.kernel.decode() == kernel
+    assert loaded.dtb == (None if tree is None else tree.encode())
+
+
+def test_no_pi_starts_a_pc(tmp_path: Path) -> None:
+    """There is no kernel of its architecture."""
+    with pytest.raises(GuestError, match="loads no kernel of x86_64"):
+        load(_boot_partition(tmp_path, FILES), Machine(medium="sd", machine="virt"), "x86_64")
 
 
 def test_without_config_txt_the_architecture_decides(tmp_path: Path) -> None:

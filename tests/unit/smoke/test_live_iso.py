@@ -17,9 +17,9 @@ from voidimg.live.iso import write_iso
 from voidimg.live.iso_plan import IsoFile, IsoPlan
 from voidimg.live.menus import Menu, render_grub, render_isolinux
 from voidimg.smoke.boot import choose_machines, platform_of_image, profile_of_image
-from voidimg.smoke.emulator import Start, arguments_of
 from voidimg.smoke.live_iso import is_iso, live_user, patterns_of
-from voidimg.smoke.uefi import find_uefi
+from voidimg.smoke.machine import Drive, Start, arguments_of
+from voidimg.smoke.uefi import Uefi, find_uefi, words_of
 from voidimg.spec.live_model import Access, Live
 from voidimg.spec.templates import Templates
 
@@ -116,12 +116,12 @@ def test_machines_with_firmware_are_for_isos() -> None:
 def test_firmware_starts_a_medium_that_is_only_read() -> None:
     """No kernel is given; UEFI has two flash chips, of which it may write to one."""
     bios, uefi = choose_machines(RECIPE, (), live=True)
-    words = arguments_of(bios, Start(None, None, None, "", Path("/x.iso")), kvm=False)
+    words = arguments_of(bios, Start(Drive(Path("/x.iso"), "raw")), kvm=False)
     assert "media=cdrom,file=/x.iso,format=raw,readonly=on" in words
     assert {"-kernel", "-append"}.isdisjoint(words)
     assert not [word for word in words if "pflash" in word]
-    flash = (Path("/code"), Path("/variables"))
-    words = arguments_of(uefi, Start(None, None, None, "", Path("/x.iso"), flash), kvm=False)
+    chips = words_of(Uefi(Path("/code"), Path("/old")), Path("/variables"))
+    words = arguments_of(uefi, Start(Drive(Path("/x.iso"), "raw"), chips), kvm=False)
     assert [word for word in words if "pflash" in word] == [
         "if=pflash,format=raw,readonly=on,file=/code",
         "if=pflash,format=raw,file=/variables",

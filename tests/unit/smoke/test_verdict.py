@@ -20,7 +20,9 @@ SKIPPED = Check("later", "skipped", 0.0, message="not reached")
 def _report(tmp_path: Path, *checks: Check) -> SmokeReport:
     log = tmp_path / "console.log"
     log.write_bytes(b"\x1b[1mboot\x1b[0m\r\n\xff login: ")
-    boot = BootVerdict("nvme", "virt", "tcg", 12.0, 5.0, True, log, "login:", checks)
+    boot = BootVerdict(
+        "nvme", "virt", "raspberry-pi", "tcg", 12.0, 5.0, True, log, "login:", checks
+    )
     return SmokeReport(Path("void-rpi-aarch64-20240314.img"), "rpi-aarch64", (boot,))
 
 

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from voidimg.catalog.catalog import Catalog
-from voidimg.smoke.emulator import Start, arguments_of
+from voidimg.smoke.machine import Drive, Start, arguments_of
 from voidimg.spec.smoke_model import DtbEdit, Machine, Smoke
 
 
@@ -100,10 +100,9 @@ def test_the_machines_of_shipped_platforms(platform: str, expected: list[list[st
     name = {"live-x86": "x86_64"}.get(platform, platform)
     attached = []
     for machine in catalog.recipe(name).recipe.smoke.machines:
-        kernel = None if machine.firmware else Path("k")
-        words = arguments_of(machine, Start(kernel, None, None, "", Path("/i")), kvm=False)
+        played = machine.firmware == "raspberry-pi"
+        start = Start(Drive(Path("/i"), "qcow2" if played else "raw"))
+        words = arguments_of(machine, start, kvm=False)
         words = words[words.index("-no-reboot") + 1 :]
-        words = words[: words.index("-kernel")] if kernel else words
-        kind = "format=qcow2,cache=unsafe" if kernel else "format=raw,readonly=on"
-        attached.append([word.replace(f"file=/i,{kind}", "D") for word in words])
+        attached.append([word.replace(start.drive.options, "D") for word in words])
     assert attached == expected

@@ -124,7 +124,7 @@ OWN_FILES = {
     "voidimg/sandbox/idmap.py": "what the host says of its users",
     "voidimg/sandbox/jail.py": "files of the tree and the kernel",
     "voidimg/sandbox/worker.py": "descriptors that it was given",
-    "voidimg/smoke/boot.py": "logs, and the firmware of the host",
+    "voidimg/smoke/uefi.py": "the firmware of the host",
     "voidimg/smoke/verdict.py": "logs that it made itself",
     "voidimg/spec/schema.py": "modules of the project",
     "voidimg/tree/walk.py": "directories of the tree, by descriptor",

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from voidimg.arguments import Argument, spelled
 from voidimg.errors import ToolError
 from voidimg.host_packages import this_host
 from voidimg.programs import SEARCH_PATH, program_path
@@ -51,7 +52,7 @@ def find_program(name: str) -> str:
 
 
 def run(
-    argv: Sequence[str | Path],
+    argv: Sequence[Argument],
     *,
     env: Mapping[str, str] | None = None,
     stdin: bytes = b"",
@@ -72,15 +73,17 @@ def run(
     """
     words = [str(word) for word in argv]
     program = find_program(words[0])
-    ended = subprocess.run(
-        [program, *words[1:]],
-        env={**FIXED_ENVIRONMENT, **(env or {})},
-        input=stdin,
-        cwd=cwd,
-        capture_output=True,
-        check=False,
-        start_new_session=True,
-    )
+    with spelled(argv[1:], cwd) as (arguments, inherited):
+        ended = subprocess.run(
+            [program, *arguments],
+            env={**FIXED_ENVIRONMENT, **(env or {})},
+            input=stdin,
+            cwd=cwd,
+            capture_output=True,
+            check=False,
+            start_new_session=True,
+            pass_fds=inherited,
+        )
     stderr = ended.stderr.decode("utf-8", "replace")
     if ended.returncode not in good:
         raise ToolError(

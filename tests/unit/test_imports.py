@@ -12,6 +12,7 @@ PACKAGE = Path(voidimg.__file__).parent
 
 FOUNDATION = {
     "arch",
+    "arguments",
     "artifact_names",
     "atomic",
     "errors",

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from voidimg.arguments import Argument, Inside
 from voidimg.disk.contents import mount_point, other_mount_points
 from voidimg.disk.plan import Ext4Plan
 from voidimg.errors import ToolError
@@ -102,7 +103,9 @@ def make_ext4(
         times = "".join(_time_commands(file, offset_bytes, plan.geometry.groups, epoch))
     script = scratch / "times.debugfs"
     script.write_text(times + commands)
-    ended = run(["debugfs", "-w", "-f", script, f"{image}?offset={offset_bytes}"], env=environment)
+    ended = run(
+        ["debugfs", "-w", "-f", script, Inside(image, f"?offset={offset_bytes}")], env=environment
+    )
     _check_debugfs(ended)
 
 
@@ -115,7 +118,7 @@ def _check_debugfs(ended: Completed) -> None:
         )
 
 
-def _mke2fs(plan: Ext4Plan, image: Path, offset_bytes: int, *, filled: bool) -> list[str]:
+def _mke2fs(plan: Ext4Plan, image: Path, offset_bytes: int, *, filled: bool) -> list[Argument]:
     """The command; `filled` from the working directory."""
     geometry = plan.geometry
     extended = {
@@ -130,17 +133,27 @@ def _mke2fs(plan: Ext4Plan, image: Path, offset_bytes: int, *, filled: bool) -> 
     if geometry.blocks * BLOCK_BYTES >= GROWTH_LIMIT_BYTES:
         del extended["resize"]
     joined = ",".join(f"{name}={value}" for name, value in extended.items())
-    words = ["mke2fs", "-q", "-F", "-t", "ext4", "-b", str(BLOCK_BYTES), "-I", str(INODE_BYTES)]
+    words: list[Argument] = [
+        "mke2fs",
+        "-q",
+        "-F",
+        "-t",
+        "ext4",
+        "-b",
+        str(BLOCK_BYTES),
+        "-I",
+        str(INODE_BYTES),
+    ]
     words += ["-N", str(geometry.inodes), "-m", str(plan.reserved_percent), "-U", str(plan.uuid)]
     words += ["-L", plan.label, "-E", f"{joined},nodiscard"]
     if geometry.journal_mib:
         words += ["-O", "has_journal", "-J", f"size={geometry.journal_mib}"]
     if filled:
         words += ["-d", "."]
-    return [*words, str(image), str(geometry.blocks)]
+    return [*words, image, str(geometry.blocks)]
 
 
-def _hiding(tree: Path, top: str, directories: Sequence[str], scratch: Path) -> list[str]:
+def _hiding(tree: Path, top: str, directories: Sequence[str], scratch: Path) -> list[Argument]:
     """Words before a command that show it these directories as empty ones of the same owner.
 
     The mounts live in a mount namespace of that command alone, and end with it. `directories` are
@@ -151,7 +164,7 @@ def _hiding(tree: Path, top: str, directories: Sequence[str], scratch: Path) -> 
     """
     if not directories:
         return []
-    words = ["unshare", "--mount", "--propagation", "private"]
+    words: list[Argument] = ["unshare", "--mount", "--propagation", "private"]
     if os.geteuid() != 0:
         words += ["--map-current-user", "--keep-caps"]
     words += ["sh", "-c", _BIND_AND_RUN, "sh"]
@@ -164,7 +177,7 @@ def _hiding(tree: Path, top: str, directories: Sequence[str], scratch: Path) -> 
             os.chown(empty, status.st_uid, status.st_gid)
         empty.chmod(stat.S_IMODE(status.st_mode))
         os.utime(empty, ns=(status.st_atime_ns, status.st_mtime_ns))
-        words += [str(empty), f"./{directory}"]
+        words += [empty, f"./{directory}"]
     return [*words, "--"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from voidimg.arguments import Argument, Inside
 from voidimg.sandbox.confined import run_bounded
 
 _SAID_BYTES = 2**22
@@ -26,8 +27,8 @@ def fsck_ext4(image: Path, offset_bytes: int) -> None:
     Raises:
         ToolError: e2fsck is missing, or finds something.
     """
-    _check(["e2fsck", "-f", "-n", f"{image}?offset={offset_bytes}"], image)
+    _check(["e2fsck", "-f", "-n", Inside(image, f"?offset={offset_bytes}")], image)
 
 
-def _check(words: Sequence[str | Path], image: Path) -> None:
+def _check(words: Sequence[Argument], image: Path) -> None:
     run_bounded(words, max_bytes=_SAID_BYTES, seconds=_SECONDS, reads=[image])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 from voidimg.atomic import private_directory
@@ -11,13 +9,13 @@ from voidimg.disk.contents import mount_point
 from voidimg.disk.ext4 import make_ext4
 from voidimg.disk.fat import make_fat
 from voidimg.disk.plan import DiskPlan, FatPlan, PartitionPlan
+from voidimg.disk.sparse import place_sparse
 from voidimg.disk.table_writer import write_table
 from voidimg.disk.verify_image import check_fat, check_image
 from voidimg.errors import LayoutError, storing
 from voidimg.formats.partition_table import table_of_larger_disk
 from voidimg.tree import beneath
 
-_COPY_BYTES = 2**20
 MODE = 0o644
 
 
@@ -40,7 +38,7 @@ def write_image(plan: DiskPlan, tree: Path, out: Path, epoch: int) -> None:
     """
     with storing(out, "write the image"):
         out.parent.mkdir(parents=True, exist_ok=True)
-        # libparted wants a directory to itself; beside `out`, so that the last step is a rename.
+        # beside `out`, so that the last step is a rename
         with private_directory(out.parent) as private:
             image = private / "disk.img"
             _write(plan, tree, image, private, epoch)
@@ -98,18 +96,6 @@ def _fill(partition: PartitionPlan, tree: Path, image: Path, scratch: Path, epoc
     )
 
 
-def place_sparse(source: Path, target: Path, offset_bytes: int) -> None:
-    """Copy `source` into `target` at `offset_bytes`, leaving its holes and zeros as holes."""
-    zeros = bytes(_COPY_BYTES)
-    with source.open("rb", buffering=0) as from_file, target.open("r+b", buffering=0) as to_file:
-        descriptor = from_file.fileno()
-        for start, end in stored_extents(descriptor):
-            for at in range(start, end, _COPY_BYTES):
-                piece = os.pread(descriptor, min(_COPY_BYTES, end - at), at)
-                if piece != zeros[: len(piece)]:
-                    os.pwrite(to_file.fileno(), piece, offset_bytes + at)
-
-
 def copy_to_larger(disk: Path, out: Path, size_bytes: int) -> None:
     """Write the raw `disk` as the sparse file `out` of `size_bytes`, its table right for that size.
 
@@ -127,15 +113,3 @@ def copy_to_larger(disk: Path, out: Path, size_bytes: int) -> None:
             for at, content in changes.items():
                 file.seek(at)
                 file.write(content)
-
-
-def stored_extents(descriptor: int) -> Iterator[tuple[int, int]]:
-    """The parts (first byte, byte after the last) of an open file that are not holes."""
-    size, at = os.fstat(descriptor).st_size, 0
-    while at < size:
-        try:
-            start = os.lseek(descriptor, at, os.SEEK_DATA)
-        except OSError:  # ENXIO: only a hole up to the end
-            return
-        at = os.lseek(descriptor, start, os.SEEK_HOLE)
-        yield start, at

@@ -6,48 +6,73 @@ both are set afterwards, straight from the plan.
 
 from __future__ import annotations
 
-import errno
+import fcntl
 import os
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import UUID
 
 from voidimg.disk.plan import DiskPlan, PartitionPlan
+from voidimg.disk.sparse import copy_stored
 from voidimg.errors import LayoutError
 from voidimg.formats.partition_table import GPT_ATTRIBUTE_LEGACY_BOOT, SECTOR_BYTES, blank_crc
 
 _BOOT_CODE_BYTES = 440
+_HIGH_DESCRIPTOR = 512
+"""Below any limit of open files under which a build starts, above any it has open."""
 _MBR_ENTRIES = 446
 
 
 def write_table(plan: DiskPlan, image: Path) -> None:
-    """Write the table of `plan` into `image`, which must already have its full size.
+    """Write the table of `plan` into `image`, which must be empty and have its full size.
 
-    `image` must lie in a directory of its own: libparted opens ``IMAGE1`` to ``IMAGE64`` beside it.
+    libparted sees a disk in memory: its binding takes no path that is not UTF-8, and it opens
+    ``DISK1`` to ``DISK64`` beside the disk.
 
     Raises:
         LayoutError: libparted refuses the layout.
         OSError: the image cannot be written.
     """
-    _commit(plan, image)
-    with image.open("r+b") as file:
-        # libparted puts boot code of its own into an empty MBR; nothing here starts through it.
-        file.write(bytes(_BOOT_CODE_BYTES))
-        if plan.label == "mbr":
-            _fix_mbr(file, plan)
-        else:
-            backup_sector = _fix_gpt(file, plan, 1)
-            _fix_gpt(file, plan, backup_sector)
+    with _disk_in_memory(plan.size_bytes) as (memory, name):
+        _commit(plan, name)
+        with open(memory, "r+b", buffering=0, closefd=False) as file:
+            # libparted puts boot code of its own into an empty MBR; nothing here starts by it.
+            file.write(bytes(_BOOT_CODE_BYTES))
+            if plan.label == "mbr":
+                _fix_mbr(file, plan)
+            else:
+                backup_sector = _fix_gpt(file, plan, 1)
+                _fix_gpt(file, plan, backup_sector)
+        with image.open("r+b", buffering=0) as target:
+            copy_stored(memory, target.fileno())
 
 
-def _commit(plan: DiskPlan, image: Path) -> None:
+@contextmanager
+def _disk_in_memory(size_bytes: int) -> Iterator[tuple[int, str]]:
+    """A descriptor of a file of zeros that takes memory only where it is written, and its name."""
+    made = os.memfd_create("disk")
+    try:
+        os.ftruncate(made, size_bytes)
+        # a number behind which no digit leads to another open file
+        memory = fcntl.fcntl(made, fcntl.F_DUPFD_CLOEXEC, _HIGH_DESCRIPTOR)
+    finally:
+        os.close(made)
+    try:
+        yield memory, f"/proc/self/fd/{memory}"
+    finally:
+        os.close(memory)
+
+
+def _commit(plan: DiskPlan, name: str) -> None:
     import _ped
     import parted
 
     try:
-        device = parted.getDevice(str(image))
+        device = parted.getDevice(name)
         try:
             disk = parted.freshDisk(device, "msdos" if plan.label == "mbr" else "gpt")
             for partition in plan.partitions:
@@ -55,15 +80,14 @@ def _commit(plan: DiskPlan, image: Path) -> None:
             disk.commitToDevice()
         finally:
             device.removeFromCache()
-    except _ped.IOException as error:
-        # libparted keeps errno to itself, but says what strerror says.
-        full = os.strerror(errno.ENOSPC) in str(error)
-        raise OSError(errno.ENOSPC if full else errno.EIO, str(error), str(image)) from error
-    except (parted.PartedException, _ped.PartitionException, _ped.DiskException) as error:
+    except (
+        parted.PartedException,
+        _ped.IOException,
+        _ped.PartitionException,
+        _ped.DiskException,
+    ) as error:
         raise LayoutError(
-            f"libparted refuses the layout: {' '.join(str(error).split())}",
-            code="PARTED",
-            where=str(image),
+            f"libparted refuses the layout: {' '.join(str(error).split())}", code="PARTED"
         ) from error
 
 

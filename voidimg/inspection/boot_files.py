@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from voidimg.arguments import Argument, Inside
 from voidimg.disk.mtools import MTOOLS_ENVIRONMENT, literal
 from voidimg.errors import LayoutError, ToolError
 from voidimg.foreign import open_regular
@@ -68,13 +69,19 @@ class BootFiles:
 
     def _mtools(self, program: str, *arguments: str, target: Path | None = None) -> bytes:
         *options, path = arguments
-        drive = f"{self.image}@@{self.offset_bytes}"
+        drive = Inside(self.image, f"@@{self.offset_bytes}")
         # mtools takes patterns; only our own "/*" is meant as one.
         if path != "/*" and any(character in path for character in "*?\\"):
             raise _missing(self.image, path)
-        words = [program, *options, "-i", drive, f"::{path if path == '/*' else literal(path)}"]
+        words: list[Argument] = [
+            program,
+            *options,
+            "-i",
+            drive,
+            f"::{path if path == '/*' else literal(path)}",
+        ]
         if target is not None:
-            words.append(str(target))
+            words.append(target)
         try:
             ended = run_bounded(
                 words,

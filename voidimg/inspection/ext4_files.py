@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import IO, TypeVar
 
+from voidimg.arguments import Argument, Inside
 from voidimg.errors import LayoutError, ToolError
 from voidimg.formats.entries import MAX_FILE_BYTES, MAX_NAMES, EntryKind, TreeEntry
 from voidimg.inspection.tree_files import digest_of, exactly
@@ -17,14 +18,21 @@ from voidimg.sandbox.confined import run_bounded, streamed
 
 _ROOT_INODE = 2
 _NOT_FOUND = re.compile(r"not found|not a directory", re.IGNORECASE)
-_ROW = re.compile(r"/(\d+)/(\d+)/(\d*)/(\d*)/([^/]*)/(\d*)/")
-"""A row of ``ls -p``: inode, mode in octal, owner, group, name, size."""
-_PROMPT = re.compile(r"debugfs: +(?:ls -p|stat|cat) <(\d+)>")
-_FAST_LINK = re.compile(r'Fast link dest: "(.*)"')
+_ROW = re.compile(rb"/(\d+)/(\d+)/(-?\d*)/(-?\d*)/([^/]*)/(\d*)/\n")
+"""A row of ``ls -p``: inode, mode in octal, owner, group, name, size.
+
+Names are written as they are, with newlines; only a slash is in none.
+"""
+_FAST_LINK = b'\nFast link dest: "'
+_32_BITS = 0xFFFFFFFF
 _KINDS: Mapping[int, EntryKind] = {0o10: "file", 0o04: "directory", 0o12: "symlink"}
 _FAST_LINK_BYTES = 60
 """Targets below this lie in the inode (kernel documentation, "Symbolic links" of ext4)."""
+_MAX_LINK_BYTES = 4096
 _MAX_LISTING = 2 * MAX_NAMES
+_PROMPT_BYTES = 64
+_Row = tuple[int, TreeEntry, str]
+"""Inode, what it is, and its name."""
 T = TypeVar("T")
 
 
@@ -42,9 +50,8 @@ class Ext4Files:
     def names(self, directory: str) -> tuple[str, ...]:
         """The sorted names in a directory; none when there is no such directory."""
         listing = self._debugfs(f'ls -p "{directory}"') or b""
-        rows = listing.decode("utf-8", "replace").split("\n")
-        found = {match[5] for row in rows if (match := _ROW.fullmatch(row))}
-        return tuple(sorted(found - {"", ".", ".."}))
+        rows, _ = _rows(listing, 0)
+        return tuple(sorted({name for _, _, name in rows} - {"", ".", ".."}))
 
     def entries(self) -> Mapping[str, TreeEntry]:
         """Every file and directory but the top, by path.
@@ -75,23 +82,36 @@ class Ext4Files:
         for path, inode in inodes.items():
             if entries[path].kind == "file" and wanted(path):
                 paths.setdefault(inode, []).append(path)
-        found: dict[str, T] = {}
+        sizes = {inode: entries[same[0]].size_bytes for inode, same in paths.items()}
+        taken = self._taken(sizes, take, {inode: same[0] for inode, same in paths.items()})
+        return {path: taken[inode] for inode, same in paths.items() for path in same}
+
+    def _taken(
+        self,
+        sizes: Mapping[int, int],
+        take: Callable[[IO[bytes], int], T | None],
+        names: Mapping[int, str],
+    ) -> dict[int, T]:
+        """What `take` makes of the content of each inode, whose size in bytes is known."""
+        found: dict[int, T] = {}
+        if not sizes:
+            return found
         with tempfile.NamedTemporaryFile("w", prefix="voidimg-debugfs.") as commands:
-            commands.writelines(f"cat <{inode}>\n" for inode in paths)
+            commands.writelines(f"cat <{inode}>\n" for inode in sizes)
             commands.flush()
-            words = ["debugfs", "-f", commands.name, self._device]
+            words: list[Argument] = ["debugfs", "-f", Path(commands.name), self._device]
             with streamed(words, reads=[self.image, Path(commands.name)]) as stream:
-                for inode, same in paths.items():
-                    said = stream.readline()
-                    taken = take(stream, entries[same[0]].size_bytes)
+                for inode, size in sizes.items():
+                    said = stream.readline(_PROMPT_BYTES)
+                    taken = take(stream, size)
                     if taken is None or said.rstrip() != b"debugfs: cat <%d>" % inode:
-                        raise self._damaged(f"{same[0]}, or a file before it, cannot be read")
-                    found |= dict.fromkeys(same, taken)
+                        raise self._damaged(f"{names[inode]} or a file before it cannot be read")
+                    found[inode] = taken
         return found
 
     @property
-    def _device(self) -> str:
-        return f"{self.image}?offset={self.offset_bytes}"
+    def _device(self) -> Inside:
+        return Inside(self.image, f"?offset={self.offset_bytes}")
 
     @cached_property
     def _walked(self) -> tuple[dict[str, TreeEntry], dict[str, int]]:
@@ -103,9 +123,10 @@ class Ext4Files:
         level = {_ROOT_INODE: ""}
         while level:
             below: dict[int, str] = {}
-            listings = self._each("ls -p", sorted(level))
-            for inode, rows in listings.items():
-                for child, entry, name in self._rows(rows):
+            for inode, rows in self._listings(sorted(level)):
+                for child, entry, name in rows:
+                    if not child or name in (".", ".."):
+                        continue
                     path = f"{level[inode]}/{name}"
                     found[path] = entry
                     inodes[path] = child
@@ -120,52 +141,72 @@ class Ext4Files:
         found.update(self._links(links))
         return dict(sorted(found.items())), inodes
 
-    def _rows(self, rows: Sequence[str]) -> list[tuple[int, TreeEntry, str]]:
-        parsed = []
-        for row in rows:
-            match = _ROW.fullmatch(row)
-            if match is None:
-                raise self._damaged(f"a directory holds what is no name: {row[:80]!r}")
-            inode, mode, name = int(match[1]), int(match[2], 8), match[5]
-            if inode and name not in (".", ".."):
-                kind = _KINDS.get(mode >> 12, "other")
-                size, uid, gid = (int(match[at] or 0) for at in (6, 3, 4))
-                entry = TreeEntry(kind, mode & 0o7777, size, uid=uid, gid=gid)
-                parsed.append((inode, entry, name))
-        return parsed
+    def _listings(self, inodes: Sequence[int]) -> Iterator[tuple[int, list[_Row]]]:
+        """The rows of each directory of `inodes`."""
+        said = self._said("ls -p", inodes)
+        at = 0
+        for inode in inodes:
+            at = self._after_prompt(said, at, b"ls -p", inode)
+            rows, at = _rows(said, at)
+            yield inode, rows
+        if rest := said[at:].strip():
+            raise self._damaged(f"a directory holds what is no name: {_text(rest[:80])!r}")
 
     def _links(self, links: dict[int, list[tuple[str, TreeEntry]]]) -> dict[str, TreeEntry]:
-        found = {}
-        for inode, rows in self._each("stat", sorted(links)).items():
-            fast = next((m[1] for row in rows if (m := _FAST_LINK.fullmatch(row.strip()))), None)
-            for path, entry in links[inode]:
-                target = fast
-                if target is None and _FAST_LINK_BYTES <= entry.size_bytes < 4096:
-                    target = (self._debugfs(f"cat <{inode}>") or b"").decode("utf-8", "replace")
-                found[path] = replace(entry, size_bytes=0, target=target or "")
+        """The links with their targets; short ones lie in the inode itself."""
+        sizes = {inode: rows[0][1].size_bytes for inode, rows in links.items()}
+        short = {inode: size for inode, size in sizes.items() if size < _FAST_LINK_BYTES}
+        long = {inode: size for inode, size in sizes.items() if size >= _FAST_LINK_BYTES}
+        names = {inode: rows[0][0] for inode, rows in links.items()}
+        if too_long := [inode for inode, size in long.items() if size >= _MAX_LINK_BYTES]:
+            raise self._damaged(f"the target of {names[too_long[0]]} is too long")
+        targets = {**self._fast_links(short), **self._taken(long, exactly, names)}
+        return {
+            path: replace(entry, size_bytes=0, target=_text(targets[inode]))
+            for inode, rows in links.items()
+            for path, entry in rows
+        }
+
+    def _fast_links(self, sizes: Mapping[int, int]) -> dict[int, bytes]:
+        """The target of each link of `sizes`, which says how many bytes it has.
+
+        Anything may be in a target, so only its length says where it ends.
+        """
+        said = self._said("stat", list(sizes))
+        found: dict[int, bytes] = {}
+        at = 0
+        for inode, size in sizes.items():
+            at = self._after_prompt(said, at, b"stat", inode)
+            start = said.find(_FAST_LINK, at) + len(_FAST_LINK)
+            at = start + size
+            if start < len(_FAST_LINK) or said[at : at + 2] != b'"\n':
+                raise self._damaged(f"the target of the link of inode {inode} is no text")
+            found[inode] = said[start:at]
+            at += 2
         return found
 
-    def _each(self, command: str, inodes: Sequence[int]) -> dict[int, list[str]]:
+    def _after_prompt(self, said: bytes, at: int, command: bytes, inode: int) -> int:
+        """Where what `command` says of `inode` begins: its prompt is the next thing after `at`."""
+        prompt = re.compile(rb"\s*debugfs: +%s <%d> *(?=\n)" % (command, inode))
+        found = prompt.match(said, at)
+        if found is None:
+            rest = _text(said[at : at + 80].strip())
+            raise self._damaged(f"a directory holds what is no name: {rest!r}")
+        return found.end() + (command != b"stat")
+
+    def _said(self, command: str, inodes: Sequence[int]) -> bytes:
         """What `command` says of each of `inodes`, by one run of debugfs."""
         if not inodes:
-            return {}
+            return b""
         with tempfile.NamedTemporaryFile("w", prefix="voidimg-debugfs.") as commands:
             commands.writelines(f"{command} <{inode}>\n" for inode in inodes)
             commands.flush()
-            words = ["debugfs", "-f", commands.name, self._device]
+            words: list[Argument] = ["debugfs", "-f", Path(commands.name), self._device]
             reads = [self.image, Path(commands.name)]
-            ended = run_bounded(words, max_bytes=_MAX_LISTING, reads=reads)
-        said: dict[int, list[str]] = {}
-        rows: list[str] = []
-        for row in ended.stdout.decode("utf-8", "replace").split("\n"):
-            if match := _PROMPT.fullmatch(row.rstrip()):
-                rows = said.setdefault(int(match[1]), [])
-            elif row:
-                rows.append(row)
-        return {inode: said.get(inode, []) for inode in inodes}
+            return run_bounded(words, max_bytes=_MAX_LISTING, reads=reads).stdout
 
     def _debugfs(self, command: str) -> bytes | None:
-        words = ["debugfs", "-R", command, self._device]
+        words: list[Argument] = ["debugfs", "-R", command, self._device]
         ended = run_bounded(words, max_bytes=MAX_FILE_BYTES, reads=[self.image])
         said = [line for line in ended.stderr.splitlines() if not line.startswith("debugfs 1.")]
         if not said:
@@ -184,3 +225,21 @@ class Ext4Files:
             f"the filesystem is damaged: {why}", code="DAMAGED", where=str(self.image),
             hint="run e2fsck -fn on the partition",
         )  # fmt: skip
+
+
+def _rows(said: bytes, at: int) -> tuple[list[_Row], int]:
+    """The rows of ``ls -p`` that stand in `said` from `at` on, and where they end. Pure."""
+    found: list[_Row] = []
+    while match := _ROW.match(said, at):
+        mode = int(match[2], 8)
+        size, uid, gid = (int(match[number] or 0) for number in (6, 3, 4))
+        kind = _KINDS.get(mode >> 12, "other")
+        entry = TreeEntry(kind, mode & 0o7777, size, uid=uid & _32_BITS, gid=gid & _32_BITS)
+        found.append((int(match[1]), entry, _text(match[5])))
+        at = match.end()
+    return found, at
+
+
+def _text(raw: bytes) -> str:
+    """A name as text, whatever its bytes are; no two become the same."""
+    return raw.decode("utf-8", "surrogateescape")

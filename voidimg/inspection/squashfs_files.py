@@ -9,18 +9,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, TypeVar
 
+from voidimg.arguments import Argument
 from voidimg.errors import LayoutError, ToolError, VoidimgError
 from voidimg.formats.entries import MAX_FILE_BYTES, MAX_NAMES, EntryKind, TreeEntry
 from voidimg.inspection.tree_files import digest_of, exactly
 from voidimg.sandbox.confined import run_bounded, streamed
 
 _TOP = "squashfs-root"
-_LINE = re.compile(
-    rf"([-dlbcps])([rwxsStT-]{{9}}) (\d+)/(\d+) +([\d, ]+) (\d{{4,}}-\d\d-\d\d \d\d:\d\d)"
-    rf" {_TOP}(/.*)?"
+_HEAD = re.compile(
+    rb"([-dlbcps])([rwxsStT-]{9}) (\d+)/(\d+) +([\d, ]+) (\d{4,}-\d\d-\d\d \d\d:\d\d)"
+    rb" %s(?=[/\n])" % _TOP.encode()
 )
-"""A line of ``unsquashfs -lln``: type, mode, owner, group, size or device, time, name."""
+"""A line of ``unsquashfs -lln``: type, mode, owner, group, size or device, time; then the name."""
 _KINDS: Mapping[str, EntryKind] = {"-": "file", "d": "directory", "l": "symlink"}
+_ARROW = b" -> "
 _BITS = tuple(1 << bit for bit in range(8, -1, -1))
 _SPECIAL = {2: 0o4000, 5: 0o2000, 8: 0o1000}
 _MEMORY = ("-da", "16", "-fr", "16", "-p", "1")
@@ -117,17 +119,10 @@ class SquashfsFiles:
     @cached_property
     def _listing(self) -> Mapping[str, TreeEntry]:
         output = self._run(["-lln"], [], 2 * MAX_NAMES)
-        found = {}
-        for line in output.decode("utf-8", "surrogateescape").split("\n"):
-            if not line:
-                continue
-            match = _LINE.fullmatch(line)
-            if match is None:
-                raise self._damaged(f"it lists what is no name: {line[:80]!r}")
-            if match[7]:
-                path, entry = _entry(match)
-                found[path] = entry
-        return dict(sorted(found.items()))
+        try:
+            return dict(sorted(_listed(output)))
+        except ValueError as error:
+            raise self._damaged(f"it lists what is no name: {error}") from error
 
     def _run(self, options: list[str], paths: list[str], max_bytes: int) -> bytes:
         words = [*self._words(_MEMORY, options), *paths]
@@ -138,9 +133,9 @@ class SquashfsFiles:
                 raise
             raise self._damaged(error.what) from error
 
-    def _words(self, memory: Sequence[str], options: Sequence[str]) -> tuple[str, ...]:
+    def _words(self, memory: Sequence[str], options: Sequence[str]) -> tuple[Argument, ...]:
         place = ["-offset", str(self.offset_bytes)] if self.offset_bytes else []
-        return ("unsquashfs", *memory, *place, *options, str(self.image))
+        return ("unsquashfs", *memory, *place, *options, self.image)
 
     def _damaged(self, why: str) -> LayoutError:
         return LayoutError(
@@ -162,15 +157,84 @@ def _batches(paths: Sequence[str]) -> Iterator[tuple[str, ...]]:
         yield tuple(batch)
 
 
-def _entry(match: re.Match[str]) -> tuple[str, TreeEntry]:
-    kind = _KINDS.get(match[1], "other")
-    name, mode = match[7], _mode(match[2])
-    uid, gid = int(match[3]), int(match[4])
-    if kind == "symlink":
-        path, _, target = name.partition(" -> ")
-        return path, TreeEntry(kind, mode, 0, target, uid, gid)
-    size = int(match[5]) if kind == "file" else 0
-    return name, TreeEntry(kind, mode, size, "", uid, gid)
+def _listed(output: bytes) -> Iterator[tuple[str, TreeEntry]]:
+    """The entries of the listing `output`. Pure.
+
+    Names are written as they are: with newlines, with `` -> ``. But no name holds a slash, which
+    the head of every line has; directories come before what is in them; and a line about a link
+    says how long its target is. So it can be told where each name ends.
+
+    Raises:
+        ValueError: it is no listing; the text is where.
+    """
+    at = 0
+    above = [b""]
+    while at < len(output):
+        head = _HEAD.match(output, at)
+        if head is None:
+            raise ValueError(repr(_text(output[at : at + 80])))
+        path, target, at = _path(output, head, above)
+        if path:
+            yield _text(path), _entry(head, target)
+        if head[1] == b"d":
+            above.append(path)
+
+
+def _path(output: bytes, head: re.Match[bytes], above: list[bytes]) -> tuple[bytes, bytes, int]:
+    """The path behind `head`, what it leads to, and where the next line begins.
+
+    `above` are the directories that may be the one of this line; those that are left are taken
+    out.
+    """
+    start = head.end()
+    while above and not output.startswith(above[-1] + b"/", start):
+        above.pop()
+    if not above:  # the line of the top itself, which is the first
+        if start + 1 > len(output) or output[start : start + 1] != b"\n" or head.start():
+            raise ValueError(repr(_text(output[start : start + 80])))
+        return b"", b"", start + 1
+    name = start + len(above[-1]) + 1
+    if head[1] == b"l":
+        return _link_path(output, head, start, name)
+    end = _end_of_name(output, name)
+    return output[start:end], b"", end + 1
+
+
+def _link_path(
+    output: bytes, head: re.Match[bytes], start: int, name: int
+) -> tuple[bytes, bytes, int]:
+    """As `_path`, of a link: the first `` -> `` behind which the target is as long as it says."""
+    size = int(head[5])
+    arrow = output.find(_ARROW, name)
+    while arrow >= 0:
+        end = arrow + len(_ARROW) + size
+        follows = end + 1 == len(output) or _HEAD.match(output, end + 1) is not None
+        if output[end : end + 1] == b"\n" and follows and b"/" not in output[name:arrow]:
+            return output[start:arrow], output[arrow + len(_ARROW) : end], end + 1
+        arrow = output.find(_ARROW, arrow + 1)
+    raise ValueError(repr(_text(output[start : start + 80])))
+
+
+def _end_of_name(output: bytes, name: int) -> int:
+    """Where the name at `name` ends: at a newline behind which a new line or nothing stands."""
+    end = output.find(b"\n", name)
+    while end >= 0 and end + 1 < len(output) and _HEAD.match(output, end + 1) is None:
+        end = output.find(b"\n", end + 1)
+    if end < 0 or b"/" in output[name:end]:
+        raise ValueError(repr(_text(output[name : name + 80])))
+    return end
+
+
+def _entry(head: re.Match[bytes], target: bytes) -> TreeEntry:
+    kind = _KINDS.get(_text(head[1]), "other")
+    mode = _mode(_text(head[2]))
+    size = int(head[5]) if kind == "file" else 0
+    return TreeEntry(kind, mode, size, _text(target), int(head[3]), int(head[4]))
+
+
+def _text(raw: bytes) -> str:
+    """A name as text, whatever its bytes are; no two become the same."""
+    return raw.decode("utf-8", "surrogateescape")
 
 
 def _mode(text: str) -> int:

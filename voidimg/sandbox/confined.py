@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
+from voidimg.arguments import Argument, spelled
 from voidimg.errors import SandboxError, ToolError
 from voidimg.programs import program_path
 from voidimg.run import FIXED_ENVIRONMENT, Completed, ending, find_program, last_lines
@@ -59,15 +60,20 @@ _OWN_DESCRIPTOR = re.compile(r"/proc/(\d+)/fd/(\d+)")
 class _Command:
     """A program with its arguments, and what it may reach."""
 
-    argv: tuple[str, ...]
+    argv: tuple[Argument, ...]
     reads: tuple[Path, ...]
     writes: tuple[Path, ...]
     seconds: float
     env: Mapping[str, str]
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The command as it was given, for people."""
+        return tuple(str(word) for word in self.argv)
+
 
 def run_bounded(
-    argv: Sequence[str | Path],
+    argv: Sequence[Argument],
     *,
     max_bytes: int,
     seconds: float = 300.0,
@@ -99,12 +105,12 @@ def run_bounded(
     if len(output) > max_bytes:
         raise _failed(command, f"wrote more than {format_size(max_bytes)}", "TOO-MUCH")
     _check_ending(command, process.returncode, said or output.decode("utf-8", "replace"))
-    return Completed(command.argv, process.returncode, output, said)
+    return Completed(command.words, process.returncode, output, said)
 
 
 @contextmanager
 def streamed(
-    argv: Sequence[str | Path], *, seconds: float = 3600.0, reads: Sequence[Path] = ()
+    argv: Sequence[Argument], *, seconds: float = 3600.0, reads: Sequence[Path] = ()
 ) -> Iterator[IO[bytes]]:
     """What a program that reads foreign bytes writes, as a stream while this lasts.
 
@@ -127,14 +133,13 @@ def streamed(
 
 
 def _command(
-    argv: Sequence[str | Path],
+    argv: Sequence[Argument],
     seconds: float,
     env: Mapping[str, str] | None,
     reads: Sequence[Path],
     writes: Sequence[Path],
 ) -> _Command:
-    words = tuple(str(word) for word in argv)
-    return _Command(words, tuple(reads), tuple(writes), seconds, env or {})
+    return _Command(tuple(argv), tuple(reads), tuple(writes), seconds, env or {})
 
 
 @contextmanager
@@ -161,7 +166,7 @@ class _Starter:
 
     def __init__(self, command: _Command):
         self._command = command
-        self._program = find_program(command.argv[0])
+        self._program = find_program(command.words[0])
         self._ended = threading.Event()
         self._answer: queue.SimpleQueue[subprocess.Popen[bytes] | BaseException] = (
             queue.SimpleQueue()
@@ -191,8 +196,6 @@ class _Starter:
 
     def _popen(self, errors: IO[bytes]) -> subprocess.Popen[bytes]:
         command = self._command
-        words, descriptors = _with_own_descriptors(command.argv[1:])
-        argv = _limited([self._program, *words], command.seconds)
         environment = {**FIXED_ENVIRONMENT, **command.env}
         own = _home_of(self._program)
         kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
@@ -205,10 +208,22 @@ class _Starter:
         if (program := _filter(platform.machine())) is not None:
             with suppress(OSError):
                 install_filter(program)
+        with spelled(command.argv[1:]) as (arguments, inherited):
+            words, descriptors = _with_own_descriptors(arguments)
+            argv = _limited([self._program, *words], command.seconds)
+            return self._begun(argv, (*inherited, *descriptors), environment, errors)
+
+    @staticmethod
+    def _begun(
+        argv: Sequence[str],
+        inherited: Sequence[int],
+        environment: Mapping[str, str],
+        errors: IO[bytes],
+    ) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             argv,
             env=environment,
-            pass_fds=descriptors,
+            pass_fds=inherited,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -290,6 +305,6 @@ def _check_ending(command: _Command, status: int, said: str) -> None:
 
 
 def _failed(command: _Command, what: str, code: str) -> ToolError:
-    name = command.argv[0]
-    hint = f"the command was: {shlex.join(command.argv)[:2000]}"
+    name = command.words[0]
+    hint = f"the command was: {shlex.join(command.words)[:2000]}"
     return ToolError(f"{name} {what}", code=code, where=name, hint=hint)

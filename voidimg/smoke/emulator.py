@@ -74,9 +74,10 @@ def make_overlay(base: Path, size_bytes: int, overlay: Path) -> None:
     Raises:
         ToolError: qemu-img is missing or failed.
     """
-    # -u: the base is not even opened, so nothing foreign is read here.
-    words: list[str | Path] = ["qemu-img", "create", "-q", "-u", "-f", "qcow2", "-F", "raw"]
-    run([*words, "-b", base, overlay, str(size_bytes)])
+    # -u: the base is not even opened, so nothing foreign is read here. Its path is a text: the
+    # overlay keeps it, and QEMU opens it later.
+    words = ["qemu-img", "create", "-q", "-u", "-f", "qcow2", "-F", "raw", "-b", str(base)]
+    run([*words, overlay, str(size_bytes)])
 
 
 def medium_bytes(image_bytes: int) -> int:

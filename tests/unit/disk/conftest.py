@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from voidimg.disk.image import place_sparse
+from voidimg.disk.sparse import place_sparse
 from voidimg.run import find_program, run
 
 MIB = 2**20
@@ -45,5 +45,5 @@ def pristine_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (tmp_path / "odd [1].dtbo").write_bytes(b"\xd0\x0d")
     run(["mmd", "-i", fat, "::/overlays"])
     run(["mcopy", "-i", fat, tmp_path / "cmdline.txt", "::/"])
-    run(["mcopy", "-i", fat, tmp_path / "odd [1].dtbo", "::/overlays/"])
+    run(["mcopy", "-i", fat, str(tmp_path / "odd [1].dtbo"), "::/overlays/"])
     return image

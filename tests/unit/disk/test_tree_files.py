@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,14 @@ import pytest
 from tests.unit.disk.disks import MBR, planned
 from tests.unit.disk.trees import EPOCH, FILES, make_tree
 from voidimg.disk.image import write_image
-from voidimg.errors import LayoutError, ToolError
+from voidimg.errors import ToolError
 from voidimg.formats.entries import TreeEntry
 from voidimg.formats.partition_table import read_table
 from voidimg.inspection.ext4_files import Ext4Files
 from voidimg.inspection.squashfs_files import SquashfsFiles
 from voidimg.inspection.tree_files import TarFiles, TreeFiles, real_path
 from voidimg.live.squashfs import SquashfsOptions, write_squashfs
+from voidimg.rootfs.tar import write_tar
 from voidimg.run import run
 from voidimg.sandbox.confined import run_bounded
 
@@ -110,17 +112,102 @@ def test_links_stay_inside(path: str, expected: str | None) -> None:
     assert real_path(LINKS, path) == expected
 
 
-def test_a_name_with_a_line_break_is_refused(tmp_path: Path) -> None:
-    """In a listing it would be taken for another file."""
-    tree = tmp_path / "tree"
-    for name in ("usr", "dev", "proc", "sys"):
+_ROW = "-rw-r--r-- 0"
+NAMES = (
+    *("a -> b", "new\nline", "\n", "tab\there", 'quo"te', "apo's", "back\\slash", " both ", "--"),
+    *("lat\udce9n", "esc\033[31m", "star*q?[x]{y}", "$HOME`id`", "<12>", "a;b:c,d=e", "~", "%s"),
+    *("x" * 255, "é" * 127, "\nl -> m\n", f"d\n{_ROW}", "debugfs: ls -p <2>\n", "-cat", "-pf"),
+)
+"""What a reader of listings could take for something else; every file system of Linux holds it."""
+
+TARGETS = (
+    *(
+        "t -> u",
+        "new\nline",
+        'x"',
+        " -> ",
+        "a -> b -> c",
+        "lat\udce9n",
+        "é" * 29,
+        "é" * 31,
+        "y" * 59,
+    ),
+    *(
+        "y" * 60,
+        "\ndebugfs: stat <12>\n",
+        f"\n{_ROW}/0 1 2024-03-14 00:00 squashfs-root/etc/evil\n",
+    ),
+    *('x"\n\ndebugfs: stat <13>\n\nFast link dest: "y', "z" * 4000),
+)
+
+
+def _odd_tree(tree: Path) -> Path:
+    for name in ("usr", "dev", "proc", "sys", "boot", "etc"):
         (tree / name).mkdir(parents=True)
-    (tree / "usr/a\nb").touch()
-    image = tmp_path / "x.squashfs"
-    write_squashfs(tree, image, SquashfsOptions("gzip"), epoch=EPOCH, jobs=1)
-    with pytest.raises(LayoutError) as caught:
-        SquashfsFiles(image).entries()
-    assert caught.value.code == "E-LAYOUT-SQUASHFS-DAMAGED"
+    for number, name in enumerate(NAMES):
+        (tree / "etc" / name).write_bytes(b"%d" % number)
+        (tree / "usr" / name).mkdir()
+        (tree / "usr" / name / name).write_bytes(b"in %d" % number)
+    # a directory and a directory in it whose path reads like the line of a file
+    row = tree / f"x\n{_ROW}" / "0 1 2024-03-14 00:00 squashfs-root"
+    row.mkdir(parents=True)
+    (row / "evil").write_bytes(b"!")
+    for number, target in enumerate(TARGETS):
+        (tree / f"link -> {number}").symlink_to(target)
+    return tree
+
+
+def _as_it_is(tree: Path) -> dict[str, TreeEntry]:
+    """The entries of a directory of the host."""
+    found = {}
+    for path in tree.rglob("*"):
+        status = path.lstat()
+        name = "/" + str(path.relative_to(tree))
+        mode, uid, gid = status.st_mode & 0o7777, status.st_uid, status.st_gid
+        if path.is_symlink():
+            found[name] = TreeEntry("symlink", mode, 0, os.readlink(path), uid, gid)
+        elif path.is_dir():
+            found[name] = TreeEntry("directory", mode, 0, "", uid, gid)
+        else:
+            found[name] = TreeEntry("file", mode, status.st_size, "", uid, gid)
+    return found
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, TreeFiles]]:
+    """A tree of odd names, and the same in a tar, in an ext4 partition and in a squashfs."""
+    place = tmp_path_factory.mktemp("odd")
+    tree = _odd_tree(place / "tree")
+    with (place / "x.tar").open("wb") as out:
+        write_tar(tree, out, epoch=EPOCH)
+    write_image(planned(MBR, tree), tree, place / "x.img", EPOCH)
+    write_squashfs(tree, place / "x.squashfs", SquashfsOptions("gzip"), epoch=EPOCH, jobs=1)
+    root = read_table(place / "x.img").partition(2)
+    return tree, {
+        "tar": TarFiles.of(place / "x.tar", {}, digests=True),
+        "ext4": Ext4Files(place / "x.img", root.offset_bytes),
+        "squashfs": SquashfsFiles(place / "x.squashfs"),
+    }
+
+
+@pytest.mark.parametrize("holder", ["tar", "ext4", "squashfs"])
+def test_odd_names_are_written_and_read_as_they_are(
+    odd: tuple[Path, dict[str, TreeFiles]], holder: str
+) -> None:
+    """Listings are text in which names stand as they are; none is taken for another."""
+    tree, holders = odd
+    found = {
+        path: entry
+        for path, entry in holders[holder].entries().items()
+        if not path.startswith("/lost+found")
+    }
+    assert found == _as_it_is(tree)
+    contents = {path: (tree / path[1:]).read_bytes() for path, one in found.items()
+                if one.kind == "file"}  # fmt: skip
+    digests = {path: sha256(content).hexdigest() for path, content in contents.items()}
+    assert holders[holder].file_digests() == digests
+    if holder != "tar":
+        assert holders[holder].contents(contents) == contents
 
 
 def test_programs_that_read_foreign_bytes_are_bounded() -> None:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from voidimg.disk.image import copy_to_larger, stored_extents
+from voidimg.disk.image import copy_to_larger
+from voidimg.disk.sparse import stored_extents
 from voidimg.errors import storing
 from voidimg.events import Listener, Progress, ignore
 from voidimg.formats import sparse_tar, vhd

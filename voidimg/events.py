@@ -29,7 +29,7 @@ class Progress:
     step: str
     done: int
     total: int
-    unit: Literal["bytes", "packages", "files", "scripts"]
+    unit: Literal["bytes", "packages", "files", "scripts", "mirrors"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ VERBS = {
     "lint": "Check artifacts offline for what would keep them from working.",
     "list": "List platforms, profiles and sets.",
     "lock": "Pin the packages of platforms.",
+    "mirror": "Look at mirrors of image sets.",
     "repo": "Make a signed local XBPS repository.",
     "show": "Show the resolved recipe of a platform, or a set.",
     "sign": "Sign the checksums of an image set.",

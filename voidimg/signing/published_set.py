@@ -40,10 +40,11 @@ class SumsPair:
     @property
     def dates(self) -> tuple[str | None, str | None]:
         """Of which sets they say they are; None where one says no date, or several."""
-        return _date_of_sums(self.sums), _date_of_signature(self.signature)
+        return date_of_sums(self.sums), date_of_signature(self.signature)
 
 
-def _date_of_sums(content: bytes) -> str | None:
+def date_of_sums(content: bytes) -> str | None:
+    """The one date of the names in a checksum file that nobody has judged, or None."""
     try:
         dates = {date_of_name(name) for name in decode_sums(content, SUMS_NAME)} - {None}
     except VoidimgError:
@@ -51,7 +52,8 @@ def _date_of_sums(content: bytes) -> str | None:
     return next(iter(dates)) if len(dates) == 1 else None
 
 
-def _date_of_signature(content: bytes) -> str | None:
+def date_of_signature(content: bytes) -> str | None:
+    """The date that a signature says which nobody has judged, or None."""
     try:
         return date_in_comment(read_signature(content, SIGNATURE_NAME).trusted_comment)
     except VoidimgError:
@@ -91,11 +93,13 @@ class PublishedSet:
         place: the directory that was asked for.
         dated: the directory whose checksums count; it may be the same.
         sums: the signed checksums.
+        signature: the bytes of their signature.
     """
 
     place: Published
     dated: Published
     sums: SignedSums
+    signature: bytes
 
 
 def open_set(
@@ -117,7 +121,8 @@ def open_set(
         dated = place.parent.beneath(date)
         pair = read_pair(dated)
         if pair is not None:
-            return PublishedSet(place, dated, _judged(dated, pair, key, date, listener))
+            judged = _judged(dated, pair, key, date, listener)
+            return PublishedSet(place, dated, judged, pair.signature)
     own = read_pair(place)
     if own is None:
         raise _no_set(place)
@@ -130,18 +135,25 @@ def open_set(
             hint="do not use these images",
         )
     if said is None or place.name == said or is_date(place.name):
-        return PublishedSet(place, place, _judged(place, own, key, said, listener))
+        return _here(place, own, key, said, listener)
     dated = place.parent.beneath(said)
     pair = read_pair(dated)
     if pair is None:
         if place.name == CURRENT:
             text = f"there is no directory {dated}; {place} is judged by its own checksums"
             listener(Message("warning", text))
-        return PublishedSet(place, place, _judged(place, own, key, said, listener))
+        return _here(place, own, key, said, listener)
     sums = _judged(dated, pair, key, said, listener)
     if (own.sums, own.signature) != (pair.sums, pair.signature):
         raise between(place, own, said)
-    return PublishedSet(place, dated, sums)
+    return PublishedSet(place, dated, sums, pair.signature)
+
+
+def _here(
+    place: Published, own: SumsPair, key: TrustedKey | None, date: str | None, listener: Listener
+) -> PublishedSet:
+    """The set of a directory that is judged by what it has itself."""
+    return PublishedSet(place, place, _judged(place, own, key, date, listener), own.signature)
 
 
 def _judged(

@@ -142,10 +142,11 @@ def read_times(fetcher: Fetcher, location: Location) -> RepositoryTimes:
         FetchError: the server did not answer properly.
     """
     names = ("otime", "stime-start", "stime-end")
-    return RepositoryTimes(*(_epoch(fetcher.small_file(location, name)) for name in names))
+    return RepositoryTimes(*(epoch_in(fetcher.small_file(location, name)) for name in names))
 
 
-def _epoch(content: bytes | None) -> int | None:
+def epoch_in(content: bytes | None) -> int | None:
+    """The time that a file such as ``otime`` holds, in seconds since 1970; None for none."""
     try:
         return None if content is None else int(float(content))
     except (ValueError, OverflowError):

@@ -169,7 +169,7 @@ def prometheus_text(statuses: Sequence[RepositoryStatus]) -> str:
         samples = [(one, value(one)) for one in statuses]
         lines += [f"# HELP {name} {explained}", f"# TYPE {name} gauge"]
         lines += [
-            f'{name}{{target="{_escaped(one.url)}",arch="{_escaped(one.arch)}"}} {number}'
+            f'{name}{{target="{label_value(one.url)}",arch="{label_value(one.arch)}"}} {number}'
             for one, number in samples
             if number is not None
         ]
@@ -209,5 +209,6 @@ _METRICS: tuple[tuple[str, str, Callable[[RepositoryStatus], int | None]], ...] 
 )
 
 
-def _escaped(label: str) -> str:
+def label_value(label: str) -> str:
+    """`label` as it stands between quotes in the text format of Prometheus."""
     return label.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

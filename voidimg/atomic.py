@@ -14,7 +14,6 @@ whatever else lies there belongs to somebody else, whatever it is called.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import re
 import shutil
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import IO
 
 from voidimg.errors import StoreError, UsageError, full_disk_told, storing
+from voidimg.file_locks import hold, try_to_hold
 from voidimg.foreign import kind_in_words, read_regular
 
 _NAME = re.compile(r"\.voidimg-([0-9a-f]{32})")
@@ -102,7 +102,7 @@ def _create(parent: Path) -> tuple[int, Path]:
         # Between its making and its lock another run may take it for left over.
         with suppress(FileNotFoundError):
             descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            hold(descriptor)
             if os.fstat(descriptor).st_nlink:
                 return descriptor, path
             os.close(descriptor)
@@ -119,7 +119,8 @@ def _remove_if_abandoned(parent: Path, name: str) -> None:
     try:
         if os.fstat(descriptor).st_uid != os.geteuid():
             return
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not try_to_hold(descriptor):
+            return
         replaced = _replaced_by(path, os.listdir(descriptor))
         if replaced is None:
             return

@@ -9,7 +9,6 @@ looked up in a list of file systems: mount options, network and stacked file sys
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import shutil
 import stat
@@ -21,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voidimg.errors import StoreError, storing
+from voidimg.file_locks import hold, try_to_hold
 
 TRIAL_PREFIX = "probe."
 _OWNER = 54321
@@ -177,9 +177,7 @@ def _try_locks(directory: bytes) -> None:
     path = _file(directory)
     descriptors = [os.open(path, os.O_RDWR | os.O_CLOEXEC) for _ in range(2)]
     try:
-        fcntl.flock(descriptors[0], fcntl.LOCK_EX | fcntl.LOCK_NB)
-        with suppress(BlockingIOError):
-            fcntl.flock(descriptors[1], fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if try_to_hold(descriptors[0]) and try_to_hold(descriptors[1]):
             raise _Lacking("two programs can hold the same lock")
     finally:
         for descriptor in descriptors:
@@ -274,7 +272,7 @@ def _place(directory: Path) -> Iterator[Path]:
     descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with suppress(OSError):  # where there are no locks, that is told
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            hold(descriptor)
         yield place
     finally:
         _remove(place)
@@ -285,8 +283,8 @@ def _remove_if_abandoned(place: Path) -> None:
     with suppress(OSError):
         descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _remove(place)
+            if try_to_hold(descriptor):
+                _remove(place)
         finally:
             os.close(descriptor)
 

@@ -84,6 +84,7 @@ def test_a_secret_is_for_its_owner_alone(mode: int, secret: bool, tmp_path: Path
 OWN_FILES = {
     "voidimg/__init__.py": "its own stub",
     "voidimg/atomic.py": "what it makes itself, and directories",
+    "voidimg/file_locks.py": "directories of the cache",
     "voidimg/foreign.py": "it is the opener",
     "voidimg/cli/main.py": "/dev/null",
     "voidimg/disk/block_cache.py": "entries of the cache",

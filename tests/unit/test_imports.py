@@ -17,6 +17,7 @@ FOUNDATION = {
     "atomic",
     "errors",
     "events",
+    "file_locks",
     "foreign",
     "host_packages",
     "identity",

@@ -24,7 +24,6 @@ under way began are not removed: see `voidimg.fetch.upkeep`.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -36,6 +35,7 @@ from typing import IO
 
 from voidimg.errors import DiskFullError, UsageError, storing
 from voidimg.fetch import door
+from voidimg.file_locks import held, hold, try_to_hold
 from voidimg.units import format_size
 
 _HEX = frozenset("0123456789abcdef")
@@ -107,7 +107,7 @@ class Cache:
         with self.gate(exclusive=True), storing(directory, "write"):
             self.users_since()
             descriptor, text = tempfile.mkstemp(dir=directory)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            hold(descriptor)
         try:
             yield
         finally:
@@ -126,10 +126,10 @@ class Cache:
             except FileNotFoundError:
                 continue  # a build that ends at this moment takes its file away without the gate
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                path.unlink(missing_ok=True)
-            except BlockingIOError:
-                began.append(os.fstat(descriptor).st_mtime_ns)
+                if try_to_hold(descriptor):
+                    path.unlink(missing_ok=True)
+                else:
+                    began.append(os.fstat(descriptor).st_mtime_ns)
             finally:
                 os.close(descriptor)
         return min(began, default=None)
@@ -140,11 +140,8 @@ class Cache:
         path = self.part("gate")
         with storing(path, "open"):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
+        with held(descriptor, shared=not exclusive):
             yield
-        finally:
-            os.close(descriptor)
 
     def find(self, sha256: str, size: int) -> Path | None:
         """The cached file, or None; one that is damaged is removed.

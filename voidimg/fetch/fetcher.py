@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import threading
@@ -22,6 +21,7 @@ from voidimg.fetch.location import Location, without_credentials
 from voidimg.fetch.mirrors import TOTAL_SECONDS, Mirrors, is_remote
 from voidimg.fetch.patience import IDLE_SECONDS, JUDGE_SECONDS, Bound, Patience
 from voidimg.fetch.repodata import JURY, Check, Indexes, RepodataFile
+from voidimg.file_locks import hold
 from voidimg.foreign import open_regular
 from voidimg.units import format_size
 
@@ -427,7 +427,7 @@ def _locked(part: Path) -> Iterator[IO[bytes]]:
         with storing(part, "open the partial download"):
             descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         with os.fdopen(descriptor, "r+b", buffering=0) as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            hold(descriptor)
             # whoever held the lock before may have renamed the file away: then open it anew
             if _is_same(descriptor, part):
                 yield file

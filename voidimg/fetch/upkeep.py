@@ -9,7 +9,6 @@ killed in between does no harm.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -25,6 +24,7 @@ from voidimg.errors import storing
 from voidimg.events import Listener, Progress, ignore, step
 from voidimg.fetch.cache import Cache, sha256_of
 from voidimg.fetch.door import PARTS
+from voidimg.file_locks import try_to_hold
 
 _NAMED_BY_TREE = ("objects", "blocks")
 """Directories whose files are named by the first two digits of a SHA-256 and the other 62."""
@@ -238,10 +238,9 @@ def _unlink_abandoned(part: Path) -> bool:
     except FileNotFoundError:
         return True
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not try_to_hold(descriptor):
+            return False
         part.unlink(missing_ok=True)
-    except BlockingIOError:
-        return False
     finally:
         os.close(descriptor)
     return True

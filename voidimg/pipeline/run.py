@@ -5,8 +5,6 @@ Nothing here needs the network, the clock or the host's files but the cache.
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from voidimg.artifacts.plan import PlannedPart, plan_parts
 from voidimg.errors import full_disk_told, storing
 from voidimg.events import Listener, ignore, step
 from voidimg.fetch import Cache
+from voidimg.file_locks import directory_held
 from voidimg.pipeline.job import Job
 from voidimg.pipeline.store import ArtifactStore
 from voidimg.tree.copy import copy_tree
@@ -114,9 +113,5 @@ def _make_part(planned: PlannedPart, job: Job, bench: Bench, making: Making) -> 
 def _shared_place(place: Path) -> Iterator[Path]:
     """The directory of a shared part, locked: one job makes the part, the others wait for it."""
     place.mkdir(exist_ok=True)
-    descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with directory_held(place):
         yield place
-    finally:
-        os.close(descriptor)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import re
 import tempfile
@@ -15,6 +14,7 @@ from voidimg.errors import VoidimgError, storing
 from voidimg.events import Listener, Message, ignore
 from voidimg.fetch import Cache, upkeep
 from voidimg.fetch.upkeep import CacheUse
+from voidimg.file_locks import directory_held, hold, try_to_hold
 from voidimg.sandbox import namespace
 from voidimg.tree.remove import LOCK_FILE, empty_directory
 from voidimg.tree.walk import DIRECTORY
@@ -36,10 +36,11 @@ def workplace(cache: Cache, listener: Listener) -> Iterator[Path]:
     """
     remove_abandoned(cache, listener)
     base = _base(cache)
-    with storing(base, "make a work directory in"), _alone(base):
+    # Nobody else makes, locks or clears directories there meanwhile.
+    with storing(base, "make a work directory in"), directory_held(base):
         directory = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base))
         lock = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        hold(lock)
     try:
         yield directory
     finally:
@@ -97,17 +98,6 @@ def _base(cache: Cache) -> Path:
     return cache.scratch()
 
 
-@contextmanager
-def _alone(base: Path) -> Iterator[None]:
-    """While the block runs, nobody else makes, locks or clears work directories below `base`."""
-    descriptor = os.open(base, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def _remove_all_abandoned(
     cache: Cache, listener: Listener
 ) -> tuple[CacheUse, tuple[VoidimgError, ...]]:
@@ -120,7 +110,7 @@ def _remove_all_abandoned(
                 entries = sorted(base.iterdir()) if base.is_dir() else []
                 if not entries:
                     continue
-                with _alone(base):
+                with directory_held(base):
                     for entry in entries:
                         found = _tried(entry, listener, problems)
                         files, size = files + found[0], size + found[1]
@@ -164,9 +154,7 @@ def _remove_if_abandoned(directory: Path, listener: Listener) -> tuple[int, int]
             with suppress(OSError):  # made or removed only in part, if it is ours
                 directory.rmdir()
             return (0, 0)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not try_to_hold(lock):
             return (0, 0)
         if not os.fstat(lock).st_nlink:
             return (0, 0)  # its build has just ended

@@ -6,9 +6,7 @@ has any path, an empty ``lock``, and ``keys/`` (xbps 0.60.7).
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -16,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from voidimg.errors import PackageError
+from voidimg.file_locks import held
 from voidimg.tree.directories import DATABASE
 from voidimg.tree.tree import NotInTreeError, Tree
 from voidimg.xbps import plist
@@ -209,12 +208,8 @@ def locked(tree: Tree) -> Iterator[None]:
     path = f"{DIRECTORY}/lock"
     if tree.lstat(path) is None:
         tree.write(path, b"")
-    fd = tree.open_file(path, follow=False)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+    with held(tree.open_file(path, follow=False)):
         yield
-    finally:
-        os.close(fd)
 
 
 def _providers(value: PlistValue) -> Providers:

@@ -131,6 +131,8 @@ def _show(report: SmokeReport) -> None:
             "no login" if boot.login_seconds is None else f"login after {boot.login_seconds:.0f} s"
         )
         click.echo(f"{boot.name} ({boot.accelerator}): {login}, {boot.seconds:.0f} s in all")
+        if boot.why_not_kvm:
+            click.echo(f"  without KVM: {boot.why_not_kvm}")
         for check in boot.checks:
             click.echo(f"  {check.status:8}{check.name}")
         click.echo(f"  console log: {boot.log}")

@@ -236,7 +236,7 @@ class _Subject:
     def boot(self, machine: Machine, log: Path, listener: Listener) -> BootVerdict:
         """One boot; whatever goes wrong in it is part of the verdict."""
         qemu = self.recipe.smoke.qemu
-        accelerator = choose_accelerator(qemu, machine)
+        acceleration = choose_accelerator(qemu, machine)
         begun = time.monotonic()
         course = OneBoot(
             self.person,
@@ -252,7 +252,8 @@ class _Subject:
             except GuestError as error:
                 course.fail(error)
             else:
-                words = [*arguments_of(machine, start, kvm=accelerator == "kvm"), "-nic", "none"]
+                kvm = acceleration.name == "kvm"
+                words = [*arguments_of(machine, start, kvm=kvm), "-nic", "none"]
                 with (
                     started(qemu, words) as emulator,
                     Console(emulator.console, log_file, _line_reporter(listener)) as console,
@@ -263,13 +264,14 @@ class _Subject:
             medium=machine.medium,
             machine=machine.machine,
             firmware=machine.firmware,
-            accelerator=accelerator,
+            accelerator=acceleration.name,
             seconds=time.monotonic() - begun,
             login_seconds=course.login_seconds,
             powered_off=course.powered_off,
             log=log,
             last_lines=last_lines,
             checks=tuple(course.checks),
+            why_not_kvm=acceleration.why_not_kvm,
         )
 
 

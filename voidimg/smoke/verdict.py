@@ -46,7 +46,8 @@ class BootVerdict:
     """One boot of the image, from one medium of one machine.
 
     `login_seconds` is the time from QEMU's start to the login prompt, None when none came.
-    `powered_off` says whether the guest ended by itself when told to.
+    `powered_off` says whether the guest ended by itself when told to, `why_not_kvm` why its
+    instructions were emulated, where they were.
     """
 
     medium: str
@@ -59,6 +60,7 @@ class BootVerdict:
     log: Path
     last_lines: str
     checks: tuple[Check, ...]
+    why_not_kvm: str = ""
 
     @property
     def name(self) -> str:
@@ -156,6 +158,7 @@ def _boot_as_json(boot: BootVerdict) -> dict[str, object]:
         "machine": boot.machine,
         "firmware": boot.firmware,
         "accelerator": boot.accelerator,
+        "why_not_kvm": boot.why_not_kvm,
         "passed": boot.passed,
         "seconds": round(boot.seconds, 3),
         "login_seconds": None if boot.login_seconds is None else round(boot.login_seconds, 3),

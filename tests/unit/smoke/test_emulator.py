@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 
 from voidimg.catalog.catalog import Catalog
 from voidimg.errors import UsageError
-from voidimg.smoke.accelerator import choose_accelerator, proves_itself
+from voidimg.smoke.accelerator import choose_accelerator, why_not_proven
 from voidimg.smoke.boot import choose_machines, platform_of_image
 from voidimg.smoke.emulator import (
     NamelessFile,
@@ -82,16 +83,42 @@ def test_device_tree_properties_are_set_in_the_copy(tmp_path: Path) -> None:
     assert ended.stdout.strip() == "disabled"
 
 
-def test_the_proof_guest_proves_itself() -> None:
+@pytest.mark.parametrize(
+    ("qemu", "machine", "cpu"),
+    [
+        ("qemu-system-aarch64", "virt", "cortex-a53"),
+        ("qemu-system-x86_64", "pc", "qemu64"),
+        ("qemu-system-x86_64", "q35", "max"),
+    ],
+)
+def test_the_proof_guest_proves_itself(qemu: str, machine: str, cpu: str) -> None:
     """Under TCG it always works; that is what makes its failure under KVM mean something."""
-    assert proves_itself("qemu-system-aarch64", "tcg", "cortex-a53")
+    assert why_not_proven(qemu, machine, "tcg", cpu) == ""
 
 
 def test_an_accelerator_that_does_not_work_is_not_chosen() -> None:
-    """QEMU refuses at once, or the guest misses its five seconds."""
-    assert not proves_itself("qemu-system-aarch64", "tcg", "no-such-processor")
-    raspberry = NVME.model_copy(update={"machine": "raspi3b"})
-    assert choose_accelerator("qemu-system-aarch64", raspberry) == "tcg"
+    """QEMU refuses at once, or the guest misses its five seconds; the reason is there."""
+    reason = why_not_proven("qemu-system-aarch64", "virt", "tcg", "no-such-processor")
+    assert reason.startswith("QEMU ended with status 1 on a guest of some instructions: ")
+    assert "no-such-processor" in reason
+
+
+def test_what_is_never_accelerated_says_why() -> None:
+    """Another processor, a machine that has no proof guest."""
+    foreign = "aarch64" if platform.machine() == "x86_64" else "x86_64"
+    chosen = choose_accelerator(f"qemu-system-{foreign}", NVME)
+    assert (chosen.name, "other processors" in chosen.why_not_kvm) == ("tcg", True)
+    board = NVME.model_copy(update={"machine": "microvm"})
+    chosen = choose_accelerator(f"qemu-system-{platform.machine()}", board)
+    assert (chosen.name, "no proof guest" in chosen.why_not_kvm) == ("tcg", True)
+
+
+def test_kvm_is_used_where_it_was_proven_and_else_it_is_said() -> None:
+    """Whichever of both this host is."""
+    here = platform.machine()
+    board = NVME.model_copy(update={"machine": "q35" if here == "x86_64" else "virt"})
+    chosen = choose_accelerator(f"qemu-system-{here}", board)
+    assert (chosen.name == "kvm") == (chosen.why_not_kvm == "")
 
 
 def test_qemu_dies_with_us() -> None:

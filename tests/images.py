@@ -31,7 +31,8 @@ def built_image(
         *("--artifact", kind),
         *("-r", repository.path, "--repo-key", repository.key_plist),
     )
-    (path,) = [Path(artifact["path"]) for artifact in artifacts if artifact["kind"] == kind]
+    wanted = (kind, "")
+    (path,) = [Path(one["path"]) for one in artifacts if (one["kind"], one["role"]) == wanted]
     return path
 
 

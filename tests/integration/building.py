@@ -18,6 +18,7 @@ NAMES = {
 }
 """Artifacts of the tiny board, without the suffix of the compression."""
 
+BLOCK_MAP = "void-tiny-20240314.img.bmap"
 LOCK = "void-tiny-20240314.lock.json"
 SUFFIX = {"none": "", "xz": ".xz", "zstd": ".zst"}
 
@@ -59,7 +60,7 @@ def build_words(
 def names_of(compression: str) -> set[str]:
     """The files that a build of the tiny board publishes."""
     suffix = SUFFIX[compression.partition(":")[0]]
-    return {*(name + suffix for name in NAMES.values()), LOCK}
+    return {*(name + suffix for name in NAMES.values()), BLOCK_MAP, LOCK}
 
 
 def sha256_of(path: Path) -> str:

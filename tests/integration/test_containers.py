@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+import shutil
 import subprocess
 import tarfile
 from pathlib import Path
@@ -12,12 +14,14 @@ import pytest
 from tests.command import voidimg
 from tests.integration.building import DATE, build_words, published
 from tests.testrepo import RepositoryFixture
+from voidimg.formats.block_map import decode_block_map
 
 FORMS = ("image", "qcow2", "vhd", "gcp", "incus")
 IMAGE = f"void-tiny-{DATE}.img"
 QCOW2 = f"void-tiny-{DATE}.qcow2"
 VHD = f"void-tiny-{DATE}.vhd"
 GCP = f"void-tiny-GCP-{DATE}.tar.gz"
+BLOCK_MAP = f"void-tiny-{DATE}.img.bmap"
 INCUS = f"void-tiny-INCUS-{DATE}.tar"
 INCUS_DISK = f"void-tiny-INCUS-{DATE}.qcow2"
 
@@ -53,7 +57,7 @@ def qemu_img(*words: str | Path) -> str:
 
 def test_every_form_is_there_by_its_name(forms: Path) -> None:
     names = {path.name for path in forms.iterdir()}
-    assert {IMAGE, QCOW2, VHD, GCP, INCUS, INCUS_DISK} <= names
+    assert {IMAGE, BLOCK_MAP, QCOW2, VHD, GCP, INCUS, INCUS_DISK} <= names
 
 
 def test_they_are_the_same_disk(forms: Path, tmp_path: Path) -> None:
@@ -99,7 +103,58 @@ def test_lint_and_inspect_know_them(forms: Path) -> None:
         for name in (IMAGE, QCOW2, VHD, GCP, INCUS_DISK)
     ]
     assert all(found == by_disk[0] for found in by_disk)
+    assert {"bmap-covers-metadata", "bmap-checksums"} <= set(reports[IMAGE]["checks"])
     assert reports[INCUS]["defects"] == []
     assert "vhd-footer" in reports[VHD]["checks"]
     whole = reports[forms.name]
     assert not [one for one in whole["defects"] if one["check"] in ("set-media", "set-artifacts")]
+
+
+def test_the_block_map_makes_a_sound_medium(forms: Path, tmp_path: Path) -> None:
+    """bmaptool finds it by its name; what it leaves out holds random bytes."""
+    medium = tmp_path / "medium"
+    subprocess.run(["bmaptool", "copy", forms / IMAGE, tmp_path / "of-bmaptool"], check=True)
+    size = (forms / IMAGE).stat().st_size
+    with medium.open("wb") as file, (forms / IMAGE).open("rb") as image:
+        file.write(random.Random(1).randbytes(size))
+        for one in decode_block_map((forms / BLOCK_MAP).read_bytes(), BLOCK_MAP).extents:
+            for open_file in (file, image):
+                open_file.seek(one[0])
+            file.write(image.read(one[1] - one[0]))
+    told = voidimg("lint", medium, forms / IMAGE, "--json")
+    on_medium, in_image = (
+        [defect["check"] for defect in report["defects"]] for report in json.loads(told.stdout)
+    )
+    assert on_medium == in_image
+    assert not {"fat-sound", "ext4-sound"} & set(on_medium)
+
+
+def test_a_map_of_holes_is_no_map(forms: Path, tmp_path: Path) -> None:
+    """What a copier that looks at the file only would make: the FAT would be random."""
+    image = tmp_path / IMAGE
+    shutil.copyfile(forms / IMAGE, image)
+    subprocess.run(["fallocate", "--dig-holes", image], check=True)
+    made = subprocess.run(["bmaptool", "create", image], check=True, capture_output=True)
+    (tmp_path / BLOCK_MAP).write_bytes(made.stdout)
+    told = voidimg("lint", image, "--json", "--quick")
+    (report,) = json.loads(told.stdout)
+    assert "bmap-covers-metadata" in {one["check"] for one in report["defects"]}
+
+
+def test_sums_and_verification_know_every_file(forms: Path, tmp_path: Path) -> None:
+    place = tmp_path / DATE
+    shutil.copytree(forms, place)
+    key = tmp_path / f"void-release-{DATE}.sec"
+    made = voidimg("keygen", DATE, "--directory", tmp_path, "--no-passphrase")
+    assert made.returncode == 0, made.stderr
+    signed = voidimg("sign", place, "--key", key)
+    assert signed.returncode == 0, signed.stderr
+    sums = (place / "sha256sum.txt").read_text()
+    assert all(f"({name})" in sums for name in (BLOCK_MAP, INCUS_DISK, GCP))
+    public = key.with_suffix(".pub")
+    assert voidimg("verify", place, "--key", public).returncode == 0
+    with (place / BLOCK_MAP).open("ab") as file:
+        file.write(b" ")
+    ended = voidimg("verify", place / BLOCK_MAP, "--key", public)
+    assert ended.returncode != 0
+    assert BLOCK_MAP in ended.stderr

@@ -80,6 +80,7 @@ def test_a_musl_platform_is_built(musl: RepositoryFixture, mirror: Mirror, tmp_p
         f"void-aarch64-musl-ROOTFS-{DATE}.tar",
         f"void-tiny-musl-PLATFORMFS-{DATE}.tar",
         f"void-tiny-musl-{DATE}.img",
+        f"void-tiny-musl-{DATE}.img.bmap",
         f"void-tiny-musl-{DATE}.lock.json",
     ]
     assert set(published(tmp_path)) == set(names)

@@ -148,13 +148,14 @@ def _metadata_blocks(blocks: int, inodes_per_group: int) -> int:
 
 def _group_metadata_blocks(group: int, groups: int, inodes_per_group: int) -> int:
     blocks = 2 + inodes_per_group // _INODES_PER_BLOCK
-    if _has_superblock(group):
+    if has_superblock(group):
         descriptors = -(-groups // _DESCRIPTORS_PER_BLOCK)
         blocks += 1 + descriptors + reserved_descriptor_blocks(groups * BLOCKS_PER_GROUP)
     return blocks
 
 
-def _has_superblock(group: int) -> bool:
+def has_superblock(group: int) -> bool:
+    """Whether `group` has a copy of superblock and descriptors, with the feature sparse_super."""
     if group <= 1:
         return True
     for base in (3, 5, 7):

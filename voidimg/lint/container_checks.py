@@ -1,19 +1,24 @@
-"""Checks of files that hold a disk for others: the footer of a VHD, the metadata for Incus."""
+"""Checks of what comes with a disk: its block map, the footer of a VHD, the metadata for Incus."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import BinaryIO
 
 from voidimg.artifacts.registry import read_name
+from voidimg.disk.allocation import not_mapped, wrong_ranges
 from voidimg.foreign import open_regular
 from voidimg.formats import vhd
+from voidimg.formats.block_map import BlockMap
 from voidimg.formats.reading import read_at
+from voidimg.inspection.block_maps import block_map_beside, read_block_map
 from voidimg.lint.model import Problem
-from voidimg.lint.subject import INCUS_METADATA, Subject
+from voidimg.lint.subject import INCUS_METADATA, DiskParts, Subject
 
+_MAP_HINT = "a copier would leave the medium unsound: build the image again, or remove the map"
 _WANTED = ("architecture", "creation_date")
 """What Incus refuses an image without (its documentation, "Image format")."""
 
@@ -33,6 +38,46 @@ def is_incus(subject: Subject) -> bool:
     """Of the tar that says of an image for Incus what it is."""
     entries = subject.entries if subject.artifact.kind == "tar" else {}
     return INCUS_METADATA in entries and "/etc" not in entries
+
+
+def has_block_map(subject: Subject) -> bool:
+    """Of disk images beside which a block map lies."""
+    return subject.disk is not None and block_map_beside(subject.artifact.path) is not None
+
+
+def bmap_covers_metadata(subject: Subject) -> Iterator[Problem]:
+    """The block map beside the image has all that its filesystems use, their tables too."""
+    for place, found, disk in _block_maps(subject):
+        with open_regular(disk.image, block_device=True) as file:
+            size = file.seek(0, os.SEEK_END)
+            if found.image_bytes != size:
+                what = f"it is of an image of {found.image_bytes} bytes, but this one has {size}"
+                yield Problem(place.name, what, _MAP_HINT)
+                continue
+            left_out = not_mapped(file, disk.table, found)
+        if left_out:
+            start, end = left_out[0]
+            size = sum(end - start for start, end in left_out)
+            what = f"it leaves out {size} bytes that are in use, the first from {start} to {end}"
+            yield Problem(place.name, what, _MAP_HINT)
+
+
+def bmap_checksums(subject: Subject) -> Iterator[Problem]:
+    """The checksums of the block map beside the image are those of its content."""
+    for place, found, disk in _block_maps(subject):
+        with open_regular(disk.image, block_device=True) as file:
+            if file.seek(0, os.SEEK_END) != found.image_bytes:
+                return  # another check says so
+            for start, end in wrong_ranges(file, found):
+                what = f"the checksum of the bytes from {start} to {end} is another one"
+                yield Problem(place.name, what, _MAP_HINT)
+
+
+def _block_maps(subject: Subject) -> Iterator[tuple[Path, BlockMap, DiskParts]]:
+    """The block map beside the image, with its place; errors in it are raised."""
+    place = block_map_beside(subject.artifact.path)
+    if place is not None and subject.disk is not None:
+        yield place, read_block_map(place), subject.disk
 
 
 def vhd_footer(subject: Subject) -> Iterator[Problem]:

@@ -57,7 +57,9 @@ CHECKS: tuple[LintCheck, ...] = (
     LintCheck.of(disk.ext4_uuid_fstab, _ERROR, disk.has_root),
     LintCheck.of(disk.ext4_clean, _ERROR, disk.has_root),
     LintCheck.of(disk.ext4_growth, _WARNING, disk.has_root),
-    # The disk in other files.
+    # What comes with a disk.
+    LintCheck.of(container.bmap_covers_metadata, _ERROR, container.has_block_map),
+    LintCheck.of(container.bmap_checksums, _ERROR, container.has_block_map, deep=True),
     LintCheck.of(container.vhd_footer, _ERROR, container.is_vhd),
     LintCheck.of(container.incus_metadata, _ERROR, container.is_incus),
     # Raspberry Pi.

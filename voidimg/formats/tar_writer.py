@@ -1,5 +1,8 @@
 """Header blocks of POSIX (pax) tar archives, with owners as numbers and extended attributes.
 
+Archives of trees are written as GNU tar writes its fields (`GNU`), packages as libarchive does, by
+which xbps-create writes them (`LIBARCHIVE`).
+
 A block has 512 bytes (POSIX ustar): 0 name (100), 100 mode (8), 108 uid (8), 116 gid (8), 124 size
 (12), 136 mtime (12), 148 checksum (8), 156 type (1), 157 link name (100), 257 magic and version
 (8), 265 user name (32), 297 group name (32), 329 device major (8), 337 minor (8), 345 prefix
@@ -10,13 +13,16 @@ it.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 BLOCK = 512
+END = bytes(2 * BLOCK)
+"""Two blocks of zeros end an archive."""
 FILE, HARD_LINK, SYMBOLIC_LINK, CHARACTER, BLOCK_DEVICE, DIRECTORY, FIFO = b"0123456"
 """Type bytes of the format, as numbers."""
 
+_SIZE_DIGITS = 11
 _BLOCK = struct.Struct("<100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x")
 
 
@@ -40,7 +46,37 @@ class Member:
     attributes: Mapping[str, bytes] | None = None
 
 
-def encode_member(member: Member) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How a writer fills the fields of a block that POSIX leaves to it.
+
+    Attributes:
+        owner_digits: octal digits of mode, uid, gid and device numbers.
+        owner_end: what ends those fields.
+        size_end: what ends size and mtime.
+        limit_in_field: whether a number that is in the pax header is the largest one in its field,
+            else 0 is.
+        pax_name: the name of a pax header, from the last part of its member's.
+        dated_pax_headers: whether a pax header has its member's time, else the epoch.
+    """
+
+    owner_digits: int
+    owner_end: bytes
+    size_end: bytes
+    limit_in_field: bool
+    pax_name: Callable[[bytes], bytes]
+    dated_pax_headers: bool
+
+
+def _gnu_pax_name(base: bytes) -> bytes:
+    return b"./PaxHeaders/" + bytes(byte if 32 < byte < 127 else 95 for byte in base[:80])
+
+
+GNU = Dialect(7, b"\0", b"\0", False, _gnu_pax_name, True)
+LIBARCHIVE = Dialect(6, b" \0", b" ", True, lambda _base: b"./PaxHeader", False)
+
+
+def encode_member(member: Member, dialect: Dialect = GNU) -> bytes:
     """The blocks before a member's content.
 
     User and group are given as numbers; the name is empty, so that nobody replaces the number by
@@ -55,28 +91,22 @@ def encode_member(member: Member) -> bytes:
     if len(member.target) > 100 or not member.target.isascii():
         records[b"linkpath"] = member.target
     for key, number, digits in (
-        (b"size", member.size, 11),
-        (b"uid", member.uid, 7),
-        (b"gid", member.gid, 7),
-        (b"mtime", member.mtime, 11),
+        (b"size", member.size, _SIZE_DIGITS),
+        (b"uid", member.uid, dialect.owner_digits),
+        (b"gid", member.gid, dialect.owner_digits),
+        (b"mtime", member.mtime, _SIZE_DIGITS),
     ):
         if not 0 <= number < 8**digits:
             records[key] = b"%d" % number
-    block = _block(member, prefix, member.name[:100] if name is None else name)
+    block = _block(member, prefix, member.name[:100] if name is None else name, dialect)
     if not records:
         return block
     content = _records(records)
     base = member.name.rstrip(b"/").rpartition(b"/")[2]
-    extension = Member(
-        b"./PaxHeaders/" + bytes(byte if 32 < byte < 127 else 95 for byte in base[:80]),
-        ord("x"),
-        0o644,
-        0,
-        0,
-        max(0, min(member.mtime, 8**11 - 1)),
-        len(content),
-    )
-    return _block(extension, b"", extension.name) + padded(content) + block
+    time = max(0, min(member.mtime, 8**_SIZE_DIGITS - 1)) if dialect.dated_pax_headers else 0
+    pax_name = dialect.pax_name(base)
+    extension = Member(pax_name, ord("x"), 0o644, 0, 0, time, len(content))
+    return _block(extension, b"", pax_name, dialect) + padded(content) + block
 
 
 def padded(content: bytes) -> bytes:
@@ -99,30 +129,39 @@ def _split(name: bytes) -> tuple[bytes, bytes | None]:
     return b"", None
 
 
-def _block(member: Member, prefix: bytes, name: bytes) -> bytes:
+def _block(member: Member, prefix: bytes, name: bytes, dialect: Dialect) -> bytes:
+    def owner(number: int) -> bytes:
+        return _octal(number, dialect.owner_digits, dialect) + dialect.owner_end
+
+    def size(number: int) -> bytes:
+        return _octal(number, _SIZE_DIGITS, dialect) + dialect.size_end
+
     raw = _BLOCK.pack(
         name,
-        b"%07o\0" % member.mode,
-        _octal(member.uid, 7),
-        _octal(member.gid, 7),
-        _octal(member.size, 11),
-        _octal(member.mtime, 11),
+        owner(member.mode & 0o7777),
+        owner(member.uid),
+        owner(member.gid),
+        size(member.size),
+        size(member.mtime),
         b"        ",
         bytes((member.kind,)),
         member.target[:100],
         b"ustar\x0000",
         b"root" if member.uid == 0 else b"",
         b"root" if member.gid == 0 else b"",
-        b"%07o\0" % member.device[0],
-        b"%07o\0" % member.device[1],
+        owner(member.device[0]),
+        owner(member.device[1]),
         prefix,
     )
     return raw[:148] + b"%06o\0 " % sum(raw) + raw[156:]
 
 
-def _octal(number: int, digits: int) -> bytes:
+def _octal(number: int, digits: int, dialect: Dialect) -> bytes:
     # A number that does not fit is in the pax header; readers ignore the field then.
-    return b"%0*o\0" % (digits, number if 0 <= number < 8**digits else 0)
+    limit = 8**digits - 1
+    if dialect.limit_in_field:
+        number = min(max(number, 0), limit)
+    return b"%0*o" % (digits, number if 0 <= number <= limit else 0)
 
 
 def _records(records: Mapping[bytes, bytes]) -> bytes:

@@ -83,7 +83,10 @@ class Making:
             yield placed, self.read_object(placed.sha256) if placed.kind == "file" else b""
 
     def pkgnames(self, *stages: str) -> list[str]:
-        """The packages of `stages` in the order of their installation."""
+        """The packages of `stages` in the order of their installation.
+
+        Those that a later stage has replaced are among them, and not in the tree.
+        """
         return [package.step.pkgname for stage in stages for package in self.packages[stage]]
 
     def compressed(self, out: IO[bytes]) -> CompressedWriter:

@@ -73,6 +73,7 @@ class PartitionPlan:
     active: bool
     mount: str | None
     other_mounts: tuple[str, ...]
+    gpt_name: str
     filesystem: FatPlan | Ext4Plan
     identifiers: PartitionIdentifiers
 
@@ -265,7 +266,7 @@ def _table_problems(disk: Disk) -> Iterator[DiskProblem]:
             hint='use label = "gpt"' if disk.label == "mbr" else None,
         )  # fmt: skip
     for index, partition in enumerate(disk.partitions if disk.label == "gpt" else ()):
-        if len(partition.name) > GPT_NAME_UNITS:
+        if partition.gpt_name is None and len(partition.name) > GPT_NAME_UNITS:
             what = f"the name {partition.name!r} is longer than the {GPT_NAME_UNITS} of a GPT"
             yield _problem(("partitions", index, "name"), what, code="NAME")
 
@@ -362,6 +363,7 @@ def _plan_partition(
         type=partition.type.lower(),
         active=partition.active,
         mount=partition.mount,
+        gpt_name=partition.gpt_name or partition.name,
         other_mounts=tuple(sorted(mount for mount in mounts if mount.startswith(top))),
         filesystem=filesystem,
         identifiers=names,

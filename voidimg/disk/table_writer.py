@@ -96,7 +96,7 @@ def _add(parted: Any, device: Any, disk: Any, planned: PartitionPlan) -> None:
     partition = parted.Partition(disk=disk, type=parted.PARTITION_NORMAL, geometry=geometry)
     disk.addPartition(partition=partition, constraint=parted.Constraint(exactGeom=geometry))
     if disk.type == "gpt":
-        partition.set_name(planned.name)
+        partition.set_name(planned.gpt_name)
 
 
 def _fix_mbr(file: BinaryIO, plan: DiskPlan) -> None:

@@ -72,7 +72,7 @@ def _entry(partition: PartitionPlan, label: str) -> PartitionEntry:
         sectors=partition.sectors,
         type=partition.type,
         active=partition.active,
-        name=partition.name if label == "gpt" else "",
+        name=partition.gpt_name if label == "gpt" else "",
         partuuid=partition.identifiers.partuuid,
     )
 

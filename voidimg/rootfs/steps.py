@@ -36,6 +36,8 @@ from voidimg.spec.stage_model import Stage
 from voidimg.tree.tree import Tree
 from voidimg.tree.walk import remove_directory
 from voidimg.xbps.install.install import InstallReport, VerifiedPackage, install, reconfigure
+from voidimg.xbps.install.pkgdb import Pkgdb
+from voidimg.xbps.resolve.transaction import Step, replaced
 
 KEYS = "/var/db/xbps/keys"
 _FIRST = "base-files"
@@ -68,8 +70,8 @@ def install_stage(
 ) -> InstallReport:
     """Install and configure `packages`, a transaction in its order, in the tree `root`.
 
-    All are unpacked first; then `locale` is chosen, base-files is configured, then everything that
-    is pending, in the order of the transaction.
+    What they replace of an earlier stage is removed and all are unpacked; then `locale` is chosen,
+    base-files is configured, then everything that is pending, in the order of the transaction.
 
     Args:
         root: the tree; it is made when missing.
@@ -95,13 +97,14 @@ def install_stage(
         with step(listener, "bootstrap"):
             return make_bootstrap(scratch, packages, arch=arch)
 
+    leaving = [VerifiedPackage(None, one) for one in _replaced(root, packages)]
     words = LastWords(listener)
     scripts = TreeScripts(root, arch, epoch=epoch, bootstrap=bootstrap)
     try:
         with scripts:
             unpacked = install(
                 root,
-                packages,
+                [*leaving, *packages],
                 arch=arch,
                 runner=scripts,
                 configure=False,
@@ -125,6 +128,13 @@ def install_stage(
         removed=unpacked.removed,
         beside=unpacked.beside,
     )
+
+
+def _replaced(root: Path, packages: Sequence[VerifiedPackage]) -> tuple[Step, ...]:
+    """What an earlier stage has installed and `packages` replace."""
+    with Tree(root, create=True) as tree:
+        installed = Pkgdb.read_from(tree).packages
+    return replaced(installed, {one.step.pkgname: one.step.entry for one in packages})
 
 
 def _configure(

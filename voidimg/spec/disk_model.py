@@ -40,6 +40,8 @@ class Partition(Model):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
     """What templates call it."""
+    gpt_name: str | None = Field(default=None, pattern=r"^[\x20-\x7e]{1,36}$")
+    """What a GPT calls it, the PARTLABEL; by default `name`."""
     size: PartitionSize
     type: PartitionType
     filesystem: Literal["vfat", "ext4"]

@@ -52,8 +52,9 @@ class Boot(Model):
     """How the machine starts: `cmdline` is given to templates, without ``root=``."""
 
     cmdline: str = Field(default="", pattern=r"^[^\n]*$")
-    firmware: Literal["raspberry-pi", "none"] = "none"
-    """Who loads the kernel; ``raspberry-pi`` reads config.txt and cmdline.txt from the FAT."""
+    firmware: Literal["raspberry-pi", "u-boot", "none"] = "none"
+    """Who loads the kernel; ``raspberry-pi`` reads config.txt and cmdline.txt from the FAT,
+    ``u-boot`` extlinux.conf or boot.scr from ``/boot``."""
 
 
 class Recipe(Model):

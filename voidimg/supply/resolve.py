@@ -18,6 +18,7 @@ from voidimg.supply.trust import SignedPackage
 from voidimg.xbps.plist import PlistDict
 from voidimg.xbps.resolve.errors import Problems
 from voidimg.xbps.resolve.resolver import Options, Transaction, resolve
+from voidimg.xbps.resolve.transaction import after, installs
 
 _DEFAULT_KERNEL = "linux"
 _LIVE = ("live", "live-build", "netboot-build")
@@ -80,8 +81,7 @@ def _plan_tree(
         with problems.noted(_IN_ANY_CASE if len(plans) < tried else ()):
             found = resolve(requests, [one.repository for one in repositories], installed, options)
             plans.append(StagePlan(stage, found))
-            for step in found.steps:
-                installed[step.pkgname] = {**step.entry, "state": "installed"}
+            installed = after(installed, found.steps)
     return plans
 
 
@@ -144,7 +144,7 @@ def make_lock(
     packages = [
         locked(step, known, stage.stage, group)
         for group, stage in enumerate(stages)
-        for step in stage.transaction.steps
+        for step in installs(stage.transaction.steps)
     ]
     files = tuple(sorted(pinned_files(recipe, [stage.stage for stage in stages]).items()))
     platform = LockedPlatform(

@@ -47,9 +47,10 @@ from voidimg.supply.trust import SignedPackage, Trust, fetch_verified, read_key
 from voidimg.xbps.keys import PublicKey
 from voidimg.xbps.package.agreement import entry_of_props
 from voidimg.xbps.package.reader import BinaryPackage
+from voidimg.xbps.plist import PlistDict
 from voidimg.xbps.repository.repodata import Repodata
 from voidimg.xbps.resolve.resolver import Repository, resolve
-from voidimg.xbps.resolve.transaction import Step
+from voidimg.xbps.resolve.transaction import Step, after, installs
 
 _OTHER = ("E-VERIFY-SHA256", "E-FETCH-LENGTH")
 _GONE = ("E-FETCH-NOT-FOUND", "E-FETCH-OFFLINE", *_OTHER)
@@ -109,8 +110,8 @@ class PlannedSupply:
         return files
 
     def steps(self, _files: Mapping[str, Path]) -> Mapping[PackageStage, Sequence[Step]]:
-        """The plan's own steps."""
-        return {stage.stage: stage.transaction.steps for stage in self.stages}
+        """The plan's own steps that install; what they replace, the tree knows."""
+        return {stage.stage: installs(stage.transaction.steps) for stage in self.stages}
 
 
 def plan_supply(
@@ -291,16 +292,17 @@ class LockedSupply:
     def _require_complete(self, steps: Sequence[Step]) -> None:
         """Ensure that what was asked for can be met by the packages of the lock alone."""
         for tree in TREES:
-            stages = [stage for stage in tree if stage in self._stages]
-            index = {
-                step.pkgname: step.entry
-                for one, step in zip(self.lock.packages, steps, strict=True)
-                if one.stage in stages
-            }
-            requests = [name for stage in stages for name in self._stages[stage].requests]
-            if stages:
-                options = stage_options(self._recipe, tree[0])
-                resolve(requests, [Repository(str(self._lock_file), index)], {}, options)
+            installed: dict[str, PlistDict] = {}
+            for stage in (one for one in tree if one in self._stages):
+                index = {
+                    step.pkgname: step.entry
+                    for one, step in zip(self.lock.packages, steps, strict=True)
+                    if one.stage == stage
+                }
+                repositories = [Repository(str(self._lock_file), index)]
+                options = stage_options(self._recipe, stage)
+                found = resolve(self._stages[stage].requests, repositories, installed, options)
+                installed = after(installed, found.steps)
 
     # --- where to look ---
 

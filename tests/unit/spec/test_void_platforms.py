@@ -62,6 +62,14 @@ def test_the_boards_differ_in_what_their_processors_need(platform: str) -> None:
     assert recipe.smoke.machines[0].power_of_two
 
 
+def test_the_pi_5_alone_has_a_platform_with_its_kernel() -> None:
+    """Nothing else differs; QEMU has no machine for it."""
+    recipe, other = (Catalog().recipe(name).recipe for name in ("rpi5-aarch64", "rpi-aarch64"))
+    assert {*recipe.platformfs.packages} - {*other.platformfs.packages} == {"rpi5-kernel"}
+    assert (recipe.disk, recipe.image, recipe.boot) == (other.disk, other.image, other.boot)
+    assert (recipe.boards, recipe.smoke.machines) == (("5", "500", "CM5"), ())
+
+
 @pytest.mark.parametrize("platform", ["armv6l", "armv7l-musl"])
 def test_an_architecture_alone_is_a_rootfs(platform: str) -> None:
     recipe = Catalog().recipe(platform).recipe

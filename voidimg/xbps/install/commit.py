@@ -146,14 +146,17 @@ class Transaction:
             removed=tuple(removed),
             beside=tuple(beside),
         )
+        self._after_removals(steps)
         return self._finish(steps, report) if configure else report
 
-    def _finish(self, steps: Sequence[PlannedStep], report: InstallReport) -> InstallReport:
-        """The ``post`` half of a transaction."""
+    def _after_removals(self, steps: Sequence[PlannedStep]) -> None:
         for one in steps:
             if one.action in ("remove", "reinstall") and one.pkgname in self.old:
                 self._remove_script(one.pkgname, "post", update=False)
                 self._remove_script(one.pkgname, "purge", update=False)
+
+    def _finish(self, steps: Sequence[PlannedStep], report: InstallReport) -> InstallReport:
+        """The ``post`` half of a transaction."""
         configured = self.configure(
             [one.pkgname for one in steps if _unpacks(one) or one.action == "configure"],
             updates={one.pkgname for one in steps if one.action == "update"},

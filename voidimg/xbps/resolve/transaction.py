@@ -85,6 +85,54 @@ class Transaction:
         return next((step for step in self.steps if step.pkgname == pkgname), None)
 
 
+def installs(steps: Iterable[Step]) -> tuple[Step, ...]:
+    """Those of `steps` that bring a package."""
+    return tuple(step for step in steps if step.action != "remove")
+
+
+def after(installed: Mapping[str, PlistDict], steps: Iterable[Step]) -> dict[str, PlistDict]:
+    """The database entries, by pkgname, when `steps` are done where `installed` is."""
+    found = dict(installed)
+    for step in steps:
+        if step.action == "remove":
+            found.pop(step.pkgname, None)
+        else:
+            found[step.pkgname] = {**step.entry, "state": "installed"}
+    return found
+
+
+def replaced(installed: Mapping[str, PlistDict], new: Mapping[str, PlistDict]) -> tuple[Step, ...]:
+    """The steps that take away what packages with the entries `new` replace of those `installed`.
+
+    Both are entries by pkgname. It follows from the packages alone, so that a lock need not say it.
+    """
+    queries = [
+        parse_query(text)
+        for name, entry in new.items()
+        for text in _step(name, entry, "install").strings("replaces")
+    ]
+    leaving = (_step(name, entry, "remove") for name, entry in installed.items())
+    return tuple(
+        step
+        for step in leaving
+        if step.pkgname not in new
+        and step.entry.get("hold") is not True
+        and any(map(step.is_meant_by, queries))
+    )
+
+
+def _step(pkgname: str, entry: PlistDict, action: Action) -> Step:
+    return Step(
+        pkgver=str(entry.get("pkgver")),
+        pkgname=pkgname,
+        action=action,
+        repository=None,
+        entry=entry,
+        automatic=entry.get("automatic-install") is True,
+        replaced=action == "remove",
+    )
+
+
 class Suppliers:
     """Which steps meet a query, in the order of the steps; removals meet none."""
 

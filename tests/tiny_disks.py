@@ -19,13 +19,18 @@ _SECONDS = 120.0
 SAYS = b"HERE-I-AM"
 
 _BOOT_SECTOR = (
-    b"\x31\xc0\x8e\xd8"  # xor ax, ax; mov ds, ax
-    b"\xbe\x40\x7c"  # mov si, 0x7c40
-    b"\xba\xf8\x03"  # mov dx, 0x3f8       COM1
-    b"\xac\x84\xc0\x74\x03\xee\xeb\xf8"  # lodsb; test al, al; jz end; out dx, al; jmp lodsb
-    b"\xf4\xeb\xfd"  # hlt; jmp hlt
-).ljust(0x40, b"\0") + SAYS + b"\r\n\0"  # fmt: skip
-"""Writes what it says to the first serial port, in 16 bits as BIOS starts it."""
+    (
+        b"\x31\xc0\x8e\xd8"  # xor ax, ax; mov ds, ax
+        b"\xbe\x40\x7c"  # mov si, 0x7c40
+        b"\xba\xf8\x03"  # mov dx, 0x3f8       COM1
+        b"\xac\x84\xc0\x74\x03\xee\xeb\xf8"  # lodsb; test al, al; jz echo; out dx, al; jmp lodsb
+        b"\xba\xfd\x03\xec\xa8\x01\x74\xf8"  # echo: in al, 0x3fd; test al, 1; jz echo
+        b"\xba\xf8\x03\xec\xee\xeb\xf1"  # in al, 0x3f8; out 0x3f8, al; jmp echo
+    ).ljust(0x40, b"\0")
+    + SAYS
+    + b"\r\n\0"
+)
+"""In 16 bits, as BIOS starts it: says so on the first serial port, and gives back what is typed."""
 
 
 def disk_of(place: Path, partition: Path | None = None) -> Path:

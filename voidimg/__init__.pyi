@@ -134,6 +134,10 @@ from voidimg.signing.verify_url import verify_url as verify_url
 from voidimg.smoke.boot import platform_of_image as platform_of_image
 from voidimg.smoke.boot import profile_of_image as profile_of_image
 from voidimg.smoke.boot import smoke_image as smoke_image
+from voidimg.smoke.network import ForwardedPort as ForwardedPort
+from voidimg.smoke.network import parse_forward as parse_forward
+from voidimg.smoke.running import RunningGuest as RunningGuest
+from voidimg.smoke.running import run_image as run_image
 from voidimg.smoke.verdict import BootVerdict as BootVerdict
 from voidimg.smoke.verdict import Check as Check
 from voidimg.smoke.verdict import SmokeReport as SmokeReport

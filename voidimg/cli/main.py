@@ -35,6 +35,7 @@ VERBS = {
     "lock": "Pin the packages of platforms.",
     "mirror": "Look at mirrors of image sets.",
     "repo": "Make a signed local XBPS repository.",
+    "run": "Boot an artifact and hand over its console.",
     "show": "Show the resolved recipe of a platform, or a set.",
     "sign": "Sign the checksums of an image set.",
     "smoke": "Boot an image under QEMU and judge it.",

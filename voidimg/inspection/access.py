@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,21 +9,14 @@ from typing import Literal
 
 from voidimg.inspection.findings import (
     SERVICES,
-    SSHD,
     notable_accounts,
-    password_hash,
-    password_state,
-    sshd_value,
+    root_password,
 )
-from voidimg.inspection.rights import SHADOW, Account, secret_state
+from voidimg.inspection.rights import Account, secret_state
+from voidimg.inspection.sshd import lets_in_by_password, sshd_value
 from voidimg.inspection.tree_files import TreeFiles
-from voidimg.rootfs.accounts import crypt_password
-from voidimg.spec.live_model import PUBLIC_PASSWORD
 
 Sudo = Literal["passwordless", "password", "none"]
-
-_SHA512_CRYPT = re.compile(r"\$6\$([A-Za-z0-9./]{1,16})\$[A-Za-z0-9./]{86}")
-"""The only kind that is compared with the public password: what useradd makes, and we too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,29 +63,19 @@ def find_access(files: TreeFiles, conf: Mapping[str, str]) -> LiveAccess:
     Raises:
         ToolError: openssl is missing.
     """
-    shadow, sshd = files.read(SHADOW), files.read(SSHD)
     user = conf.get("LIVE_USER") or None
     secret = conf.get("LIVE_PASSWORD", "")
     sudo = conf.get("LIVE_SUDO", "none")
     return LiveAccess(
         user=user,
         groups=tuple(conf.get("LIVE_GROUPS", "").split()),
-        user_password="absent" if user is None else _state(secret_state(secret or "!"), secret),
+        user_password="absent" if user is None else secret_state(secret or "!"),
         sudo="passwordless" if sudo == "passwordless" else "password" if sudo == "password"
         else "none",
         autologin=conf.get("LIVE_AUTOLOGIN") == "1",
-        root_password=_state(password_state(shadow, "root"), password_hash(shadow, "root")),
+        root_password=root_password(files),
         sshd="sshd" in files.names(SERVICES),
-        ssh_passwords=sshd_value(sshd, "PasswordAuthentication", "yes") == "yes",
-        ssh_root=sshd_value(sshd, "PermitRootLogin", "prohibit-password"),
+        ssh_passwords=lets_in_by_password(files),
+        ssh_root=sshd_value(files, "PermitRootLogin", "prohibit-password"),
         accounts=notable_accounts(files),
     )  # fmt: skip
-
-
-def _state(state: str, secret: str | None) -> str:
-    return "public" if state == "set" and _is_public(secret or "") else state
-
-
-def _is_public(secret: str) -> bool:
-    match = _SHA512_CRYPT.fullmatch(secret)
-    return match is not None and crypt_password(PUBLIC_PASSWORD, match[1]) == secret

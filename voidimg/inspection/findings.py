@@ -1,4 +1,4 @@
-"""Says what an installed tree is by a few of its files: packages, services, boot. Pure."""
+"""Says what an installed tree is by a few of its files: packages, services, boot."""
 
 from __future__ import annotations
 
@@ -7,7 +7,16 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from voidimg.inspection.rights import READ, SHADOW, Account, find_accounts, secret_state
+from voidimg.inspection import sshd
+from voidimg.inspection.rights import (
+    PASSWD,
+    READ,
+    SHADOW,
+    Account,
+    find_accounts,
+    secret_state,
+)
+from voidimg.inspection.sshd import sshd_value
 from voidimg.inspection.tree_files import TreeFiles
 from voidimg.xbps.install.pkgdb import FILE as PKGDB
 from voidimg.xbps.install.pkgdb import Pkgdb
@@ -16,10 +25,9 @@ from voidimg.xbps.plist import decode
 SERVICES = "/etc/runit/runsvdir/default"
 """What runit starts: a link for each service."""
 FSTAB = "/etc/fstab"
-SSHD = "/etc/ssh/sshd_config"
 _KERNEL = re.compile(r"/(kernel[^/]*\.img|vmlinu[xz][^/]*|[uz]?Image[^/]*)")
 
-WANTED = (PKGDB, FSTAB, SSHD, "/boot/cmdline.txt", "/boot/config.txt", *READ)
+WANTED = (PKGDB, FSTAB, "/boot/cmdline.txt", "/boot/config.txt", *READ, *sshd.READ)
 """The files whose content is looked at."""
 
 BOOT_DIRECTORIES = ("/boot", "/boot/dtbs", "/boot/overlays")
@@ -51,7 +59,7 @@ class FoundBoot:
 
 @dataclass(frozen=True, slots=True)
 class FoundAccess:
-    """Who may log in: `root_password` is ``set``, ``locked``, ``empty`` or ``absent``.
+    """Who may log in: `root_password` is as `Account.password`, or ``absent``.
 
     `permit_root_login` is the value in force for sshd, None without an sshd. `accounts` are those
     that can become root, and those without a password.
@@ -78,6 +86,7 @@ def find(files: TreeFiles) -> Findings:
 
     Raises:
         PackageError: its package database cannot be decoded.
+        ToolError: openssl is missing.
     """
     packages = tuple(_packages(files.read(PKGDB)))
     counted = Counter(p.architecture for p in packages if p.architecture != "noarch")
@@ -88,8 +97,8 @@ def find(files: TreeFiles) -> Findings:
         services=files.names(SERVICES),
         fstab=tuple(" ".join(line.split()) for line in fstab if _is_entry(line)),
         access=FoundAccess(
-            password_state(files.read(SHADOW), "root"),
-            sshd_value(files.read(SSHD), "PermitRootLogin", "prohibit-password"),
+            root_password(files),
+            sshd_value(files, "PermitRootLogin", "prohibit-password"),
             notable_accounts(files),
         ),
     )
@@ -132,38 +141,15 @@ def _is_entry(line: str) -> bool:
     return bool(line.strip()) and not line.lstrip().startswith("#")
 
 
-def password_state(shadow: bytes | None, user: str) -> str:
-    """The state of the password of `user` by shadow(5): ``set``, ``locked``, ``empty``, ``absent``.
+def root_password(files: TreeFiles) -> str:
+    """The state of root's password, as of `Account.password`; ``absent`` without a user root.
 
-    ``absent`` means that there is no such user.
+    Raises:
+        ToolError: openssl is missing.
     """
-    secret = password_hash(shadow, user)
-    if secret is None:
-        return "absent"
-    return secret_state(secret)
-
-
-def password_hash(shadow: bytes | None, user: str) -> str | None:
-    """The second field of the line of `user` in shadow(5); None when there is no such line."""
-    for line in (shadow or b"").decode("utf-8", "replace").splitlines():
-        fields = line.split(":")
-        if fields[0] == user and len(fields) > 1:
-            return fields[1]
-    return None
-
-
-def sshd_value(config: bytes | None, keyword: str, default: str) -> str | None:
-    """What is in force for everybody in sshd_config(5), in lower case; None without a file.
-
-    The first value counts; a Match block holds for some only.
-    """
-    if config is None:
-        return None
-    for line in config.decode("utf-8", "replace").splitlines():
-        words = line.replace("=", " ", 1).split()
-        found = words[0].lower() if words else ""
-        if found == "match":
-            break
-        if found == keyword.lower() and len(words) > 1:
-            return words[1].lower()
-    return default
+    if files.read(PASSWD) is None:  # shadow alone says it
+        lines = (files.read(SHADOW) or b"").decode("utf-8", "replace").splitlines()
+        fields = (line.split(":") for line in lines if line.startswith("root:"))
+        return next((secret_state(row[1]) for row in fields), "absent")
+    found = (one.password for one in find_accounts(files) if one.name == "root")
+    return next(found, "absent")

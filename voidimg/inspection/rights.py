@@ -1,7 +1,8 @@
-"""Says who can become root in an installed tree, how, and by what password. Pure.
+"""Says who can become root in an installed tree, how, and by what password.
 
 What is read: passwd(5), shadow(5), group(5), sudoers(5), doas.conf(5) and the rules of polkit(8).
-Rules are read widely: what only a condition of a rule could forbid counts as allowed.
+Rules are read widely: what only a condition of a rule could forbid counts as allowed. Of the
+programs of the host only openssl is asked, whether a password is the public one.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from voidimg.inspection.public_password import is_public
 from voidimg.inspection.tree_files import TreeFiles
 
 PASSWD, SHADOW, GROUP = "/etc/passwd", "/etc/shadow", "/etc/group"
@@ -49,7 +51,8 @@ class Right:
 class Account:
     """An account; `root` says how it can become root, empty when it cannot.
 
-    `password` is ``set``, ``locked`` or ``empty``. `logs_in` says whether its shell lets it in.
+    `password` is ``set``, ``public`` (Void's well-known one), ``locked`` or ``empty``. `logs_in`
+    says whether its shell lets it in.
     """
 
     name: str
@@ -62,19 +65,33 @@ class Account:
         """Whether it has no password: whoever types its name is in."""
         return self.password == "empty"  # noqa: S105 - the name of a state
 
+    @property
+    def has_public_password(self) -> bool:
+        """Whether its password is the one that everybody knows."""
+        return self.password == "public"  # noqa: S105 - the name of a state
+
 
 def secret_state(secret: str) -> str:
-    """What the second field of a line of shadow(5) means: ``set``, ``locked`` or ``empty``.
+    """What a password's field of shadow(5) means: ``set``, ``public``, ``locked`` or ``empty``.
 
     What is no hash is compared with none that a password gives: it locks, whatever it says.
+
+    Raises:
+        ToolError: openssl is missing.
     """
     if not secret:
         return "empty"
-    return "set" if _HASH.fullmatch(secret) else "locked"
+    if not _HASH.fullmatch(secret):
+        return "locked"
+    return "public" if is_public(secret) else "set"
 
 
 def find_accounts(files: TreeFiles) -> tuple[Account, ...]:
-    """Every account of the tree, in the order of its passwd(5)."""
+    """Every account of the tree, in the order of its passwd(5).
+
+    Raises:
+        ToolError: openssl is missing.
+    """
     shadow = {fields[0]: fields[1] for fields in _rows(files, SHADOW, 2)}
     groups = {fields[0]: fields for fields in _rows(files, GROUP, 4)}
     rights = find_rights(files)

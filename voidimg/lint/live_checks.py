@@ -9,8 +9,11 @@ from io import BytesIO
 from voidimg.errors import PackageError
 from voidimg.formats.compression import Stream
 from voidimg.formats.cpio import Initramfs
+from voidimg.inspection.findings import SERVICES
 from voidimg.inspection.medium import LIVE_CONF, MEDIA_MODULES, LiveMedium
+from voidimg.inspection.public_password import is_public
 from voidimg.inspection.rights import secret_state
+from voidimg.inspection.sshd import lets_in_by_password
 from voidimg.lint.iso_checks import medium_of
 from voidimg.lint.model import Problem
 from voidimg.lint.subject import Subject
@@ -100,7 +103,7 @@ def live_user(subject: Subject) -> Iterator[Problem]:
     conf = medium_of(subject).live_conf
     name = conf.get("LIVE_USER") or "anon"
     secret = conf.get("LIVE_PASSWORD", "")
-    if secret and secret_state(secret) != "set":
+    if secret and secret_state(secret) not in ("set", "public"):
         what = f"the password of {name} is no hash: no password lets in"
         yield Problem(LIVE_CONF, what, "write the hash of crypt(5), or nothing to lock it")
     passwd = (subject.tree.read("/etc/passwd") or b"").decode("utf-8", "replace")
@@ -112,6 +115,22 @@ def live_user(subject: Subject) -> Iterator[Problem]:
                 "the live system's rule for wheel is in the tree, and in what is installed from it"
             )
             yield Problem(path, what, "remove it: the initramfs writes it at each boot")
+
+
+def live_public_password(subject: Subject) -> Iterator[Problem]:
+    """Nobody gets into the live system over the network by the password that everybody knows."""
+    conf = medium_of(subject).live_conf
+    name = conf.get("LIVE_USER") or ""
+    secret = conf.get("LIVE_PASSWORD", "")
+    started = set(subject.tree.names(SERVICES))
+    if not name or not is_public(secret):
+        return
+    if "dropbear" in started or ("sshd" in started and lets_in_by_password(subject.tree)):
+        what = f"{name} gets in over the network by Void's public password"
+        hint = (
+            "set live.access.password, or leave sshd out of the services, where others can reach it"
+        )
+        yield Problem(LIVE_CONF, what, hint)
 
 
 def _initramfs(medium: LiveMedium) -> Initramfs:

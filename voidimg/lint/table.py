@@ -25,6 +25,7 @@ CHECKS: tuple[LintCheck, ...] = (
     LintCheck.of(tree.service_exists, _ERROR, tree.has_tree),
     LintCheck.of(tree.root_password, _ERROR, tree.has_tree),
     LintCheck.of(tree.empty_password, _ERROR, tree.has_tree),
+    LintCheck.of(tree.public_password, _ERROR, tree.has_tree),
     LintCheck.of(tree.unasked_root, _WARNING, tree.has_tree),
     LintCheck.of(tree.host_key, _ERROR, tree.has_tree),
     LintCheck.of(tree.machine_identity, _ERROR, tree.has_tree),
@@ -94,5 +95,6 @@ CHECKS: tuple[LintCheck, ...] = (
     LintCheck.of(live.iso_initramfs_live, _ERROR, iso.is_iso),
     LintCheck.of(live.iso_initramfs_modules, _ERROR, iso.is_iso),
     LintCheck.of(live.live_user, _ERROR, iso.is_iso),
+    LintCheck.of(live.live_public_password, _WARNING, iso.is_iso),
 )
 """In the order in which they are told."""

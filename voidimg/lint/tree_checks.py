@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase, translate
 
-from voidimg.inspection.findings import SERVICES, password_state
+from voidimg.inspection.findings import SERVICES
+from voidimg.inspection.findings import root_password as password_of_root
 from voidimg.inspection.rights import PASSWD, SHADOW, find_accounts, find_rights
+from voidimg.inspection.sshd import lets_in_by_password, lets_in_root_by_password
 from voidimg.lint.container_checks import is_incus
 from voidimg.lint.model import Problem
 from voidimg.lint.netboot_checks import is_netboot
@@ -155,10 +157,29 @@ def builder_path(subject: Subject) -> Iterator[Problem]:
 
 def root_password(subject: Subject) -> Iterator[Problem]:
     """Root exists, and nobody gets in as root without a password."""
-    state = password_state(subject.tree.read(SHADOW), "root")
+    state = password_of_root(subject.tree)
     if state in ("empty", "absent"):
         what = "root has no password at all" if state == "empty" else "there is no user root"
         yield Problem(SHADOW, what, "set or lock the password of root in the profile")
+
+
+def public_password(subject: Subject) -> Iterator[Problem]:
+    """Nobody gets in over the network by the password that everybody knows."""
+    started = set(subject.tree.names(SERVICES))
+    by_dropbear = "dropbear" in started
+    if not by_dropbear and not ("sshd" in started and lets_in_by_password(subject.tree)):
+        return
+    server = "dropbear" if by_dropbear else "sshd"
+    for account in find_accounts(subject.tree):
+        root = account.name == "root"
+        if root and not by_dropbear and not lets_in_root_by_password(subject.tree):
+            continue
+        if not account.has_public_password or not account.logs_in:
+            continue
+        more = ", who can become root" if account.root and not root else ""
+        what = f"{server} lets in {account.name}{more}, by Void's public password"
+        hint = "give the account a password of its own or none (false), or let in by keys only"
+        yield Problem(PASSWD, what, hint)
 
 
 def empty_password(subject: Subject) -> Iterator[Problem]:

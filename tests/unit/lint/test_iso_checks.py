@@ -23,6 +23,8 @@ DRIVERS = f"{MODULES}/kernel/drivers"
 GREETER = "/etc/lightdm/lightdm-gtk-greeter.conf"
 
 POLKIT = "/etc/polkit-1/rules.d"
+PUBLIC = "$5$abc$rLs714UXhnYYhmmfXmwCIV5kvxN/lZzgeZUWJwpXjgB"
+"""A hash of Void's public password."""
 RULE = b"""polkit.addRule(function (action, subject) {
     if (subject.isInGroup("wheel")) { return polkit.Result.YES; }
 });
@@ -104,6 +106,18 @@ FAILING: list[tuple[str, Spoiled, str]] = [
     ("live-user", Spoiled(tree={"/etc/sudoers.d/99-void-live": b"%wheel"}), "rule for wheel"),
     ("live-user", Spoiled(tree={f"{POLKIT}/void-live.rules": b"//"}), "rule for wheel"),
     ("live-user", Spoiled(initramfs={LIVE_CONF: b"LIVE_PASSWORD='<NULL>'\n"}), "is no hash"),
+    (
+        "live-public-password",
+        Spoiled(
+            initramfs={LIVE_CONF: f"LIVE_USER=anon\nLIVE_PASSWORD='{PUBLIC}'\n".encode()},
+            tree={
+                "/etc/ssh/sshd_config": b"",
+                "/etc/sv/sshd/run": b"#!/bin/sh\n",
+                "/etc/runit/runsvdir/default/sshd": "/etc/sv/sshd",
+            },
+        ),
+        "anon gets in over the network",
+    ),
     (
         "empty-password",
         Spoiled(

@@ -41,6 +41,34 @@ def promised(variables: Mapping[str, str], more: Files | None = None, own: str =
 
 PROGRAM: Files = {"/usr/bin/run": b"", "/usr/bin/update-ca-certificates": "run"}
 
+PUBLIC = (
+    "$6$abc$Ucx3A9y3mAewSUsHLKN1ADdgJRTojAne2vgfjUOPdDa/SFmqRhgMj/EaQHMC0X0athp/zp/D3Cx8Ht2/cSWFi1",
+    (
+        "$6$rounds=6000$abc$0XPxdjmrmvF1yB73EDSHj3CMTFqvLH.VwVlG7DmRYnhz068aBDw2a9/T2U3W0rXgnZOG9ql6"
+        "uclkq1AYYiaq1/"
+    ),
+    "$5$abc$rLs714UXhnYYhmmfXmwCIV5kvxN/lZzgeZUWJwpXjgB",
+    "$1$abc$iwGQNFY6cdsmjn3pzt7rJ/",
+)
+"""Hashes of Void's public password, as mkpasswd makes them."""
+OWN = PUBLIC[0][:-1] + "0"
+
+
+def login(
+    sshd: str = "PermitRootLogin yes\n", more: Files | None = None, *, hashed: int = 0
+) -> Files:
+    """A system with sshd, whose root has the public password; `hashed` 4: a member of wheel has."""
+    root, eve = (PUBLIC[hashed], "!") if hashed < len(PUBLIC) else (OWN, PUBLIC[0])
+    return {
+        "/etc/ssh/sshd_config": sshd.encode(),
+        "/etc/passwd": b"root:x:0:0::/root:/bin/sh\neve:x:1000:1000::/h:/bin/sh\n",
+        "/etc/group": b"wheel:x:4:eve\n",
+        "/etc/sudoers": b"%wheel ALL=(ALL) ALL\n",
+        "/etc/shadow": f"root:{root}:1::::::\neve:{eve}:1::::::\n".encode(),
+        **(more or {}),
+    }
+
+
 FAILING: list[tuple[str, Files, tuple[str, ...], str]] = [
     ("root-tree", {}, ("/usr/bin/true",), "/usr/bin"),
     ("packages-configured", {PKGDB: pkgdb("rpi-base", state="unpacked")}, (), "is unpacked"),
@@ -64,7 +92,40 @@ FAILING: list[tuple[str, Files, tuple[str, ...], str]] = [
     ("service-exists", {f"{SERVICES}/cupsd": "/etc/sv/cupsd"}, (), "leads to /etc/sv/cupsd"),
     ("service-exists", {"/etc/sv/sshd/note": b""}, ("/etc/sv/sshd/run",), "no program"),
     ("root-password", {"/etc/shadow": b"root::1::::::\n"}, (), "no password at all"),
-    ("root-password", {"/etc/shadow": b"bin:*:1::::::\n"}, (), "no user root"),
+    ("root-password", {"/etc/passwd": b"root::0:0::/root:/bin/sh\n"}, (), "no password at all"),
+    ("public-password", login(), (), "sshd lets in root, by Void's public password"),
+    ("public-password", login(hashed=4), (), "sshd lets in eve, who can become root, by"),
+    (
+        "public-password",
+        login("Match User x\nPermitRootLogin no\nMatch all\nPermitRootLogin yes\n"),
+        (),
+        "lets in root",
+    ),
+    (
+        "public-password",
+        login(
+            "Include sshd_config.d/*.conf\nPermitRootLogin no\n",
+            {"/etc/ssh/sshd_config.d/10-x.conf": b"PermitRootLogin yes\n"},
+        ),
+        (),
+        "lets in root",
+    ),
+    (
+        "public-password",
+        login("PasswordAuthentication no\nUsePAM yes\nPermitRootLogin yes\n"),
+        (),
+        "lets in root",
+    ),
+    (
+        "public-password",
+        login(
+            "PermitRootLogin no\n",
+            {f"{SERVICES}/dropbear": "/etc/sv/dropbear", "/etc/sv/dropbear/run": b"#!/bin/sh\n"},
+        ),
+        (),
+        "dropbear lets in root",
+    ),
+    ("root-password", {"/etc/passwd": b"bin:x:1:1::/:/bin/false\n"}, (), "no user root"),
     ("host-key", {"/etc/ssh/ssh_host_ed25519_key": b"key"}, (), "share this host key"),
     ("machine-identity", {"/etc/machine-id": b"0123\n"}, (), "each machine makes its own"),
     ("machine-identity", {"/var/lib/random-seed": b"seed"}, (), "is no seed"),
@@ -115,6 +176,38 @@ def test_a_spoiled_system_is_told(
     (found,) = defects(make_tar(tmp_path, changes, gone), check)
     assert words in f"{found.object}: {found.what}"
     assert found.hint
+
+
+@pytest.mark.parametrize("hashed", range(len(PUBLIC)))
+def test_every_hash_of_the_public_password_is_known(hashed: int, tmp_path: Path) -> None:
+    """Whatever program made it."""
+    (found,) = defects(make_tar(tmp_path, login(hashed=hashed)), "public-password")
+    assert "root" in found.what
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        login("PermitRootLogin prohibit-password\n"),
+        login(""),
+        login("PermitRootLogin yes\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"),
+        login("PermitRootLogin yes\nPasswordAuthentication no\n"),
+        login("Include sshd_config.d/*.conf\n",
+              {"/etc/ssh/sshd_config.d/x": b"PermitRootLogin yes\n"}),
+        {**login(), "/etc/shadow": f"root:{OWN}:1::::::\n".encode()},
+        {**login(), "/etc/shadow": b"root:$6$rounds=999999999$abc$x:1::::::\n"},
+        {**login(hashed=4), "/etc/passwd": b"root:x:0:0::/:/bin/sh\neve:x:1:1::/:/bin/nologin\n"},
+    ],
+)  # fmt: skip
+def test_who_is_not_let_in_by_the_public_password(changes: Files, tmp_path: Path) -> None:
+    """By the configuration of sshd, for want of a shell, or since it is another password."""
+    assert defects(make_tar(tmp_path, changes), "public-password") == []
+
+
+def test_a_public_password_without_a_server_is_not_told(tmp_path: Path) -> None:
+    """Who sits at the machine may know it: it is Void's own."""
+    tar = make_tar(tmp_path, login(), gone=(f"{SERVICES}/sshd",))
+    assert defects(tar, "public-password") == []
 
 
 KEPT: Files = promised(

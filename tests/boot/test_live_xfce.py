@@ -189,7 +189,7 @@ def test_autologin(xfce_iso: Path, tmp_path: Path) -> None:
 def test_the_offline_checks_pass(xfce_iso: Path) -> None:
     """Those of the greeter too, which only a system with LightDM is asked."""
     (report,) = voidimg_json("--quiet", "lint", "--json", xfce_iso)
-    assert report["defects"] == []
+    assert {one["check"] for one in report["defects"]} <= {"live-public-password"}
     assert {"greeter-layout", "greeter-session"} <= set(report["checks"])
 
 

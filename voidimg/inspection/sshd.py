@@ -12,8 +12,8 @@ DIRECTORY = "/etc/ssh/sshd_config.d/"
 READ = (CONFIG, DIRECTORY)
 """The files that are looked at."""
 
-_MAX_INCLUDES = 16
-"""As deep as sshd follows them (servconf.c, SERVCONF_MAX_DEPTH)."""
+_MAX_FILES = 256
+"""Files that include one another could else be read for ever."""
 
 
 def sshd_value(files: TreeFiles, keyword: str, default: str, *names: str) -> str | None:
@@ -25,7 +25,7 @@ def sshd_value(files: TreeFiles, keyword: str, default: str, *names: str) -> str
     if files.read(CONFIG) is None:
         return None
     known = {keyword.lower(), *(name.lower() for name in names)}
-    for words in _settings(files, CONFIG, 0):
+    for words in _settings(files):
         if words[0].lower() in known and len(words) > 1:
             return words[1].lower()
     return default
@@ -45,28 +45,45 @@ def lets_in_root_by_password(files: TreeFiles) -> bool:
     return permitted == "yes" and lets_in_by_password(files)
 
 
-def _settings(files: TreeFiles, path: str, depth: int) -> Iterator[list[str]]:
+def _settings(files: TreeFiles) -> Iterator[list[str]]:
     """The settings that hold for everybody, in the order in which sshd reads them."""
-    for_all = True
-    for line in (files.read(path) or b"").decode("utf-8", "replace").splitlines():
-        words = [word.strip('"') for word in line.replace("=", " ", 1).split()]
-        if not words or words[0].startswith("#"):
+    pending = [_lines(files, CONFIG)]
+    for_all = [True]
+    opened = 1
+    while pending:
+        words = next(pending[-1], None)
+        if words is None:
+            pending.pop()
+            for_all.pop()
+        elif words[0].lower() == "match":
+            for_all[-1] = [word.lower() for word in words[1:]] == ["all"]
+        elif not for_all[-1]:
             continue
-        if words[0].lower() == "match":
-            for_all = [word.lower() for word in words[1:]] == ["all"]
-        elif not for_all:
-            continue
-        elif words[0].lower() == "include" and depth < _MAX_INCLUDES:
-            for included in _included(files, words[1:]):
-                yield from _settings(files, included, depth + 1)
+        elif words[0].lower() == "include":
+            for path in reversed(_included(files, words[1:])):
+                if opened < _MAX_FILES:
+                    opened += 1
+                    pending.append(_lines(files, path))
+                    for_all.append(True)
         else:
             yield words
 
 
-def _included(files: TreeFiles, patterns: list[str]) -> Iterator[str]:
+def _lines(files: TreeFiles, path: str) -> Iterator[list[str]]:
+    for line in (files.read(path) or b"").decode("utf-8", "replace").splitlines():
+        words = [word.strip('"') for word in line.replace("=", " ", 1).split()]
+        if words and not words[0].startswith("#"):
+            yield words
+
+
+def _included(files: TreeFiles, patterns: list[str]) -> list[str]:
+    found = []
     for pattern in patterns:
         whole = pattern if pattern.startswith("/") else f"/etc/ssh/{pattern}"
         directory, _, names = whole.rpartition("/")
-        for name in files.names(directory or "/"):
-            if fnmatchcase(name, names):
-                yield f"{directory}/{name}"
+        found += [
+            f"{directory}/{name}"
+            for name in files.names(directory or "/")
+            if fnmatchcase(name, names)
+        ]
+    return found

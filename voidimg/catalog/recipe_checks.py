@@ -21,6 +21,7 @@ from voidimg.spec.problems import problem
 from voidimg.spec.search import SearchPath
 from voidimg.spec.smoke_model import FIRMWARE_PROGRAMS, LIVE_FIRMWARE, Machine
 from voidimg.spec.sources import check_sources
+from voidimg.spec.stages import CONTENT_STAGES
 from voidimg.spec.templates import check_templates
 from voidimg.spec.tree import Node
 from voidimg.spec.volume_id import SAMPLE_DATE, unknown_placeholders, volume_id_of
@@ -105,7 +106,7 @@ def _check_locale(content: Content, node: Node, libc: Libc) -> Iterator[SpecErro
 
 
 def _check_files(node: Node) -> Iterator[SpecError]:
-    for stage in ("rootfs", "platformfs", "image", "live", "wsl"):
+    for stage in CONTENT_STAGES:
         files = node.table[stage].table.get("files") if stage in node.table else None
         seen: dict[str, Node] = {}
         for element in files.items if files is not None else ():

@@ -13,16 +13,12 @@ from voidimg.identity import Identity
 from voidimg.pipeline.options import BuildOptions
 from voidimg.spec.compose import ResolvedRecipe
 from voidimg.spec.disk_model import Disk
-from voidimg.spec.stage_model import StageName
-from voidimg.spec.stages import PackageStage
+from voidimg.spec.stages import SYSTEM_TREE, PackageStage, StageName
 from voidimg.supply.resolve import StagePlan, make_lock, plan_stages
 from voidimg.supply.state import RepositoryState
 
 _BYTES_PER_FILE = 30_000
 """The mean size of a file in Void's packages, to guess how many inodes a tree needs."""
-
-_OF_IMAGE = ("rootfs", "platformfs")
-"""The stages whose tree is the content of a disk image."""
 
 _BOOT_BYTES = 48 * 2**20
 """What firmware, device trees and one kernel take; only checked against a fixed size."""
@@ -84,7 +80,7 @@ def forecast_build(
 
 
 def _image_bytes(disk: Disk, stages: tuple[StagePlan, ...]) -> int:
-    total = sum(stage.installed_bytes for stage in stages if stage.stage in _OF_IMAGE)
+    total = sum(stage.installed_bytes for stage in stages if stage.stage in SYSTEM_TREE)
     contents = {partition.name: _contents(partition.mount, total) for partition in disk.partitions}
     blobs = {blob.source: 0 for blob in disk.blobs}
     return plan_disk(

@@ -20,11 +20,9 @@ from voidimg.foreign import read_regular
 from voidimg.spec.model import Recipe
 from voidimg.spec.problems import problem
 from voidimg.spec.stage_model import File
+from voidimg.spec.stages import CONTENT_STAGES
 from voidimg.spec.tree import Node
 from voidimg.suggest import did_you_mean
-
-_STAGES = ("rootfs", "platformfs", "image", "live", "wsl")
-
 
 MAX_SOURCE_BYTES = 512 * 2**20
 """Most of a file of one's own that goes into a tree: it is held in memory."""
@@ -111,9 +109,9 @@ def _placed(entry: SourceEntry, pin: str | None, keep: Callable[[bytes], str]) -
     return Placed(entry.path, entry.kind, entry.mode, link=link)
 
 
-def _own(recipe: Recipe, stages: Collection[str] = _STAGES) -> list[File]:
+def _own(recipe: Recipe, stages: Collection[str] = CONTENT_STAGES) -> list[File]:
     """The entries of `stages` that place own files."""
-    found = [getattr(recipe, name) for name in _STAGES if name in stages]
+    found = [getattr(recipe, name) for name in CONTENT_STAGES if name in stages]
     files = [file for stage in found if stage is not None for file in stage.files]
     return [file for file in files if file.source is not None or file.directory is not None]
 
@@ -142,7 +140,7 @@ def source_entries(directories: Sequence[Path], file: File) -> tuple[SourceEntry
 
 def check_sources(node: Node, directories: Sequence[Path]) -> Iterator[SpecError]:
     """What is wrong with the sources that `node` (a recipe or profile) names, pins included."""
-    for stage in _STAGES:
+    for stage in CONTENT_STAGES:
         files = node.table[stage].table.get("files") if stage in node.table else None
         for element in files.items if files is not None else ():
             for key in ("source", "directory"):
@@ -151,7 +149,7 @@ def check_sources(node: Node, directories: Sequence[Path]) -> Iterator[SpecError
 
 
 def source_digests(
-    recipe: Recipe, directories: Sequence[Path], stages: Collection[str] = _STAGES
+    recipe: Recipe, directories: Sequence[Path], stages: Collection[str] = CONTENT_STAGES
 ) -> list[list[str]]:
     """What each source of `stages` places: path, kind, mode, and SHA-256 or the text of a link.
 

@@ -19,8 +19,6 @@ from voidimg.spec.words import (
     SourceName,
 )
 
-StageName = Literal["rootfs", "platformfs", "image", "live", "wsl"]
-
 
 class File(Model):
     """A file to write into the tree, from exactly one of the five things that can make it.

@@ -21,7 +21,7 @@ from pydantic import BaseModel
 from voidimg.errors import SpecError, storing
 from voidimg.foreign import MAX_DOCUMENT_BYTES, read_regular
 from voidimg.spec.problems import problem
-from voidimg.spec.stage_model import StageName
+from voidimg.spec.stages import CONTENT_STAGES, StageName
 from voidimg.spec.tree import Node
 from voidimg.suggest import did_you_mean
 from voidimg.units import format_size
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 _MEMORY_BYTES = 256 * 2**20
 """What rendering may take; the files of an image are written from some KiB."""
 
-_STAGES: tuple[StageName, ...] = ("rootfs", "platformfs", "image", "live", "wsl")
 _EVERYWHERE = frozenset({"recipe", "date"})
 KNOWN_NAMES: dict[StageName, frozenset[str]] = {
     "rootfs": _EVERYWHERE,
@@ -193,7 +192,7 @@ def _text(content: bytes, where: str) -> str:
 def check_templates(node: Node, directories: Sequence[Path]) -> Iterator[SpecError]:
     """What is wrong with the templates that `node` (a recipe, platform or profile) names."""
     known = template_files(directories)
-    for stage in _STAGES:
+    for stage in CONTENT_STAGES:
         for place in _templates_of(node.table[stage]) if stage in node.table else ():
             name = str(place.content)
             if name in known:

@@ -10,7 +10,7 @@ from voidimg.fetch import Wanted
 from voidimg.spec.live_model import Live
 from voidimg.spec.model import Recipe
 from voidimg.spec.problems import in_order
-from voidimg.spec.stages import TREES, PackageStage
+from voidimg.spec.stages import LIVE_TREE, TREES, PackageStage
 from voidimg.supply.lock import Lock, LockedPackage, LockedPlatform, LockedStage, locked
 from voidimg.supply.opened import OpenRepository
 from voidimg.supply.pinned import pinned_files
@@ -21,7 +21,6 @@ from voidimg.xbps.resolve.resolver import Options, Transaction, resolve
 from voidimg.xbps.resolve.transaction import after, installs
 
 _DEFAULT_KERNEL = "linux"
-_LIVE = ("live", "live-build", "netboot-build")
 _BASE_OF_KERNELS = "linux-base"
 _IN_ANY_CASE = ("E-RESOLVE-MISSING", "E-RESOLVE-BAD-DEPENDENCY")
 """Problems that do not depend on what is installed before."""
@@ -104,7 +103,7 @@ def stage_requests(recipe: Recipe, stage: PackageStage) -> tuple[str, ...]:
 
 def stage_options(recipe: Recipe, stage: PackageStage) -> Options:
     """How the packages of `stage` are to be resolved."""
-    if stage not in _LIVE or _live_kernel(recipe)[1] == _DEFAULT_KERNEL:
+    if stage not in LIVE_TREE or _live_kernel(recipe)[1] == _DEFAULT_KERNEL:
         return Options(arch=recipe.arch)
     # base-system asks for the default kernel, and only one can be there.
     return Options(arch=recipe.arch, ignorepkg=frozenset({_DEFAULT_KERNEL}))

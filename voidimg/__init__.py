@@ -6,8 +6,6 @@ first use, so that ``import voidimg`` and ``voidimg --help`` stay quick.
 
 from __future__ import annotations
 
-__version__ = "2026.11.0"
-
 
 def _homes() -> dict[str, str]:
     """Public name -> the module that it lives in, as the stub beside this file lists them."""
@@ -23,6 +21,10 @@ __all__ = sorted(_HOMES)  # noqa: PLE0605 - tools read the stub
 
 def __getattr__(name: str) -> object:
     """Load a public name from the module it lives in."""
+    if name == "__version__":
+        from voidimg.version import VERSION
+
+        return VERSION
     try:
         home = _HOMES[name]
     except KeyError:

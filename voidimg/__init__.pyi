@@ -102,6 +102,17 @@ from voidimg.release.manifest import SmokeResult as SmokeResult
 from voidimg.release.manifest import StatementResult as StatementResult
 from voidimg.release.manifest import Waiver as Waiver
 from voidimg.release.manifest import read_manifest as read_manifest
+from voidimg.release.executors import releasing as releasing
+from voidimg.release.last_run import LastRun as LastRun
+from voidimg.release.merging import merge_parts as merge_parts
+from voidimg.release.options import ReleaseOptions as ReleaseOptions
+from voidimg.release.options import Shard as Shard
+from voidimg.release.options import Waived as Waived
+from voidimg.release.planning import lock_set as lock_set
+from voidimg.release.planning import plan_release as plan_release
+from voidimg.release.release import ReleasedSet as ReleasedSet
+from voidimg.release.release import release_set as release_set
+from voidimg.release.room import PlannedRow as PlannedRow
 from voidimg.release.rows import PlannedArtifact as PlannedArtifact
 from voidimg.release.rows import check_sets as check_sets
 from voidimg.release.rows import planned_artifacts as planned_artifacts

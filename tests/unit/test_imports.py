@@ -26,6 +26,7 @@ FOUNDATION = {
     "suggest",
     "terminal_text",
     "units",
+    "version",
     "work_filesystem",
 }
 _ORDER = (

@@ -34,6 +34,7 @@ VERBS = {
     "list": "List platforms, profiles and sets.",
     "lock": "Pin the packages of platforms.",
     "mirror": "Look at mirrors of image sets.",
+    "release": "Make all artifacts of a set, complete or nothing.",
     "repo": "Make a signed local XBPS repository.",
     "run": "Boot an artifact and hand over its console.",
     "show": "Show the resolved recipe of a platform, or a set.",

@@ -35,12 +35,19 @@ def complete_profiles(
     return _complete("profiles", incomplete)
 
 
+def complete_sets(
+    _ctx: click.Context, _param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """What the shell offers for a set: names, and files once a path is begun."""
+    return _complete("sets", incomplete)
+
+
 def _complete(kind: str, incomplete: str) -> list[CompletionItem]:
     if "/" in incomplete or incomplete.startswith("."):
         return [CompletionItem(incomplete, type="file")]
     catalog = voidimg.Catalog(_from_environment())
     try:
-        entries = catalog.platforms() if kind == "platforms" else catalog.profiles()
+        entries = getattr(catalog, kind)()
     except voidimg.VoidimgError:  # a file is wrong: `voidimg check` says so, not the Tab key
         return []
     return [

@@ -9,6 +9,7 @@ On disk (all names below the cache directory)::
     signatures/<sha256>     the .sig2 that came with the package of that SHA-256
     keys/<fingerprint>      public keys of repositories, as key plists
     versions/<key>          what a repository had when it was used last: it must not go back
+    releases/<key>          what was found of a finished file: what its lint and its boots said
     seen/<digest>           of when the newest repodata of a repository was; never cleared
     users/*                 one file for each build under way, locked by it
     gate                    held shared by who looks a file up, exclusively by who removes some

@@ -36,6 +36,7 @@ PARTS = {
     "artifacts": "artifacts",
     "blocks": "compressed blocks",
     "plans": "plans",
+    "releases": "results of releases",
     "repodata": "indexes",
     "incoming": "unfinished downloads",
     "keys": "keys",

@@ -282,7 +282,7 @@ def _entries(cache: Cache) -> Iterator[tuple[_Entry, str]]:
         record = directory / "record.json"
         if record.exists():
             yield _entry((record, *_contents(directory)), record), "artifacts"
-    for part in ("blocks", "plans"):
+    for part in ("blocks", "plans", "releases"):
         for path in _files(cache.directory / part):
             yield _entry((path,), path), PARTS[part]
     for directory in _children(cache.directory / "repodata"):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock as Mutex
@@ -20,6 +22,7 @@ from voidimg.artifacts.registry import (
     stages_of,
 )
 from voidimg.atomic import require_writable, write_atomically
+from voidimg.errors import VoidimgError
 from voidimg.events import (
     Event,
     Listener,
@@ -122,39 +125,163 @@ def build_platforms(
             _Build(one, date, options, state, own)
             for one, own in zip(resolved, listeners, strict=True)
         ]
-        for one in builds:
-            one.prepare()
+        failing = _Failing(builds, keep_going=False)
+        failing.each(_Build.prepare)
         lock = Lock.joined(one.lock for one in builds)
         findings = [*state_findings(state, now_epoch()), *lock_findings(lock)]
         report_findings(findings, options, listener)
         for one in builds:
             one.require_replaceable()
-        _make_all(builds, options, listener)
+        _make_all(failing, options, listener)
         return tuple(one.publish() for one in builds)
 
 
-def _make_all(builds: Sequence[_Build], options: BuildOptions, listener: Listener) -> None:
+@dataclass(frozen=True, slots=True)
+class WantedArtifacts:
+    """Artifacts that are wanted of one recipe."""
+
+    resolved: ResolvedRecipe
+    kinds: tuple[KindName, ...]
+    may_fail: bool = False
+    """Whether an error of it keeps no other from being made."""
+
+    @property
+    def title(self) -> str:
+        """What is built, for people."""
+        recipe = self.resolved.recipe
+        own = recipe.profile == recipe.own_profile
+        return recipe.platform if own else f"{recipe.platform} {recipe.profile}"
+
+
+@dataclass(frozen=True, slots=True)
+class MadeArtifacts:
+    """What was made of one recipe; `seconds` is the time it took, 0 when all was there already."""
+
+    artifacts: tuple[Artifact, ...]
+    seconds: float
+
+
+def make_artifacts(
+    wanted: Sequence[WantedArtifacts],
+    date: ReleaseDate,
+    options: BuildOptions,
+    place: Path,
+    *,
+    keep_going: bool = False,
+    listener: Listener = ignore,
+) -> tuple[MadeArtifacts | VoidimgError, ...]:
+    """Make exactly what is `wanted`, and give it names in `place`.
+
+    No lock is written beside the artifacts. See `build` for the rest.
+
+    Args:
+        wanted: recipes, each with what is wanted of it.
+        date: of the image set.
+        options: `artifacts` and `out` are not looked at.
+        place: a directory that is there.
+        keep_going: no error of one keeps any other from being made.
+        listener: is told of the steps, which have the names of their recipes.
+
+    Returns:
+        What became of each of `wanted`, in their order: without `keep_going` an error only of
+        those that may fail.
+
+    Raises:
+        VoidimgError: as `build` does; with `keep_going` only what concerns all of them.
+    """
+    Cache(options.cache).make_directory()
+    require_properties(options.cache)
+    with Cache(options.cache).in_use():
+        state = RepositoryState(options, listener)
+        lock = None if options.lock is None else read_lock(options.lock)
+        mutex = Mutex()
+        builds = [
+            _Build(
+                one.resolved,
+                date,
+                options,
+                state,
+                _named_after(one.title, listener, mutex),
+                kinds=one.kinds,
+                place=place,
+                lock=lock,
+                may_fail=one.may_fail,
+            )
+            for one in wanted
+        ]
+        failing = _Failing(builds, keep_going=keep_going)
+        failing.each(_Build.prepare)
+        _make_all(failing, options, listener)
+        made: dict[_Build, MadeArtifacts] = {}
+
+        def publish(one: _Build) -> None:
+            made[one] = MadeArtifacts(one.publish_artifacts(), one.seconds)
+
+        failing.each(publish)
+        return tuple(failing.errors.get(one) or made[one] for one in builds)
+
+
+class _Failing:
+    """The builds of a run, and the errors of those that failed."""
+
+    def __init__(self, builds: Sequence[_Build], *, keep_going: bool):
+        self._builds = builds
+        self._keep_going = keep_going
+        self.errors: dict[_Build, VoidimgError] = {}
+
+    @property
+    def sound(self) -> list[_Build]:
+        """Those that have not failed."""
+        return [one for one in self._builds if one not in self.errors]
+
+    def each(self, do: Callable[[_Build], None]) -> None:
+        """Call `do` with each that has not failed, and note its errors."""
+        for one in self.sound:
+            with self.noted(one):
+                do(one)
+
+    @contextmanager
+    def noted(self, build: _Build) -> Iterator[None]:
+        """An error in the block is raised, or kept as that of `build`."""
+        try:
+            yield
+        except VoidimgError as error:
+            if not self._keep_going and not build.may_fail:
+                raise
+            self.errors[build] = error
+
+
+def _make_all(failing: _Failing, options: BuildOptions, listener: Listener) -> None:
     """Make what is not there yet: jobs side by side, what several need the same of once."""
     cache = Cache(options.cache)
-    unfinished = [one for one in builds if one.missing]
-    for one in builds:
-        if one not in unfinished:
+    for one in failing.sound:
+        if not one.missing:
             listener(StepFinished("build", 0.0, cached=True))
-    if not unfinished:
+    if not any(one.missing for one in failing.sound):
         remove_abandoned(cache, listener)
         return
     # also that there are namespaces at all: nothing is fetched for a build that cannot be
     namespace.call(require_properties, options.cache, PRIVILEGED)
-    for one in unfinished:
-        one.fetch()
+    for one in failing.sound:
+        with failing.noted(one):
+            if one.missing:
+                one.fetch()
+    unfinished = [one for one in failing.sound if one.missing]
+    if not unfinished:
+        return
     needed = Counter(key for one in unfinished for key in one.tree_keys.values())
     wanted = {key for key, times in needed.items() if times > 1}
     side_by_side = min(len(unfinished), options.jobs)
     each = max(1, options.jobs // side_by_side)
     with workplace(cache, listener) as shared, ThreadPoolExecutor(side_by_side) as pool:
-        running = [pool.submit(one.make, shared, wanted, each) for one in unfinished]
-        for future in running:
-            future.result()
+        running = {one: pool.submit(one.make, shared, wanted, each) for one in unfinished}
+        try:
+            for one, future in running.items():
+                with failing.noted(one):
+                    future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # those under way come to their end
+            raise
 
 
 class _Build:
@@ -167,7 +294,13 @@ class _Build:
         options: BuildOptions,
         state: RepositoryState,
         listener: Listener,
+        *,
+        kinds: tuple[KindName, ...] | None = None,
+        place: Path | None = None,
+        lock: tuple[Lock, Path] | None = None,
+        may_fail: bool = False,
     ):
+        self.may_fail = may_fail
         self._resolved = resolved
         self._recipe = resolved.recipe
         self._date = date
@@ -176,13 +309,17 @@ class _Build:
         self._listener = listener
         self._cache = Cache(options.cache)
         self._store = ArtifactStore(self._cache)
-        self._kinds = kinds_of(self._recipe, options.artifacts, only_live=resolved.only_live)
+        asked = options.artifacts if kinds is None else kinds
+        self._kinds = kinds_of(self._recipe, asked, only_live=resolved.only_live)
+        self._directory = options.out / str(date) if place is None else place
         self._stages = stages_of(self._kinds)
         self._supply: Supply | None = None
         self._files: dict[str, Path] = {}
         self._keys: dict[KindName, str] = {}
+        self._whole_lock = lock
         self.lock = Lock((), ())
         self.missing: tuple[KindName, ...] = ()
+        self.seconds = 0.0
 
     def prepare(self) -> None:
         """Find out which packages there will be, and which artifacts are not there yet.
@@ -204,15 +341,14 @@ class _Build:
 
     def _prepare_packages(self) -> None:
         if self._options.lock is not None:
-            self._prepare_locked(self._options.lock)
+            self._prepare_locked(*(self._whole_lock or read_lock(self._options.lock)))
             return
         with step(self._listener, "repositories"):
             self._state.files(self._recipe)
         known = known_lock(self._resolved, self._state, self._stages)
         self.lock = known or self._planned().lock
 
-    def _prepare_locked(self, path: Path) -> None:
-        whole, file = read_lock(path)
+    def _prepare_locked(self, whole: Lock, file: Path) -> None:
         own = lock_for(self._recipe, whole, file, self._stages)
         supply = LockedSupply(self._recipe, own, self._state, file)
         supply.require_trusted()  # also if all artifacts are there already
@@ -248,10 +384,6 @@ class _Build:
             require_same(target, record[role].sha256)
 
     @property
-    def _directory(self) -> Path:
-        return self._options.out / str(self._date)
-
-    @property
     def _lock_file(self) -> Path:
         return self._directory / lock_name(self._recipe, self._date, self._kinds)
 
@@ -281,6 +413,7 @@ class _Build:
 
     def make(self, shared: Path, wanted: set[str], jobs: int) -> None:
         """Make what is missing; the parts with a digest in `wanted` are shared below `shared`."""
+        begun = time.monotonic()
         supply = self._supply or self._planned()
         steps = supply.steps(self._files)
         job = Job(
@@ -303,30 +436,34 @@ class _Build:
         with workplace(self._cache, self._listener) as work:
             bench = Bench(self._options.cache, work, jobs, shared)
             namespace.call(run_job, job, bench, listener=self._listener)
+        self.seconds = time.monotonic() - begun
 
     def publish(self) -> BuildResult:
         """Give all artifacts their names, and write the lock beside them."""
         if isinstance(self._supply, PlannedSupply):
             remember_lock(self._resolved, self._state, self._stages, self.lock)
-        records = {kind: self._record(kind, key) for kind, key in self._keys.items()}
         if not self._options.replace:
-            for kind, record in records.items():
-                self._require_same(kind, record)
+            for kind, key in self._keys.items():
+                self._require_same(kind, self._record(kind, key))
         written = lock_to_write(self._lock_file, self.lock, replace=self._options.replace)
-        artifacts = tuple(
+        artifacts = self.publish_artifacts()
+        if written is not None:
+            write_atomically(self._lock_file, written.encode())
+        return BuildResult(artifacts, self._lock_file)
+
+    def publish_artifacts(self) -> tuple[Artifact, ...]:
+        """Give all artifacts their names."""
+        return tuple(
             artifact
-            for kind, record in records.items()
+            for kind, key in self._keys.items()
             for artifact in self._store.publish(
-                self._keys[kind],
-                record,
+                key,
+                self._record(kind, key),
                 kind,
                 self._targets(kind),
                 cached=kind not in self.missing,
             )
         )
-        if written is not None:
-            write_atomically(self._lock_file, written.encode())
-        return BuildResult(artifacts, self._lock_file)
 
     def _record(self, kind: KindName, key: str) -> Record:
         record = self._store.find(key)

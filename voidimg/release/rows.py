@@ -159,10 +159,13 @@ def _twice(planned: PlannedArtifact, other: PlannedArtifact, member: SetMember) 
     return problem(place, what, code="TWICE", hint="take it out of one of the rows")
 
 
-def grouped(planned: Sequence[PlannedArtifact]) -> dict[tuple[str, str], list[PlannedArtifact]]:
-    """The artifacts of each platform with each profile: what one job makes."""
-    groups: dict[tuple[str, str], list[PlannedArtifact]] = {}
+def grouped(
+    planned: Sequence[PlannedArtifact],
+) -> dict[tuple[str, str, bool], list[PlannedArtifact]]:
+    """The artifacts of each platform with each profile, optional ones apart: what one job makes."""
+    groups: dict[tuple[str, str, bool], list[PlannedArtifact]] = {}
     for one in planned:
         recipe = one.resolved.recipe
-        groups.setdefault((recipe.platform, recipe.profile), []).append(one)
+        key = (recipe.platform, recipe.profile, one.optional is not None)
+        groups.setdefault(key, []).append(one)
     return groups

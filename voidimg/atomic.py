@@ -34,6 +34,7 @@ _MAX_MARK_BYTES = 4096
 _NEW = "new"
 _OLD = "old"
 _AT_FDCWD = -100
+_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 _RENAME_NOREPLACE = 1
 _RENAME_EXCHANGE = 2
 _STREAM = re.compile(r"/dev/(?:fd/|std)(?:\d+|out|err)|/proc/self/fd/\d+")
@@ -102,10 +103,19 @@ def _create(parent: Path) -> tuple[int, Path]:
         # Between its making and its lock another run may take it for left over.
         with suppress(FileNotFoundError):
             descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            hold(descriptor)
+            _lock(descriptor)
             if os.fstat(descriptor).st_nlink:
                 return descriptor, path
             os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    """Lock a directory of ours; where the file system has no locks, nobody can take it for left."""
+    try:
+        hold(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
 
 
 def _write_mark(private: Path, replaced: str) -> None:
@@ -147,6 +157,14 @@ def _replaced_by(private: Path, names: list[str]) -> str | None:
 
 
 # --- files ---
+
+
+def path_of(descriptor: int) -> Path:
+    """A path by which programs that we start can open `descriptor`, of a file without a name.
+
+    What has no name leaves nothing behind, however we end.
+    """
+    return Path(f"/proc/{os.getpid()}/fd/{descriptor}")
 
 
 @contextmanager

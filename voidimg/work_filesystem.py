@@ -10,19 +10,17 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import stat
-import tempfile
 import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from voidimg.atomic import private_directory
 from voidimg.errors import StoreError, storing
-from voidimg.file_locks import hold, try_to_hold
+from voidimg.file_locks import try_to_hold
 
-TRIAL_PREFIX = "probe."
 _OWNER = 54321
 """Any id that is nobody's here, and within those that every tree needs (below 65536)."""
 _HOLE_BYTES = 2**20
@@ -264,33 +262,10 @@ def _seen(trial: _Trial, directory: bytes) -> str | None:
 
 @contextmanager
 def _place(directory: Path) -> Iterator[Path]:
-    """A locked directory below `directory`; what killed trials left there is removed first."""
+    """A private directory below `directory`; what killed trials left there is removed first."""
     directory.mkdir(parents=True, exist_ok=True)
-    for left in directory.glob(f"{TRIAL_PREFIX}*"):
-        _remove_if_abandoned(left)
-    place = Path(tempfile.mkdtemp(prefix=TRIAL_PREFIX, dir=directory))
-    descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        with suppress(OSError):  # where there are no locks, that is told
-            hold(descriptor)
+    with private_directory(directory) as place:
         yield place
-    finally:
-        _remove(place)
-        os.close(descriptor)
-
-
-def _remove_if_abandoned(place: Path) -> None:
-    with suppress(OSError):
-        descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            if try_to_hold(descriptor):
-                _remove(place)
-        finally:
-            os.close(descriptor)
-
-
-def _remove(place: Path) -> None:
-    shutil.rmtree(os.fsencode(place), ignore_errors=True)
 
 
 def require_properties(directory: Path, needs: Collection[str] = TREE_NEEDS) -> None:

@@ -12,7 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-_INSTRUMENTED = ["voidimg", "tests.fuzz.targets", "tests.fuzz.installing", "tomllib", "minisign"]
+_INSTRUMENTED = ["voidimg", "tests.fuzz.targets", "tests.fuzz.installing", "tomllib", "minisign",
+                 "pycdlib"]  # fmt: skip
 
 
 def main() -> None:

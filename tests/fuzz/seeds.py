@@ -10,18 +10,25 @@ import hashlib
 import io
 import json
 import lzma
+import os
 import struct
 import tarfile
+import tempfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+
+from pycdlib import PyCdlib
 
 from tests.live_medium import MENU, TEMPLATES, cpio_archive, initramfs, kernel_image
 from voidimg.catalog.catalog import Catalog
 from voidimg.errors import VoidimgError
 from voidimg.formats.compression import open_stream
+from voidimg.formats.iso9660 import SYSTEM_AREA_BYTES
 from voidimg.formats.partition_table import SECTOR_BYTES
 from voidimg.live.menus import render_grub, render_isolinux
+from voidimg.run import run
 from voidimg.supply.lock import Lock, LockedPackage, LockedPlatform, LockedRepository, LockedStage
 
 VECTORS = Path(__file__).parent.parent / "vectors" / "xbps"
@@ -285,7 +292,63 @@ def _rests() -> Iterator[bytes]:
     yield b"\x00HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nxyzabcd"
 
 
+def _squashfs() -> Iterator[bytes]:
+    """Small ones of each compressor, and what unsquashfs lists of one."""
+    with tempfile.TemporaryDirectory() as scratch:
+        tree = Path(scratch, "tree")
+        (tree / "usr/bin").mkdir(parents=True)
+        (tree / "usr/bin/sh").write_bytes(b"#!" + bytes(range(256)) * 8)
+        (tree / "bin").symlink_to("usr/bin")
+        os.mkfifo(tree / "pipe")
+        for number, how in enumerate((("-comp", "gzip"), ("-comp", "zstd"), ("-noI", "-noD"))):
+            image = Path(scratch, f"{number}.img")
+            run(["mksquashfs", tree, image, *how, "-nopad", "-all-root", "-quiet"])
+            yield image.read_bytes()
+        yield run(["unsquashfs", "-lln", image]).stdout
+
+
+def _qcow2() -> Iterator[bytes]:
+    """Disks of small clusters: empty, one that is stored, one that is compressed."""
+    size = struct.Struct(">4sIQIIQIIQQIIQQQQII")
+    for bits in (9, 12):
+        cluster = 1 << bits
+        packer = zlib.compressobj(9, zlib.DEFLATED, -12)
+        packed = packer.compress(b"void" * (cluster // 4)) + packer.flush()
+        stored = 1 << 63 | 3 * cluster
+        compressed = 1 << 62 | 4 * cluster
+        for entries in ((), (stored,), (compressed, 0, stored)):
+            header = size.pack(b"QFI\xfb", 3, 0, 0, bits, 4 * cluster, 0, 1, cluster,
+                               0, 0, 0, 0, 0, 0, 0, 4, 104)  # fmt: skip
+            tables = struct.pack(">Q", 1 << 63 | 2 * cluster)
+            second = struct.pack(f">{len(entries)}Q", *entries)
+            parts = (header, tables, second, b"V" * cluster, packed + bytes(512))
+            yield b"".join(part.ljust(cluster, b"\0") for part in parts)
+
+
+def _isos() -> Iterator[bytes]:
+    """A small medium with and without what firmware starts, behind its system area."""
+    for boots in (False, True):
+        iso = PyCdlib()
+        iso.new(rock_ridge="1.09", vol_ident="VOID_LIVE")
+        iso.add_directory("/BOOT", rr_name="boot")
+        for name in ("KERNEL", "INITRD"):
+            content = name.encode() * 9
+            path, real = f"/BOOT/{name}.;1", name.lower()
+            iso.add_fp(io.BytesIO(content), len(content), path, rr_name=real)
+        iso.add_symlink("/LINK.;1", "link", "boot/kernel")
+        if boots:
+            iso.add_eltorito("/BOOT/KERNEL.;1", bootcatfile="/BOOT/BOOT.CAT;1",
+                             rr_bootcatname="boot.cat")  # fmt: skip
+        whole = io.BytesIO()
+        iso.write_fp(whole)
+        iso.close()
+        yield whole.getvalue()[SYSTEM_AREA_BYTES:]
+
+
 _SEEDS = {
+    "iso": _isos,
+    "qcow2": _qcow2,
+    "squashfs": _squashfs,
     "http": _answers,
     "resume": _rests,
     "initramfs": _initramfs,

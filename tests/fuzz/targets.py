@@ -28,10 +28,14 @@ from voidimg.formats.compression import Stream
 from voidimg.formats.cpio import decode_initramfs
 from voidimg.formats.ext4 import read_ext4
 from voidimg.formats.fat import read_fat
+from voidimg.formats.iso9660 import BLOCK_BYTES, SYSTEM_AREA_BYTES, open_iso
 from voidimg.formats.kernel_image import read_kernel_image
 from voidimg.formats.partition_table import SECTOR_BYTES, read_table
+from voidimg.formats.qcow2 import read_qcow2, stored_clusters
+from voidimg.formats.squashfs import read_squashfs
 from voidimg.formats.tar_reader import TarReader
 from voidimg.inspection.access import decode_live_conf
+from voidimg.inspection.squashfs_files import SquashfsFiles, listed
 from voidimg.signing.keys import key_id_of, read_public_key
 from voidimg.signing.recognise import kind_of, looks_like_signify, why_damaged
 from voidimg.signing.signed_sums import read_signature
@@ -225,6 +229,47 @@ def fuzz_initramfs(data: bytes) -> None:
         assert found.contents.keys() <= found.entries.keys() | {"/"}
 
 
+def fuzz_squashfs(data: bytes) -> None:
+    """Squashfs: the superblock, what unsquashfs lists of it, and the files that it then reads."""
+    with contextlib.suppress(ValueError):
+        assert all(path.startswith("/") for path, _ in listed(data))
+    path = file_with(data, "squashfs.img")
+    with refusing():
+        read_squashfs(path)
+        files = SquashfsFiles(path)
+        small = {name for name, one in files.entries().items() if one.size_bytes < 2**20}
+        contents = files.contents(sorted(small)[:4])
+        assert all(len(content) == files.entries()[name].size_bytes
+                   for name, content in contents.items())  # fmt: skip
+
+
+def fuzz_qcow2(data: bytes) -> None:
+    """Disks of virtual machines: clusters in the disk's order, and none beyond its end."""
+    with refusing():
+        image = io.BytesIO(data)
+        disk = read_qcow2(image, "fuzz").virtual_bytes
+        end = 0
+        for count, (at, content) in enumerate(stored_clusters(image, "fuzz")):
+            assert end <= at < at + len(content) <= disk
+            end = at + len(content)
+            if count > 256:
+                break
+
+
+def fuzz_iso(data: bytes) -> None:
+    """ISO images behind their system area: files, the boot catalog, and contents."""
+    path = file_with(bytes(SYSTEM_AREA_BYTES) + data, "medium.iso")
+    with path.open("r+b") as file:
+        file.truncate(-(-path.stat().st_size // BLOCK_BYTES) * BLOCK_BYTES)
+    with refusing(), open_iso(path) as iso:
+        str(iso.created + iso.volume_id).encode()
+        for name in list(iso.files)[:8]:
+            with refusing():
+                iso.offset_bytes(name)
+                assert len(iso.read(name, 2**20)) == iso.files[name]
+        assert all(one.block >= 0 for one in iso.boot_entries)
+
+
 def fuzz_menus(data: bytes) -> None:
     """Boot menus, the heads of kernels, and what our hooks are told: read whatever they are."""
     text = data.decode("utf-8", "replace")
@@ -286,5 +331,6 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
 }
 """Every target by its name."""
 
-MAX_BYTES = {"tar": 16384, "package": 16384, "unpack": 16384, "repodata": 16384, "disk": 16384}
+MAX_BYTES = {"tar": 16384, "package": 16384, "unpack": 16384, "repodata": 16384, "disk": 16384,
+             "iso": 65536, "qcow2": 16384, "squashfs": 8192}  # fmt: skip
 """How long inputs get; 4096 bytes for the targets not named."""

@@ -12,7 +12,7 @@ import time
 import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -28,7 +28,9 @@ from voidimg.formats.compression import Stream
 from voidimg.formats.fat import read_fat
 from voidimg.formats.lz4 import MAGIC
 from voidimg.formats.partition_table import blank_crc, read_table
+from voidimg.formats.qcow2 import stored_clusters
 from voidimg.formats.tar_reader import TarReader
+from voidimg.inspection.squashfs_files import listed
 from voidimg.inspection.tree_files import TarFiles
 from voidimg.signing.keys import read_public_key
 from voidimg.signing.sums import decode_sums
@@ -376,3 +378,38 @@ def test_endless_paths_are_refused(reader: str, path: str) -> None:
     """
     with in_little_memory(), pytest.raises(PackageError):
         REFUSED_PATHS[reader](path)
+
+
+@pytest.mark.parametrize("offset", [2**48, 2**62, 2**63 - 1, 2**63, 2**64 - 8])
+def test_tables_of_a_qcow2_beyond_every_file(offset: int, tmp_path: Path) -> None:
+    """Where an offset ends what a file can have, seeking itself fails."""
+    path = tmp_path / "disk.qcow2"
+    header = struct.pack(">4sIQIIQIIQ", b"QFI\xfb", 3, 0, 0, 16, 2**20, 0, 1, offset)
+    path.write_bytes(header.ljust(2**16, b"\0"))
+    with path.open("rb") as image, pytest.raises(LayoutError, match="ends before its content"):
+        list(stored_clusters(image, "disk"))
+    ended = voidimg("inspect", path)
+    assert (ended.returncode, "Traceback" in ended.stderr) == (8, False), ended.stderr
+
+
+@pytest.mark.parametrize("offset", [2**48, 2**56 - 512])
+def test_clusters_of_a_qcow2_beyond_every_file(offset: int) -> None:
+    """Those of the disk, and those of a compressed cluster."""
+    header = struct.pack(">4sIQIIQIIQ", b"QFI\xfb", 3, 0, 0, 16, 2**20, 0, 1, 2**16)
+    for entry in (offset, 1 << 62 | offset % (1 << 54)):
+        parts = (header, struct.pack(">Q", 2 << 16), struct.pack(">Q", entry))
+        image = io.BytesIO(b"".join(part.ljust(2**16, b"\0") for part in parts))
+        with pytest.raises(LayoutError):
+            list(stored_clusters(image, "disk"))
+
+
+@pytest.mark.parametrize(
+    "forged",
+    ["-rwxrwxsrwx 0/0 5", "-rwxrwxrws 0/0 5", "-rrrrrrrrr 0/0 5",
+     "-rw-r--r-- 0/0 " + "9" * 5000, "-rw-r--r-- " + "9" * 5000 + "/0 5"],
+)  # fmt: skip
+def test_lines_of_a_squashfs_that_a_name_forged(forged: str) -> None:
+    """A name that holds a line feed writes lines of its own: they are read, or refused in words."""
+    listing = f"{forged} 2024-03-14 00:00 squashfs-root/etc/x\n".encode()
+    with suppress(ValueError):
+        list(listed(listing))

@@ -8,8 +8,8 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.command import arguments, environment
@@ -45,6 +45,26 @@ def run_until(words: list[str | Path], kind: str, step: str, count: int, number:
                     break
             status = process.wait(_SECONDS)
         assert seen == count, f"{kind} {step!r} came {seen} times"
+        _wait_for_end(orphans)
+    return status
+
+
+def kill_after(words: list[str | Path], seconds: float, env: Mapping[str, str]) -> int:
+    """Run `voidimg` and send it SIGKILL after `seconds`; its status once all descendants are gone.
+
+    It may have ended by itself before.
+    """
+    with _adopting() as orphans:
+        process = subprocess.Popen(
+            arguments(*words),
+            env=environment(env),
+            stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+        process.kill()
+        status = process.wait(_SECONDS)
         _wait_for_end(orphans)
     return status
 

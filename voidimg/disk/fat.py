@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from voidimg.atomic import private_directory
 from voidimg.disk.contents import Listed, walk
 from voidimg.disk.mtools import MTOOLS_ENVIRONMENT, literal
 from voidimg.disk.plan import FatPlan
@@ -89,8 +90,8 @@ def _problems_of_letters(directories: Sequence[_Directory]) -> Iterator[LayoutEr
 def _kept_alone(names: Sequence[str]) -> frozenset[str]:
     """Those of `names` that mtools writes as they are."""
     kept = set()
-    with tempfile.TemporaryDirectory(prefix="voidimg-fat.") as scratch:
-        image = Path(scratch, "empty.img")
+    with private_directory(Path(tempfile.gettempdir())) as scratch:
+        image = scratch / "empty.img"
         with image.open("xb") as file:
             file.truncate(_TRIAL_BYTES)
         run(["mkfs.vfat", "-F", "12", image])

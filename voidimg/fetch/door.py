@@ -19,9 +19,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from voidimg.atomic import is_private_name
 from voidimg.errors import StoreError, UsageError, storing
 from voidimg.foreign import ForeignFileError, read_regular
-from voidimg.work_filesystem import TRIAL_PREFIX
 
 MARK = "CACHEDIR.TAG"
 """The file that says what the directory is; backup programs leave such directories out."""
@@ -151,10 +151,15 @@ def _require_marked(directory: Path, names: list[str]) -> None:
         return
     # a run may have been killed before it wrote the mark, or while it tried the file system
     foreign = [name for name in names if name not in PARTS and name not in _OTHERS]
-    foreign = [name for name in foreign if not name.startswith((f".{MARK}.", TRIAL_PREFIX))]
+    foreign = [name for name in foreign if not _is_left_over(name)]
     if foreign or not ("gate" in names or set(names).isdisjoint(PARTS)):
         first = repr((foreign or names)[0])
         raise _no_cache(directory, f"it has no {MARK} of ours, and holds {first}")
+
+
+def _is_left_over(name: str) -> bool:
+    """Whether `name` is what a run of ours that was killed leaves in a new cache."""
+    return name.startswith(f".{MARK}.") or is_private_name(name)
 
 
 def _is_marked(directory: Path) -> bool:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import IO, TypeVar
 
 from voidimg.arguments import Argument, Inside
+from voidimg.atomic import path_of
 from voidimg.errors import LayoutError, ToolError
 from voidimg.formats.entries import MAX_FILE_BYTES, MAX_NAMES, EntryKind, TreeEntry
 from voidimg.inspection.tree_files import digest_of, exactly
@@ -34,6 +36,15 @@ _PROMPT_BYTES = 64
 _Row = tuple[int, TreeEntry, str]
 """Inode, what it is, and its name."""
 T = TypeVar("T")
+
+
+@contextmanager
+def _commands(lines: Iterable[str]) -> Iterator[Path]:
+    """The commands `lines` as a file of no file system, so that a full one is none that matters."""
+    with open(os.memfd_create("debugfs"), "w", encoding="ascii") as file:
+        file.writelines(lines)
+        file.flush()
+        yield path_of(file.fileno())
 
 
 @dataclass(frozen=True)
@@ -96,11 +107,9 @@ class Ext4Files:
         found: dict[int, T] = {}
         if not sizes:
             return found
-        with tempfile.NamedTemporaryFile("w", prefix="voidimg-debugfs.") as commands:
-            commands.writelines(f"cat <{inode}>\n" for inode in sizes)
-            commands.flush()
-            words: list[Argument] = ["debugfs", "-f", Path(commands.name), self._device]
-            with streamed(words, reads=[self.image, Path(commands.name)]) as stream:
+        with _commands(f"cat <{inode}>\n" for inode in sizes) as commands:
+            words: list[Argument] = ["debugfs", "-f", commands, self._device]
+            with streamed(words, reads=[self.image, commands]) as stream:
                 for inode, size in sizes.items():
                     said = stream.readline(_PROMPT_BYTES)
                     taken = take(stream, size)
@@ -198,11 +207,9 @@ class Ext4Files:
         """What `command` says of each of `inodes`, by one run of debugfs."""
         if not inodes:
             return b""
-        with tempfile.NamedTemporaryFile("w", prefix="voidimg-debugfs.") as commands:
-            commands.writelines(f"{command} <{inode}>\n" for inode in inodes)
-            commands.flush()
-            words: list[Argument] = ["debugfs", "-f", Path(commands.name), self._device]
-            reads = [self.image, Path(commands.name)]
+        with _commands(f"{command} <{inode}>\n" for inode in inodes) as commands:
+            words: list[Argument] = ["debugfs", "-f", commands, self._device]
+            reads = [self.image, commands]
             return run_bounded(words, max_bytes=_MAX_LISTING, reads=reads).stdout
 
     def _debugfs(self, command: str) -> bytes | None:

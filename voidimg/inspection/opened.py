@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from voidimg.atomic import private_directory
+from voidimg.atomic import path_of, private_directory
 from voidimg.errors import LayoutError, PackageError, storing
 from voidimg.fetch import require_room
 from voidimg.foreign import open_regular
@@ -132,17 +132,17 @@ def raw_image(artifact: Artifact, scratch: Path | None) -> Iterator[Path]:
     directory = scratch or Path(tempfile.gettempdir())
     with storing(directory, "decompress into"):
         directory.mkdir(parents=True, exist_ok=True)
-        with private_directory(directory) as private:
-            raw = private / "disk.img"
-            with storing(raw, "decompress into"):
-                _require_room_for(artifact, directory)
-                if artifact.compression == "qcow2":
-                    _unpack_qcow2(artifact.path, raw)
-                elif artifact.compression == "gcp":
-                    _unpack_gcp(artifact.path, raw)
-                else:
-                    _decompress(artifact.path, raw)
-            yield raw
+        _require_room_for(artifact, directory)
+        # Without a name it is gone with us, even if we are killed.
+        with tempfile.TemporaryFile(dir=directory, buffering=0) as raw:
+            room = _Room(directory, f"unpacking {artifact.path.name}")
+            if artifact.compression == "qcow2":
+                _unpack_qcow2(artifact.path, raw.fileno(), room)
+            elif artifact.compression == "gcp":
+                _unpack_gcp(artifact.path, raw.fileno(), room)
+            else:
+                _decompress(artifact.path, raw.fileno(), room)
+            yield path_of(raw.fileno())
 
 
 def _require_room_for(artifact: Artifact, directory: Path) -> None:
@@ -204,20 +204,18 @@ def temporary_file(scratch: Path | None, name: str) -> Iterator[Path]:
             yield private / name
 
 
-def _unpack_qcow2(path: Path, raw: Path) -> None:
-    with open_regular(path, block_device=True) as image, raw.open("wb", buffering=0) as file:
-        file.truncate(qcow2.read_qcow2(image, str(path)).virtual_bytes)
-        room = _Room(raw.parent, f"unpacking {path.name}")
+def _unpack_qcow2(path: Path, raw: int, room: _Room) -> None:
+    with open_regular(path, block_device=True) as image:
+        os.truncate(raw, qcow2.read_qcow2(image, str(path)).virtual_bytes)
         for at, content in qcow2.stored_clusters(image, str(path)):
             room.written(len(content))
-            os.pwrite(file.fileno(), content, at)
+            os.pwrite(raw, content, at)
 
 
-def _unpack_gcp(path: Path, raw: Path) -> None:
-    room = _Room(raw.parent, f"unpacking {path.name}")
-    with _whole(path) as stream, raw.open("wb", buffering=0) as file:
+def _unpack_gcp(path: Path, raw: int, room: _Room) -> None:
+    with _whole(path) as stream:
         tarred = sparse_tar.read_header(stream, str(path))
-        file.truncate(tarred.size)
+        os.truncate(raw, tarred.size)
         for start, length in tarred.segments:
             for at in range(start, start + length, _COPY_BYTES):
                 wanted = min(_COPY_BYTES, start + length - at)
@@ -225,23 +223,22 @@ def _unpack_gcp(path: Path, raw: Path) -> None:
                 if len(piece) != wanted:
                     raise PackageError("the tar ends within its file", code="ARCHIVE-TRUNCATED")
                 room.written(wanted)
-                os.pwrite(file.fileno(), piece, at)
+                os.pwrite(raw, piece, at)
             stream.read(-length % sparse_tar.BLOCK_BYTES)
         while stream.read(_COPY_BYTES):
             pass  # what the compressed stream says of itself stands at its end
 
 
-def _decompress(path: Path, raw: Path) -> None:
+def _decompress(path: Path, raw: int, room: _Room) -> None:
     zeros = bytes(_COPY_BYTES)
     at = 0
-    room = _Room(raw.parent, f"unpacking {path.name}")
-    with _whole(path) as stream, raw.open("wb", buffering=0) as file:
+    with _whole(path) as stream:
         while piece := stream.read(_COPY_BYTES):
             if piece != zeros[: len(piece)]:
                 room.written(len(piece))
-                os.pwrite(file.fileno(), piece, at)
+                os.pwrite(raw, piece, at)
             at += len(piece)
-        file.truncate(at)
+        os.truncate(raw, at)
 
 
 @contextmanager

@@ -17,8 +17,8 @@ from voidimg.sandbox.confined import run_bounded, streamed
 
 _TOP = "squashfs-root"
 _HEAD = re.compile(
-    rb"([-dlbcps])([rwxsStT-]{9}) (\d+)/(\d+) +([\d, ]+) (\d{4,}-\d\d-\d\d \d\d:\d\d)"
-    rb" %s(?=[/\n])" % _TOP.encode()
+    rb"([-dlbcps])((?:[r-][w-][xsS-]){2}[r-][w-][xtT-]) (\d+)/(\d+) +([\d, ]+)"
+    rb" (\d{4,}-\d\d-\d\d \d\d:\d\d) %s(?=[/\n])" % _TOP.encode()
 )
 """A line of ``unsquashfs -lln``: type, mode, owner, group, size or device, time; then the name."""
 _KINDS: Mapping[str, EntryKind] = {"-": "file", "d": "directory", "l": "symlink"}
@@ -120,7 +120,7 @@ class SquashfsFiles:
     def _listing(self) -> Mapping[str, TreeEntry]:
         output = self._run(["-lln"], [], 2 * MAX_NAMES)
         try:
-            return dict(sorted(_listed(output)))
+            return dict(sorted(listed(output)))
         except ValueError as error:
             raise self._damaged(f"it lists what is no name: {error}") from error
 
@@ -157,7 +157,7 @@ def _batches(paths: Sequence[str]) -> Iterator[tuple[str, ...]]:
         yield tuple(batch)
 
 
-def _listed(output: bytes) -> Iterator[tuple[str, TreeEntry]]:
+def listed(output: bytes) -> Iterator[tuple[str, TreeEntry]]:
     """The entries of the listing `output`. Pure.
 
     Names are written as they are: with newlines, with `` -> ``. But no name holds a slash, which

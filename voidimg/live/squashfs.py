@@ -68,11 +68,11 @@ def probe_squashfs(options: SquashfsOptions) -> None:
         ToolError: mksquashfs is missing, or was built without the compressor.
     """
     check_options(options)
-    with tempfile.TemporaryDirectory(prefix="voidimg-squashfs.") as scratch:
-        empty = Path(scratch, "empty")
+    with private_directory(Path(tempfile.gettempdir())) as scratch:
+        empty = scratch / "empty"
         empty.mkdir()
         try:
-            run(["mksquashfs", empty, Path(scratch, "image"), *_words(options, None)])
+            run(["mksquashfs", empty, scratch / "image", *_words(options, None)])
         except ToolError as error:
             if error.code.endswith("MISSING"):
                 raise

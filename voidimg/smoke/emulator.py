@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from voidimg.atomic import path_of
 from voidimg.errors import storing
 from voidimg.run import find_program, run
 from voidimg.sandbox.confined import run_bounded
@@ -61,11 +62,6 @@ class NamelessFile:
     def path(self) -> Path:
         """How QEMU and other tools can open it."""
         return path_of(self._file.fileno())
-
-
-def path_of(descriptor: int) -> Path:
-    """A path by which programs that we start can open `descriptor`."""
-    return Path(f"/proc/{os.getpid()}/fd/{descriptor}")
 
 
 def make_overlay(base: Path, size_bytes: int, overlay: Path) -> None:

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from voidimg.atomic import path_of
 from voidimg.events import Listener, step
 from voidimg.foreign import open_regular
 from voidimg.inspection.opened import open_artifact, raw_image
-from voidimg.smoke.emulator import NamelessFile, make_overlay, medium_bytes, path_of
+from voidimg.smoke.emulator import NamelessFile, make_overlay, medium_bytes
 from voidimg.smoke.live_iso import is_iso
 from voidimg.smoke.machine import Drive, Start
 from voidimg.smoke.players import PLAYERS

@@ -94,12 +94,24 @@ def test_all_lacks_are_told_at_once(tmp_path: Path) -> None:
 
 def test_what_killed_trials_left_is_removed(tmp_path: Path) -> None:
     """And that of one under way is not."""
-    left = tmp_path / "probe.left"
+    left = tmp_path / f".voidimg-{'0' * 32}"
     (left / "names").mkdir(parents=True)
+    (left / "mark").write_text(f"voidimg {'0' * 32}\n")
     with work_filesystem._place(tmp_path) as busy:
         assert lacks(tmp_path, TREE_NEEDS) == ()
         assert busy.is_dir()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_of_others_is_taken_for_a_trial(tmp_path: Path) -> None:
+    """Whatever it is called, and though nobody holds it."""
+    others = ("probe.results", f".voidimg-{'0' * 31}", f".voidimg-{'1' * 32}")
+    for name in others:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "measured").write_text("x")
+    assert lacks(tmp_path, TREE_NEEDS) == ()
+    assert {path.name for path in tmp_path.iterdir()} == set(others)
+    assert all((tmp_path / name / "measured").exists() for name in others)
 
 
 def test_it_takes_no_time(tmp_path: Path) -> None:

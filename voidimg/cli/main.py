@@ -24,6 +24,7 @@ from voidimg.cli.session import Session
 from voidimg.cli.stream import EventStream
 
 VERBS = {
+    "attest": "Sign what came of an image on a real machine.",
     "build": "Make the artifacts of a platform.",
     "cache": "Measure, check and clear the cache.",
     "check": "Validate platform, profile and set files.",
@@ -34,8 +35,10 @@ VERBS = {
     "list": "List platforms, profiles and sets.",
     "lock": "Pin the packages of platforms.",
     "mirror": "Look at mirrors of image sets.",
+    "promote": "Make an image set the current one.",
     "release": "Make all artifacts of a set, complete or nothing.",
     "repo": "Make a signed local XBPS repository.",
+    "rollback": "Make the image set current again that was so before.",
     "run": "Boot an artifact and hand over its console.",
     "show": "Show the resolved recipe of a platform, or a set.",
     "sign": "Sign the checksums of an image set.",

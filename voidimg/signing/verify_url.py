@@ -163,6 +163,8 @@ def _verified(found: PublishedSet, names: Sequence[str], jobs: int, listener: Li
     problems: list[VoidimgError] = []
     with ThreadPoolExecutor(min(jobs, _TRANSFERS)) as pool:
         told = list(pool.map(lambda name: _size(found, name), names))
+    if found.place.name == CURRENT:
+        _require_one_set(found, names, told)
     sizes: dict[str, int] = {}
     for name, size in zip(names, told, strict=True):
         if isinstance(size, int):
@@ -207,17 +209,32 @@ def _size(found: PublishedSet, name: str) -> int | VerifyError:
 
 
 def _missing(found: PublishedSet, name: str) -> VerifyError:
-    place = found.place
-    if place.name == CURRENT:
-        return VerifyError(
-            f"this mirror is between two sets: {name} is not there yet, or no more",
-            code="BETWEEN",
-            where=str(place),
-            hint=f"use the directory {found.dated}, or try again when the mirror has caught up",
-        )
     return VerifyError(
         f"{name} is missing",
         code="MISSING",
-        where=str(place.beneath(name)),
+        where=str(found.place.beneath(name)),
         hint="the mirror is incomplete: use another one, or try again later",
     )
+
+
+def _require_one_set(
+    found: PublishedSet, names: Sequence[str], told: Sequence[int | VerifyError]
+) -> None:
+    """Ensure that ``current`` has files of the set whose checksums it has.
+
+    Raises:
+        VerifyError: some are not there yet, or no more.
+    """
+    missing = [
+        name
+        for name, one in zip(names, told, strict=True)
+        if isinstance(one, VerifyError) and one.code == "E-VERIFY-MISSING"
+    ]
+    if missing:
+        raise VerifyError(
+            f"this mirror is between two sets: {SUMS_NAME} is of {found.sums.date or found.dated},"
+            f" but {len(missing)} of its files are not there yet, or no more: {missing[0]}",
+            code="BETWEEN",
+            where=str(found.place),
+            hint=f"use the directory {found.dated}, or try again when the mirror has caught up",
+        )

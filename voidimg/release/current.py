@@ -1,0 +1,150 @@
+"""``current``: the link to the image set that is published, and what else tells of it.
+
+Mirrors follow by Void's flags of rsync (``-u``, no ``-t``): they skip a file that is older than
+their own copy. ``current`` is a copy there, so files that have the same name in every set must be
+newer than any copy when a set becomes current, or the mirror keeps the former ones for ever.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from voidimg.artifact_names import date_of_name
+from voidimg.atomic import private_directory, replace_by_bytes
+from voidimg.errors import ReleaseError, UsageError, storing
+from voidimg.file_locks import try_to_hold
+from voidimg.identity import ReleaseDate
+from voidimg.signing.published_set import CURRENT
+from voidimg.signing.signed_sums import SIGNATURE_NAMES
+from voidimg.signing.sums import SUMS_NAME
+
+CURRENT_JSON = "current.json"
+
+
+@contextmanager
+def promoting(top: Path) -> Iterator[None]:
+    """Nobody else promotes or removes image sets in `top` during the block.
+
+    Raises:
+        ReleaseError: somebody else does.
+        StoreError: there is no such directory.
+    """
+    with storing(top, "open"):
+        descriptor = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with storing(top, "lock"):
+            is_free = try_to_hold(descriptor)
+        if not is_free:
+            raise ReleaseError(
+                "somebody else promotes or removes image sets here",
+                code="BUSY",
+                where=str(top),
+                hint="wait until it has ended; nothing was changed",
+            )
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def current_date(top: Path) -> ReleaseDate | None:
+    """The date of the image set that is current in `top`; None when none is.
+
+    Raises:
+        ReleaseError: ``current`` is something else than a link to a dated directory beside it.
+        StoreError: it cannot be looked at.
+    """
+    link = top / CURRENT
+    if not os.path.lexists(link):
+        return None
+    if not link.is_symlink():
+        raise ReleaseError(
+            f"{CURRENT} is no link, as it is on mirrors",
+            code="CURRENT",
+            where=str(link),
+            hint="promote at the origin, and let the mirrors copy",
+        )
+    with storing(link, "read"):
+        target = link.readlink()
+    place = (top / target).parent
+    try:
+        date = ReleaseDate.parse(target.name)
+    except UsageError:
+        date = None
+    if date is None or os.path.realpath(place) != os.path.realpath(top):
+        raise ReleaseError(
+            f"{CURRENT} leads to {target}, which is no dated directory beside it",
+            code="CURRENT",
+            where=str(link),
+            hint="look at who made this link; it is not replaced",
+        )
+    return date
+
+
+def switch_current(top: Path, date: str) -> None:
+    """Make ``current`` lead to the directory `date`, at once: there is no moment without it.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    link = top / CURRENT
+    with storing(link, "write"), private_directory(top) as private:
+        new = private / "new"
+        new.symlink_to(date)
+        new.replace(link)
+        descriptor = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def touch_undated(directory: Path) -> tuple[str, ...]:
+    """Give the files of the set that every set has the present time; their names.
+
+    Raises:
+        StoreError: one cannot be touched.
+    """
+    with storing(directory, "read"):
+        names = sorted(one.name for one in directory.iterdir() if date_of_name(one.name) is None)
+    for name in names:
+        with storing(directory / name, "touch"):
+            os.utime(directory / name, follow_symlinks=False)
+    return tuple(names)
+
+
+def write_current_json(top: Path, date: str, digests: Mapping[str, str]) -> None:
+    """Write ``current.json`` into `top`: which set is current, and what is in it, for scripts.
+
+    Raises:
+        StoreError: a file cannot be looked at, or this one not be written.
+    """
+    replace_by_bytes(top / CURRENT_JSON, current_json(top / date, digests))
+
+
+def current_json(directory: Path, digests: Mapping[str, str]) -> bytes:
+    """The bytes of ``current.json`` for the set in `directory`; `digests` are the signed ones.
+
+    Nobody signs the file: it says where to look, and ``sha256sum.sig`` there what is true.
+
+    Raises:
+        StoreError: a file cannot be looked at.
+    """
+    files = []
+    for name in sorted(digests, key=os.fsencode):
+        with storing(directory / name, "look at"):
+            size = (directory / name).lstat().st_size
+        files.append({"name": name, "sha256": digests[name], "size": size})
+    present = [name for name in SIGNATURE_NAMES if os.path.lexists(directory / name)]
+    said = {
+        "schema": 1,
+        "date": directory.name,
+        "directory": directory.name,
+        "sums": SUMS_NAME,
+        "signature": present[0] if present else SIGNATURE_NAMES[0],
+        "files": files,
+    }
+    return (json.dumps(said, indent=1, sort_keys=True) + "\n").encode("ascii")

@@ -177,7 +177,7 @@ def replacing(target: Path, mode: int = 0o644) -> Iterator[IO[bytes]]:
     with storing(target, "write"), private_directory(target.parent) as private:
         with new_file(private, target, mode) as file:
             yield file
-        _sync_directory(target.parent)
+        sync_directory(target.parent)
 
 
 @contextmanager
@@ -253,7 +253,7 @@ def write_new(path: Path, content: bytes, mode: int) -> None:
         except PermissionError:  # no hard links, as on a FAT file system
             if not _renamed(new, path, _RENAME_NOREPLACE):
                 raise
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
 
 
 @contextmanager
@@ -277,7 +277,12 @@ def write_out(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
+    """Wait until the names in `directory` are on the disk.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -56,3 +56,17 @@ def directory_held(path: Path) -> Iterator[None]:
     """
     with held(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)):
         yield
+
+
+@contextmanager
+def directory_tried(path: Path) -> Iterator[bool]:
+    """Hold the lock of the directory `path` while the block runs, if nobody has it: the answer.
+
+    Raises:
+        OSError: it is not there, is no directory, or cannot be opened.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield try_to_hold(descriptor)
+    finally:
+        os.close(descriptor)

@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from voidimg.artifact_names import date_of_name
-from voidimg.atomic import private_directory, replace_by_bytes
+from voidimg.atomic import private_directory, replace_by_bytes, sync_directory
 from voidimg.errors import ReleaseError, UsageError, storing
-from voidimg.file_locks import try_to_hold
+from voidimg.file_locks import directory_tried
 from voidimg.identity import ReleaseDate
 from voidimg.signing.published_set import CURRENT
 from voidimg.signing.signed_sums import SIGNATURE_NAMES
@@ -33,11 +33,9 @@ def promoting(top: Path) -> Iterator[None]:
         ReleaseError: somebody else does.
         StoreError: there is no such directory.
     """
-    with storing(top, "open"):
-        descriptor = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+    with ExitStack() as stack:
         with storing(top, "lock"):
-            is_free = try_to_hold(descriptor)
+            is_free = stack.enter_context(directory_tried(top))
         if not is_free:
             raise ReleaseError(
                 "somebody else promotes or removes image sets here",
@@ -46,8 +44,6 @@ def promoting(top: Path) -> Iterator[None]:
                 hint="wait until it has ended; nothing was changed",
             )
         yield
-    finally:
-        os.close(descriptor)
 
 
 def current_date(top: Path) -> ReleaseDate | None:
@@ -95,11 +91,7 @@ def switch_current(top: Path, date: str) -> None:
         new = private / "new"
         new.symlink_to(date)
         new.replace(link)
-        descriptor = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_directory(top)
 
 
 def touch_undated(directory: Path) -> tuple[str, ...]:

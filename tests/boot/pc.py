@@ -109,9 +109,9 @@ class Guest:
         assert found.status == 0, f"{command}: {found.output}"
         return found.output.strip()
 
-    def power_off(self) -> None:
-        """Stop it in an orderly way."""
-        self.shell.run("sudo -n poweroff", time.monotonic() + ANSWER_SECONDS)
+    def power_off(self, command: str = "sudo -n poweroff") -> None:
+        """Stop it in an orderly way, by `command`."""
+        self.shell.run(command, time.monotonic() + ANSWER_SECONDS)
         # A guest waits for ever on a port that nobody reads when it has more to say.
         with suppress(ConsoleClosedError):
             self.console.listen(time.monotonic() + POWER_OFF_SECONDS)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from operator import ne
 from pathlib import Path
 
 from tests.command import PROJECT
+from voidimg.smoke.picture import Picture
 from voidimg.smoke.qmp import Qmp
 
 PICTURES = PROJECT / "out" / "smoke"
@@ -17,47 +15,6 @@ PICTURES = PROJECT / "out" / "smoke"
 
 _ANSWER_SECONDS = 60.0
 _BETWEEN_SECONDS = 3.0
-_HEADER = re.compile(rb"P6\s+(\d+)\s+(\d+)\s+255\s")
-_SAMPLED = 7
-"""Every so manieth pixel is compared; a prime, so that no column or row is left out."""
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """Red, green and blue of each pixel, row by row."""
-
-    width: int
-    height: int
-    pixels: bytes
-
-    @classmethod
-    def read(cls, path: Path) -> Picture:
-        """The picture in the PPM file `path`."""
-        content = path.read_bytes()
-        header = _HEADER.match(content)
-        assert header is not None, f"{path} is no PPM"
-        pixels = content[header.end() :]
-        width, height = int(header[1]), int(header[2])
-        assert len(pixels) == 3 * width * height
-        return cls(width, height, pixels)
-
-    def differs(self, other: Picture) -> float:
-        """The part of the pixels that are not the same, from 0 to 1; 1 if the sizes differ."""
-        if (self.width, self.height) != (other.width, other.height):
-            return 1.0
-        ours, theirs = self.pixels[1 :: 3 * _SAMPLED], other.pixels[1 :: 3 * _SAMPLED]
-        different: int = sum(map(ne, ours, theirs))
-        return different / len(ours)
-
-    def brightness(self, x: float, y: float) -> int:
-        """The sum of the three colours at `x` and `y`, parts of width and height."""
-        pixel = int(y * (self.height - 1)) * self.width + int(x * (self.width - 1))
-        return sum(self.pixels[3 * pixel : 3 * pixel + 3])
-
-    def black(self) -> float:
-        """The part of the pixels that are black, from 0 to 1."""
-        sampled = self.pixels[1 :: 3 * _SAMPLED]
-        return sampled.count(0) / len(sampled)
 
 
 class Screen:
@@ -71,7 +28,7 @@ class Screen:
         """What it shows."""
         path = self._scratch / "now.ppm"
         self._qmp.picture(path, time.monotonic() + _ANSWER_SECONDS, "ppm")
-        return Picture.read(path)
+        return Picture.of(path.read_bytes())
 
     def keep(self, name: str) -> Path:
         """Write what it shows to `PICTURES` for people, as PNG."""

@@ -16,8 +16,9 @@ import pytest
 from tests.boot.conftest import sha256_of
 from tests.boot.live_system import USER, WORDS, check_root, check_services, check_user
 from tests.boot.pc import START_SECONDS, Guest, booted, log_in, running
-from tests.boot.screen import Picture, Screen
+from tests.boot.screen import Screen
 from tests.images import built_iso
+from voidimg.smoke.picture import Picture
 from voidimg.smoke.qmp import Qmp
 
 LOGS = Path("console.log")

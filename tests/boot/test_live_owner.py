@@ -6,13 +6,16 @@ changes on the medium itself.
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.boot.pc import booted
+from tests.boot.menus import start_by_bios
+from tests.boot.pc import START_SECONDS, booted, log_in, running
 from tests.images import built_iso
 from voidimg.formats.iso9660 import open_iso
 
@@ -21,9 +24,10 @@ pytestmark = pytest.mark.smoke
 LOGS = Path("console.log")
 LEAVE = (
     "sudo -n sh -c 'useradd -m -G wheel bob && echo bob:voidlinux | chpasswd"
-    " && sed -i /^anon:/d /etc/passwd /etc/shadow /etc/group && echo mine > /etc/hostname'"
+    " && sed -i /^anon:/d /etc/passwd /etc/shadow /etc/group && echo mine > /etc/hostname"
+    " && sync && poweroff'"
 )
-"""The live user gives its place to an account of the owner's."""
+"""The live user gives its place to an account of the owner's, and can do nothing more then."""
 
 
 @pytest.fixture(scope="module")
@@ -50,12 +54,11 @@ def test_a_removed_live_user_stays_removed(iso: Path, tmp_path: Path) -> None:
         with booted(iso, "usb on BIOS", tmp_path / LOGS, words=kept, user=user, more=more) as guest:
             if number == 0:
                 assert 'The user is "anon"' in guest.answer("cat /etc/issue")
-                guest.answer(LEAVE)
-                guest.answer("sudo -n sync")
+                guest.power_off(LEAVE)
             else:
                 assert guest.answer("uname -n") == "mine"
                 assert "anon" not in guest.answer("cut -d: -f1 /etc/passwd /etc/issue")
-            guest.power_off()
+                guest.power_off()
 
 
 def test_a_name_that_is_taken_is_said_on_the_screen(iso: Path, tmp_path: Path) -> None:
@@ -86,7 +89,7 @@ def test_two_media_at_once(iso: Path, tmp_path: Path) -> None:
 def test_a_third_partition_of_the_medium_keeps_nothing(iso: Path, tmp_path: Path) -> None:
     """Linux does not mount a part of a disk that is mounted as a whole: the guide says so.
 
-    The live system starts all the same, and forgets.
+    The start waits until somebody has read that and presses Enter; then it goes on, and forgets.
     """
     stick = tmp_path / "stick.img"
     shutil.copy(iso, stick)
@@ -103,7 +106,13 @@ def test_a_third_partition_of_the_medium_keeps_nothing(iso: Path, tmp_path: Path
         file.seek(start * 512)
         file.write(part.read_bytes())
     kept = "rd.live.overlay=LABEL=KEPT:/overlay"
-    with booted(stick, "usb on BIOS", tmp_path / LOGS, words=kept) as guest:
+    until = time.monotonic() + START_SECONDS
+    with running(stick, "usb on BIOS", tmp_path / LOGS) as (emulator, console):
+        start_by_bios(console, 0, kept, until)
+        assert console.wait_for(re.compile(rb"Unable to find a persistent overlay"), until)
+        assert console.wait_for(re.compile(rb"Press \[Enter\] to continue"), until)
+        console.send("\r", until)
+        guest = log_in(emulator, console, "anon")
         mounts = guest.answer("cat /proc/mounts")
         assert " / overlay rw," in mounts
         assert "/run/initramfs/overlayfs" not in mounts

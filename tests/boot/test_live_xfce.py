@@ -16,12 +16,13 @@ import pytest
 
 from tests.boot import pc
 from tests.boot.pc import ANSWER_SECONDS, Guest
-from tests.boot.screen import Picture, Screen
+from tests.boot.screen import Screen
 from tests.command import voidimg_json
 from tests.images import built_iso
 from tests.integration import pc_tree
 from tests.testrepo import provide
 from voidimg.run import run
+from voidimg.smoke.picture import Picture
 from voidimg.smoke.qmp import Qmp
 from voidimg.spec.search import SHIPPED
 

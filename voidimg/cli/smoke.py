@@ -90,8 +90,8 @@ def command(
     """Boot IMAGE (.img, .img.xz, .img.zst, .iso) and ask the guest what its platform promises.
 
     The image is only read. The guest is driven over its serial console: a login is typed, then
-    each statement of the platform. A live ISO starts through BIOS and UEFI; it must be built with
-    serial = true in [live] of its profile. Exit status 15 when one is not true.
+    each statement of the platform. A live ISO starts through BIOS and UEFI; where its menu asks for
+    no serial console, that is typed at the menu. Exit status 15 when a statement is not true.
 
     \b
     Examples:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +15,10 @@ from voidimg.errors import UsageError, storing
 from voidimg.events import Listener, Message, ignore, step
 from voidimg.formats.partition_table import read_table
 from voidimg.smoke.accelerator import choose_accelerator
+from voidimg.smoke.boot_menu import type_at_menu
 from voidimg.smoke.console import Console
-from voidimg.smoke.emulator import started
-from voidimg.smoke.live_iso import is_iso, live_user, patterns_of
+from voidimg.smoke.emulator import Emulator, started
+from voidimg.smoke.live_iso import is_iso, live_user, patterns_of, words_for_serial
 from voidimg.smoke.machine import arguments_of
 from voidimg.smoke.one_boot import OneBoot
 from voidimg.smoke.shell import Person
@@ -26,7 +27,7 @@ from voidimg.smoke.statements import Expectation, fill_in
 from voidimg.smoke.verdict import BootVerdict, GuestError, SmokeReport
 from voidimg.spec.live_model import Live
 from voidimg.spec.model import Recipe
-from voidimg.spec.smoke_model import LIVE_FIRMWARE, Machine
+from voidimg.spec.smoke_model import LIVE_FIRMWARE, Firmware, Machine
 
 
 def platform_of_image(path: Path) -> tuple[str, str]:
@@ -122,8 +123,9 @@ def smoke_image(
     """Boot `image` under QEMU on each of its platform's machines, and judge what it answers.
 
     The image (``.img``, ``.img.xz``, ``.img.zst``) is only read: the guest writes to an overlay on
-    a larger medium. A live ISO is started by the machines' own firmware, and must have a serial
-    console; its live user logs in. What fails is in the report; see `SmokeReport.require_passed`.
+    a larger medium. A live ISO is started by the machines' own firmware; where its menu asks for no
+    serial console, that is typed at the menu. Its live user logs in. What fails is in the report;
+    see `SmokeReport.require_passed`.
 
     Args:
         image: the image file.
@@ -136,15 +138,17 @@ def smoke_image(
         listener: gets the steps, and console lines as messages of level ``debug``.
 
     Raises:
-        UsageError: no machine fits `media`, or the ISO has no serial console.
+        UsageError: no machine fits `media`, or the ISO has no serial console and no screen.
         LayoutError: the image is damaged, or has no such partitions.
         SpecError: a statement is wrong.
         ToolError: QEMU, mtools or fdtput is missing.
     """
     live = _live_of(image, recipe)
+    words: dict[Firmware, str] = {}
     machines = choose_machines(recipe, media, firmware, live=live is not None)
     if live is not None:
         patterns = patterns_of(image, live, recipe.arch, [one.firmware for one in machines])
+        words = {one.firmware: words_for_serial(image, recipe, one.firmware) for one in machines}
     with storing(logs, "make the directory"):
         logs.mkdir(parents=True, exist_ok=True)
     with opened(image, scratch, listener) as base:
@@ -158,6 +162,7 @@ def smoke_image(
             scratch=scratch or logs,
             patience=patience,
             person=_person(recipe) if live is None else live_user(live),
+            menu_words=words,
         )
         boots = []
         for machine, log in zip(machines, _log_names(image, machines), strict=True):
@@ -232,6 +237,8 @@ class _Subject:
     scratch: Path
     patience: float
     person: Person
+    menu_words: Mapping[Firmware, str]
+    """What is typed at the boot menu of each firmware; nothing where it is empty."""
 
     def boot(self, machine: Machine, log: Path, listener: Listener) -> BootVerdict:
         """One boot; whatever goes wrong in it is part of the verdict."""
@@ -244,6 +251,7 @@ class _Subject:
             begun=begun,
             until=begun + machine.deadline_seconds * self.patience,
             patience=self.patience,
+            at_menu=self._at_menu(machine.firmware),
         )
         last_lines = ""
         with ExitStack() as files, storing(log, "write"), log.open("wb") as log_file:
@@ -273,6 +281,16 @@ class _Subject:
             checks=tuple(course.checks),
             why_not_kvm=acceleration.why_not_kvm,
         )
+
+    def _at_menu(self, firmware: Firmware) -> Callable[[Emulator, Console, float], None] | None:
+        words = self.menu_words.get(firmware)
+        if not words:
+            return None
+
+        def type_words(emulator: Emulator, console: Console, until: float) -> None:
+            type_at_menu(emulator, console, firmware, words, scratch=self.scratch, until=until)
+
+        return type_words
 
 
 def _person(recipe: Recipe) -> Person:

@@ -16,7 +16,8 @@ from voidimg.inspection.opened import require_file
 from voidimg.live.efi import GRUB_CONFIG
 from voidimg.smoke.shell import Person
 from voidimg.spec.live_model import Live
-from voidimg.spec.smoke_model import Firmware
+from voidimg.spec.model import Recipe
+from voidimg.spec.smoke_model import FIRMWARE_PROGRAMS, Firmware
 
 _MENUS: Mapping[Firmware, str] = {
     "bios": "/boot/isolinux/isolinux.cfg",
@@ -26,6 +27,8 @@ _MENUS: Mapping[Firmware, str] = {
 _ENTRY = re.compile(r"\broot=live:\S+[^\n]*")
 _SERIAL_CONSOLE = re.compile(r"\bconsole=tty(?:S|AMA)\d")
 _DESCRIPTOR = b"CD001"
+_WITH_SCREEN = FIRMWARE_PROGRAMS["bios"]
+"""Programs whose machines have a screen and a keyboard by themselves: PCs."""
 
 
 def is_iso(path: Path) -> bool:
@@ -40,6 +43,30 @@ def is_iso(path: Path) -> bool:
         return os.pread(file.fileno(), 5, SYSTEM_AREA_BYTES + 1) == _DESCRIPTOR
 
 
+def words_for_serial(path: Path, recipe: Recipe, firmware: Firmware) -> str:
+    """What has to be typed at the menu of `firmware` for a console that a test can read.
+
+    Empty when the menu asks for one itself (``serial = true``).
+
+    Raises:
+        UsageError: it asks for none, and there is no way to type.
+        LayoutError: the ISO has no menu for `firmware`, or is damaged.
+    """
+    with open_iso(path) as iso:
+        words = _ENTRY.search(_menu(iso, firmware))
+    if words is not None and _SERIAL_CONSOLE.search(words[0]) is not None:
+        return ""
+    port = recipe.live.serial_port if recipe.live is not None else None
+    if port is None or recipe.smoke.qemu not in _WITH_SCREEN:
+        raise UsageError(
+            f"the boot menu of {path.name} starts no serial console, so nobody could log in",
+            code="NO-SERIAL",
+            where=str(path),
+            hint="build it with serial = true in [live] of its profile",
+        )
+    return f"console=tty0 console={port}"
+
+
 def patterns_of(path: Path, live: Live, arch: str, firmware: Iterable[Firmware]) -> dict[str, str]:
     """What ``{volume_id}`` and ``{kernel_release}`` stand for: what the ISO itself promises.
 
@@ -47,21 +74,11 @@ def patterns_of(path: Path, live: Live, arch: str, firmware: Iterable[Firmware])
     the title is long.
 
     Raises:
-        UsageError: its menu has no serial console, the only one that a test can read.
         LayoutError: it has no menu for one of `firmware`, or is damaged.
     """
     with open_iso(path) as iso:
         menus = [_menu(iso, kind) for kind in dict.fromkeys(firmware)]
         volume_id = iso.volume_id
-    for menu in menus:
-        words = _ENTRY.search(menu)
-        if words is None or _SERIAL_CONSOLE.search(words[0]) is None:
-            raise UsageError(
-                f"the boot menu of {path.name} starts no serial console, so nobody could log in",
-                code="NO-SERIAL",
-                where=str(path),
-                hint="build it with serial = true in [live] of its profile",
-            )
     entry = rf"""(?:MENU LABEL |menuentry "){re.escape(live.title)}"""
     title = re.search(rf"""{entry}(?: (\d[^\s"]*)|(?=["\n]| \(| with))""", menus[0])
     release = title and (title[1] or _release(path))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from voidimg.smoke.console import Console, ConsoleClosedError
 from voidimg.smoke.emulator import Emulator
@@ -14,6 +14,7 @@ from voidimg.smoke.verdict import Check, GuestError
 
 _POWER_OFF_SECONDS = 90.0
 _POWERED_OFF = re.compile(rb"reboot: (?:Power down|System halted)")
+_MENU_CHECK = "the boot menu takes keys"
 _LOGIN_CHECK = "the guest starts up to a login prompt"
 _SHELL_CHECK = "{user} logs in on the console"
 
@@ -22,6 +23,7 @@ class OneBoot:
     """The course of one boot: login prompt, login, statements, power off.
 
     Times are of `time.monotonic`: when QEMU was started, and `until` when the login must be there.
+    What is done `at_menu`, where something is, comes first.
     """
 
     def __init__(
@@ -32,6 +34,7 @@ class OneBoot:
         begun: float,
         until: float,
         patience: float,
+        at_menu: Callable[[Emulator, Console, float], None] | None = None,
     ):
         self._person = person
         self._expectations = expectations
@@ -39,7 +42,9 @@ class OneBoot:
         self._check_begun = begun
         self._until = until
         self._patience = patience
-        self._open = [_LOGIN_CHECK, _SHELL_CHECK.format(user=person.name)]
+        self._at_menu = at_menu
+        self._open = [_MENU_CHECK] if at_menu is not None else []
+        self._open += [_LOGIN_CHECK, _SHELL_CHECK.format(user=person.name)]
         self._open += [expectation.statement.name for expectation in expectations]
         self.checks: list[Check] = []
         self.login_seconds: float | None = None
@@ -55,6 +60,9 @@ class OneBoot:
             self.fail(_ended(emulator))
 
     def _run(self, emulator: Emulator, console: Console) -> None:
+        if self._at_menu is not None:
+            self._at_menu(emulator, console, self._until)
+            self._add(Check(self._open[0], "passed", time.monotonic() - self._check_begun))
         wait_for_login(console, self._until)
         self.login_seconds = time.monotonic() - self._begun
         self._add(Check(self._open[0], "passed", self.login_seconds))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -11,12 +13,15 @@ from voidimg.errors import ToolError
 from voidimg.events import Listener, ignore, step
 from voidimg.smoke.accelerator import choose_accelerator
 from voidimg.smoke.boot import choose_machines
+from voidimg.smoke.boot_menu import type_at_menu
+from voidimg.smoke.console import Console
 from voidimg.smoke.emulator import Emulator, started
-from voidimg.smoke.live_iso import is_iso
+from voidimg.smoke.live_iso import is_iso, words_for_serial
 from voidimg.smoke.machine import arguments_of
 from voidimg.smoke.network import ForwardedPort, network_words
 from voidimg.smoke.starting import opened, start_of
 from voidimg.spec.model import Recipe
+from voidimg.spec.smoke_model import Machine
 
 _REFUSES_SECONDS = 0.5
 """QEMU ends as soon when it does not like its arguments."""
@@ -57,6 +62,8 @@ def run_image(
 ) -> Iterator[RunningGuest]:
     """Boot `image` on the first fitting machine of its platform, and leave it running.
 
+    Where the menu of a live ISO asks for no serial console, that is typed at the menu.
+
     The image is only read: what the guest writes is kept without a name in `scratch`, as much as a
     medium of the next size holds, and is gone when this ends, which ends the guest too.
 
@@ -76,12 +83,10 @@ def run_image(
         GuestError: the firmware would not start it.
         ToolError: QEMU is missing, or does not start.
     """
-    machine = choose_machines(
-        recipe,
-        [medium] if medium else (),
-        [firmware] if firmware else (),
-        live=is_iso(image),
-    )[0]
+    live = is_iso(image)
+    media, firmwares = [medium] if medium else (), [firmware] if firmware else ()
+    machine = choose_machines(recipe, media, firmwares, live=live)[0]
+    words_to_type = words_for_serial(image, recipe, machine.firmware) if live else ""
     qemu = recipe.smoke.qemu
     acceleration = choose_accelerator(qemu, machine)
     with ExitStack() as files, opened(image, scratch, listener) as base:
@@ -93,6 +98,9 @@ def run_image(
             words.remove("-no-reboot")
         with started(qemu, words) as emulator:
             _require_running(emulator, qemu)
+            if words_to_type:
+                with step(listener, f"type {words_to_type} at the boot menu"):
+                    _type(emulator, machine, words_to_type, scratch)
             yield RunningGuest(
                 f"{machine.medium} on {machine.machine}",
                 emulator.console,
@@ -101,6 +109,13 @@ def run_image(
                 acceleration.why_not_kvm,
                 emulator.wait,
             )
+
+
+def _type(emulator: Emulator, machine: Machine, words: str, scratch: Path) -> None:
+    until = time.monotonic() + machine.deadline_seconds
+    with open(os.devnull, "wb") as log, Console(emulator.console, log) as console:
+        type_at_menu(emulator, console, machine.firmware, words, scratch=scratch, until=until)
+    os.set_blocking(emulator.console, True)
 
 
 def _require_running(emulator: Emulator, qemu: str) -> None:

@@ -17,10 +17,11 @@ from voidimg.live.iso import write_iso
 from voidimg.live.iso_plan import IsoFile, IsoPlan
 from voidimg.live.menus import Menu, render_grub, render_isolinux
 from voidimg.smoke.boot import choose_machines, platform_of_image, profile_of_image
-from voidimg.smoke.live_iso import is_iso, live_user, patterns_of
+from voidimg.smoke.live_iso import is_iso, live_user, patterns_of, words_for_serial
 from voidimg.smoke.machine import Drive, Start, arguments_of
 from voidimg.smoke.uefi import Uefi, find_uefi, words_of
 from voidimg.spec.live_model import Access, Live
+from voidimg.spec.smoke_model import Firmware
 from voidimg.spec.templates import Templates
 
 TEMPLATES = Templates.read([Path(voidimg.__file__).parent / "templates"])
@@ -59,12 +60,32 @@ def test_what_an_iso_promises(tmp_path: Path) -> None:
     assert found == {"volume_id": "VOID_TEST", "kernel_release": r"6\.6\.21_1"}
 
 
-@pytest.mark.parametrize("serial", [None, "ttyUSB0,115200"])
-def test_an_iso_without_a_serial_console(serial: str | None, tmp_path: Path) -> None:
-    """Nobody could see what it does; told before anything starts."""
+@pytest.mark.parametrize(
+    ("serial", "words"),
+    [
+        (None, "console=tty0 console=ttyS0,115200"),
+        ("ttyUSB0,115200", "console=tty0 console=ttyS0,115200"),
+        ("ttyS0,115200", ""),
+    ],
+)
+@pytest.mark.parametrize("firmware", ["bios", "uefi", "uefi-ia32"])
+def test_an_iso_without_a_serial_console_is_typed_to(
+    serial: str | None, words: str, firmware: Firmware, tmp_path: Path
+) -> None:
+    """As its users do; the port is the one of its platform."""
     path = iso_with(replace(MENU, serial=serial), tmp_path)
+    assert words_for_serial(path, RECIPE, firmware) == words
+
+
+@pytest.mark.parametrize("lacks", ["port", "screen"])
+def test_an_iso_that_nobody_can_type_to(lacks: str, tmp_path: Path) -> None:
+    """Nobody could see what it does; told before anything starts."""
+    path = iso_with(replace(MENU, serial=None), tmp_path)
+    change: dict[str, object] = {"live": live_part().model_copy(update={"serial_port": None})}
+    if lacks == "screen":
+        change = {"smoke": RECIPE.smoke.model_copy(update={"qemu": "qemu-system-aarch64"})}
     with pytest.raises(UsageError, match="serial = true") as caught:
-        patterns_of(path, live_part(), "x86_64", ["bios"])
+        words_for_serial(path, RECIPE.model_copy(update=change), "uefi")
     assert caught.value.code == "E-USAGE-NO-SERIAL"
 
 
@@ -76,8 +97,9 @@ def test_an_iso_of_another_profile(tmp_path: Path) -> None:
 
 
 def test_the_command_refuses_an_iso_without_a_serial_console(tmp_path: Path) -> None:
-    """In the words of the command line."""
-    path = iso_with(replace(MENU, serial=None), tmp_path)
+    """In the words of the command line, where nobody can type."""
+    menu = replace(MENU, serial=None, arch="aarch64")
+    path = iso_with(menu, tmp_path).rename(tmp_path / "void-live-aarch64-20240314-base.iso")
     ended = run_command("--cache", tmp_path / "cache", "--out", tmp_path / "out", "smoke", path)
     assert ended.returncode == 2, ended.stderr
     assert "[E-USAGE-NO-SERIAL]" in ended.stderr

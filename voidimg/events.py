@@ -7,7 +7,7 @@ lines or JSON lines (`--events`). Nothing in the library writes to a terminal.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Literal
@@ -91,6 +91,27 @@ def ignore(_event: Event) -> None:
 def event_as_json(event: Event) -> dict[str, object]:
     """The event as a JSON-ready mapping with its class name in ``event``."""
     return {"event": type(event).__name__, **asdict(event)}
+
+
+class Heard:
+    """A listener that keeps the warnings that pass through it to another, and tells each once."""
+
+    def __init__(self, listener: Listener):
+        self._listener = listener
+        self.warnings: list[str] = []
+
+    def __call__(self, event: Event) -> None:
+        """Tell `event`."""
+        if isinstance(event, Message) and event.level == "warning":
+            if event.text in self.warnings:
+                return
+            self.warnings.append(event.text)
+        self._listener(event)
+
+    def retell(self, warnings: Iterable[str]) -> None:
+        """Tell the `warnings` of an earlier run, but those that this one has told already."""
+        for text in warnings:
+            self(Message("warning", text))
 
 
 @contextmanager

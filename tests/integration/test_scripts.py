@@ -136,6 +136,9 @@ def test_what_scripts_write_is_shown_when_asked(shop: Shop) -> None:
     assert plain.returncode == 0, plain.stderr
     assert "warning: talker-9.0_1 INSTALL post: WARNING: something is odd" in plain.stderr
     assert "cleared" not in plain.stderr
+    again = voidimg(*shop.build_words("--artifact", "rootfs", stage=stage))
+    assert "(unchanged)" in again.stdout
+    assert again.stderr.count("warning: talker-9.0_1 INSTALL post: WARNING: something is odd") == 1
     told = [json.loads(line) for line in events.read_text("ascii").splitlines()]
     spoken = [one for one in told if one["event"] == "ScriptOutput" and one["package"][0] == "t"]
     assert [(one["script"], one["action"]) for one in spoken] == [("INSTALL", "post")]

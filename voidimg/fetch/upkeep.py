@@ -378,7 +378,7 @@ def _check_object(path: Path) -> str | None:
 def _check_artifact(path: Path) -> str | None:
     record = json.loads(path.with_name("record.json").read_text())
     role = path.name.removeprefix("content").removeprefix(".")
-    fits = sha256_of(path) == record[role]["sha256"]
+    fits = sha256_of(path) == record["files"][role]["sha256"]
     return None if fits else "its SHA-256 is not the recorded one"
 
 

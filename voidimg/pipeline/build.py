@@ -25,6 +25,7 @@ from voidimg.atomic import require_writable, write_atomically
 from voidimg.errors import VoidimgError
 from voidimg.events import (
     Event,
+    Heard,
     Listener,
     Message,
     Progress,
@@ -306,7 +307,7 @@ class _Build:
         self._date = date
         self._options = options
         self._state = state
-        self._listener = listener
+        self._listener = Heard(listener)
         self._cache = Cache(options.cache)
         self._store = ArtifactStore(self._cache)
         asked = options.artifacts if kinds is None else kinds
@@ -452,7 +453,9 @@ class _Build:
         return BuildResult(artifacts, self._lock_file)
 
     def publish_artifacts(self) -> tuple[Artifact, ...]:
-        """Give all artifacts their names."""
+        """Give all artifacts their names, and tell what was warned of when they were made."""
+        for key in self._keys.values():
+            self._listener.retell(self._store.warnings(key))
         return tuple(
             artifact
             for kind, key in self._keys.items()

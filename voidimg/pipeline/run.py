@@ -5,6 +5,7 @@ Nothing here needs the network, the clock or the host's files but the cache.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from voidimg.artifacts.kind import KindName
 from voidimg.artifacts.making import Keep, Making
 from voidimg.artifacts.plan import PlannedPart, plan_parts
 from voidimg.errors import full_disk_told, storing
-from voidimg.events import Listener, ignore, step
+from voidimg.events import Heard, Listener, ignore, step
 from voidimg.fetch import Cache
 from voidimg.file_locks import directory_held
 from voidimg.pipeline.job import Job
@@ -25,6 +26,7 @@ from voidimg.xbps.install.install import VerifiedPackage
 
 BLOCK_CACHE = "blocks"
 """Directory of compressed blocks below the cache."""
+_WARNINGS = "warnings.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ def run_job(job: Job, bench: Bench, listener: Listener = ignore) -> None:
         VoidimgError: what went wrong, by its class; nothing unfinished is kept.
     """
     cache = Cache(bench.cache, entered=True)
+    heard = Heard(listener)
     making = Making(
         recipe=job.recipe,
         date=job.date,
@@ -66,13 +69,13 @@ def run_job(job: Job, bench: Bench, listener: Listener = ignore) -> None:
         block_cache=bench.cache / BLOCK_CACHE,
         work=bench.work,
         jobs=bench.jobs,
-        keep=_keeping(job, ArtifactStore(cache)),
-        listener=listener,
+        keep=_keeping(job, ArtifactStore(cache), heard),
+        listener=heard,
     )
     try:
         with storing(bench.work, "build in"), full_disk_told(bench.work):
             for planned in plan_parts(job.recipe, job.targets):
-                _make_part(planned, job, bench, making)
+                _make_part(planned, job, bench, making, heard)
                 for one in planned.kinds:
                     one.take(making)
     finally:
@@ -80,16 +83,16 @@ def run_job(job: Job, bench: Bench, listener: Listener = ignore) -> None:
             empty_directory(bench.work)
 
 
-def _keeping(job: Job, store: ArtifactStore) -> Keep:
+def _keeping(job: Job, store: ArtifactStore, heard: Heard) -> Keep:
     """What gives the finished files of a kind to the store, under the key that the job says."""
 
     def keep(kind: KindName, files: Mapping[str, Path]) -> None:
-        store.keep(job.targets[kind], files)
+        store.keep(job.targets[kind], files, heard.warnings)
 
     return keep
 
 
-def _make_part(planned: PlannedPart, job: Job, bench: Bench, making: Making) -> None:
+def _make_part(planned: PlannedPart, job: Job, bench: Bench, making: Making, heard: Heard) -> None:
     """Take the steps of a part, or what another job of the run has made of the very same."""
     digest = job.shared.get(planned.part.name)
     if digest is None or bench.shared is None:
@@ -102,10 +105,13 @@ def _make_part(planned: PlannedPart, job: Job, bench: Bench, making: Making) -> 
             making.clear()
             with step(making.listener, f"{planned.part.name}: take the shared tree"):
                 copy_tree(made, making.work / planned.part.tree)
+            heard.retell(json.loads((place / _WARNINGS).read_text()))
             return
+        before = len(heard.warnings)
         for one in planned.making:
             one.take(making)
         copy_tree(making.work / planned.part.tree, place / "new")
+        (place / _WARNINGS).write_text(json.dumps(heard.warnings[before:]))
         (place / "new").rename(made)
 
 

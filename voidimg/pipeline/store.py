@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -68,15 +68,20 @@ class ArtifactStore:
         """Where the finished file of `key` with `role` goes."""
         return self._cache.part("artifacts", key, f"content.{role}" if role else "content")
 
-    def keep(self, key: str, files: Mapping[str, Path]) -> Record:
+    def keep(self, key: str, files: Mapping[str, Path], warnings: Sequence[str] = ()) -> Record:
         """Move the complete `files` (same file system) into the store under `key`.
+
+        The `warnings` of making them are kept too: whoever takes them later is told the same.
 
         Their content is on the disk when this returns: after a power failure a file whose length
         and time are right could hold zeros, and would be taken for what the record says.
         """
         record = {role: self._keep_file(key, role, path) for role, path in files.items()}
-        text = json.dumps({role: asdict(one) for role, one in record.items()})
-        stamp = self._cache.write_small(text.encode(), "artifacts", key, "record.json")
+        said = {
+            "files": {role: asdict(one) for role, one in record.items()},
+            "warnings": list(warnings),
+        }
+        stamp = self._cache.write_small(json.dumps(said).encode(), "artifacts", key, "record.json")
         with storing(stamp, "write"):
             give(stamp)
         return record
@@ -101,12 +106,22 @@ class ArtifactStore:
                 text = read_regular(stamp, _RECORD_BYTES, follow=False)
                 if not self._cache.is_own(stamp.lstat()):
                     return None
-                record = {role: StoredFile(**one) for role, one in json.loads(text).items()}
+                said = json.loads(text)
+                record = {role: StoredFile(**one) for role, one in said["files"].items()}
                 os.utime(stamp)
-        except (OSError, ValueError, TypeError, AttributeError):
+        except (OSError, ValueError, TypeError, AttributeError, KeyError):
             return None
         sound = [self._is_sound(key, role, stored) for role, stored in record.items()]
         return record if sound and all(sound) else None
+
+    def warnings(self, key: str) -> tuple[str, ...]:
+        """What was warned of when the files of `key`, which `find` has found, were made."""
+        stamp = self.content_path(key).with_name("record.json")
+        try:
+            said = json.loads(read_regular(stamp, _RECORD_BYTES, follow=False))["warnings"]
+        except (OSError, ValueError, TypeError, KeyError):
+            return ()
+        return tuple(text for text in said if isinstance(text, str))
 
     def _is_sound(self, key: str, role: str, stored: StoredFile) -> bool:
         content = self.content_path(key, role)

@@ -41,6 +41,17 @@ def not_portable(directory: int, name: bytes, path: bytes) -> list[LayoutError]:
     ]
 
 
+def socket_in_tree(path: bytes) -> LayoutError:
+    """What is wrong with a socket at `path`: a tarball cannot hold it, and nobody listens there."""
+    where = f"/{os.fsdecode(path)}"
+    return LayoutError(
+        f"{where} is a socket, which not every artifact can hold",
+        code="SOCKET",
+        where=where,
+        hint="a program that a script started left it: stop the program, or remove it in a hook",
+    )
+
+
 def require_portable(problems: Sequence[LayoutError]) -> None:
     """Raise for what `not_portable` found, if there is anything.
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from voidimg.rootfs.attributes import not_portable, require_portable
+from voidimg.rootfs.attributes import not_portable, require_portable, socket_in_tree
 from voidimg.tree.paths import mapped
 from voidimg.tree.walk import DIRECTORY, descend
 
@@ -58,7 +58,8 @@ def normalise_times(tree: Path, epoch: int) -> int:
     again.
 
     Raises:
-        LayoutError: a file has an attribute that not every artifact can hold; several collected.
+        LayoutError: a file has an attribute that not every artifact can hold, or is a socket;
+            several collected.
         StoreError: a path is too long for any program.
     """
     top = os.open(tree, DIRECTORY)
@@ -68,7 +69,9 @@ def normalise_times(tree: Path, epoch: int) -> int:
             problems = not_portable(top, b".", b".")
             for met in descend(top):
                 found.append((met.path, met.status))
-                if _may_have(met.status):
+                if stat.S_ISSOCK(met.status.st_mode):
+                    problems.append(socket_in_tree(met.path))
+                elif _may_have(met.status):
                     problems += not_portable(met.fd, met.name, met.path)
             require_portable(problems)
             clock = _Clock.of(status for _, status in found)

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Protocol
 
 from voidimg.errors import StoreError
-from voidimg.events import Listener, Message, Progress, ignore
+from voidimg.events import Listener, Progress, ignore
 from voidimg.formats import tar_writer
 from voidimg.formats.tar_writer import Member, encode_member, end_of_archive
-from voidimg.rootfs.attributes import CAPABILITY, is_kept
+from voidimg.rootfs.attributes import CAPABILITY, is_kept, socket_in_tree
 from voidimg.tree.beneath import held
 from voidimg.tree.paths import mapped
 from voidimg.tree.walk import DIRECTORY, descend
@@ -69,7 +69,8 @@ def write_tar(
     the host's security modules are not.
 
     Raises:
-        StoreError: a file cannot be read or changes while it is read, or the tree has a socket.
+        LayoutError: the tree has a socket.
+        StoreError: a file cannot be read or changes while it is read.
     """
     found = {item.path: item for item in _scan(tree)}
     total = sum(item.status.st_size for item in found.values() if _is_file(item))
@@ -157,7 +158,7 @@ class _Writer:
             target = os.readlink(item.path, dir_fd=self._fd)
             self._put(self._member(name, tar_writer.SYMBOLIC_LINK, status, None, target=target))
         elif kind == stat.S_IFSOCK:
-            self._listener(Message("warning", f"left out of the archive: the socket {name!r}"))
+            raise socket_in_tree(item.path)
         else:
             kinds = {
                 stat.S_IFIFO: tar_writer.FIFO,

@@ -59,9 +59,8 @@ def keep_artifact(cache: Cache, key: str, days: float = 0) -> Path:
     path = cache.part("artifacts", key, "content")
     path.write_bytes(key.encode())
     record = {"size": len(key), "sha256": hashlib.sha256(key.encode()).hexdigest(), "mtime_ns": 0}
-    aged(
-        cache.write_small(json.dumps({"": record}).encode(), "artifacts", key, "record.json"), days
-    )
+    said = json.dumps({"files": {"": record}, "warnings": []}).encode()
+    aged(cache.write_small(said, "artifacts", key, "record.json"), days)
     return path
 
 

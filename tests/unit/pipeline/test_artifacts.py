@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from voidimg.events import Event, Heard, Message
 from voidimg.fetch import Cache
 from voidimg.pipeline.store import ArtifactStore
 
@@ -28,3 +29,20 @@ def test_an_artifact_is_on_the_disk_before_its_record_says_so(
     record = store.keep("key", {"": finished})
     assert (inode, False) in written
     assert store.find("key") == record
+
+
+def test_warnings_are_kept_with_the_artifact(tmp_path: Path) -> None:
+    """Who takes it from the store is told what the one who made it was told, and only once."""
+    store, finished = ArtifactStore(Cache(tmp_path / "cache")), tmp_path / "finished"
+    finished.write_bytes(b"image")
+    store.keep("key", {"": finished}, ["something is odd"])
+    assert store.find("key") is not None
+    assert store.warnings("key") == ("something is odd",)
+    assert store.warnings("other") == ()
+    told: list[Event] = []
+    heard = Heard(told.append)
+    heard(Message("note", "a note"))
+    heard(Message("warning", "something is odd"))
+    heard.retell([*store.warnings("key"), "another"])
+    assert told[1:] == [Message("warning", "something is odd"), Message("warning", "another")]
+    assert heard.warnings == ["something is odd", "another"]

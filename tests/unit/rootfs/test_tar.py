@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from voidimg.errors import StoreError
-from voidimg.events import Event, Message
+from voidimg.errors import LayoutError, StoreError
 from voidimg.formats.tar_writer import Member, encode_member
-from voidimg.rootfs.tar import Archive, write_tar
+from voidimg.rootfs.normalise import normalise_times
+from voidimg.rootfs.tar import write_tar
 from voidimg.sandbox.namespace import call
 
 EPOCH = 1_700_000_000
@@ -204,18 +204,21 @@ def test_numbers_that_do_not_fit_are_in_the_extended_header() -> None:
     assert record.endswith(b"19 size=8589934592")
 
 
-def test_a_socket_is_left_out_with_a_warning(tmp_path: Path) -> None:
-    """An archive cannot hold it."""
+def test_a_socket_is_refused(tmp_path: Path) -> None:
+    """An archive cannot hold it, and no other artifact has a use for it."""
     with socket.socket(socket.AF_UNIX) as server:
         here = os.open(tmp_path, os.O_RDONLY)
         try:
             server.bind(f"/proc/self/fd/{here}/s")
         finally:
             os.close(here)
-        heard: list[Event] = []
-        written = write_tar(tmp_path, io.BytesIO(), epoch=EPOCH, listener=heard.append)
-    assert written == Archive(members=1, size_bytes=10240)
-    assert [event.level for event in heard if isinstance(event, Message)] == ["warning"]
+        for refusing in (
+            lambda: write_tar(tmp_path, io.BytesIO(), epoch=EPOCH),
+            lambda: normalise_times(tmp_path, EPOCH),
+        ):
+            with pytest.raises(LayoutError) as caught:
+                refusing()
+            assert (caught.value.code, caught.value.where) == ("E-LAYOUT-SOCKET", "/s")
 
 
 def test_a_file_that_shrinks_is_noticed(tmp_path: Path) -> None:

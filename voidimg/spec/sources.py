@@ -18,6 +18,7 @@ from typing import Literal
 from voidimg.errors import SpecError, storing
 from voidimg.foreign import read_regular
 from voidimg.spec.model import Recipe
+from voidimg.spec.own_directory import leads_out, walk_below
 from voidimg.spec.problems import problem
 from voidimg.spec.stage_model import File
 from voidimg.spec.stages import CONTENT_STAGES
@@ -195,21 +196,20 @@ def _find(directories: Sequence[Path], name: str) -> Path | None:
     for directory in directories:
         path = directory / name
         if path.is_symlink() or path.exists():
-            if not path.resolve().is_relative_to(directory.resolve()):
+            if leads_out(path, directory):
                 raise _wrong(path, name, "reached by a link that leaves the directory of own files")
             return path
     return None
 
 
 def _below(directory: Path, root: str) -> Iterator[SourceEntry]:
-    for path in sorted(directory.iterdir()):
-        place = f"{root}/{path.name}"
+    for path in walk_below(directory):
+        place = f"{root}/{path.relative_to(directory).as_posix()}"
         mode = path.lstat().st_mode
         if stat.S_ISLNK(mode):
             yield SourceEntry(place, "link", path, 0o777)
         elif stat.S_ISDIR(mode):
             yield SourceEntry(place, "directory", path, 0o755)
-            yield from _below(path, place)
         elif stat.S_ISREG(mode):
             yield SourceEntry(place, "file", path, 0o755 if mode & stat.S_IXUSR else 0o644)
         else:

@@ -20,6 +20,8 @@ from pydantic import BaseModel
 
 from voidimg.errors import SpecError, storing
 from voidimg.foreign import MAX_DOCUMENT_BYTES, read_regular
+from voidimg.spec.deadline import OutOfTime, deadline
+from voidimg.spec.own_directory import leads_out, walk_below
 from voidimg.spec.problems import problem
 from voidimg.spec.stages import CONTENT_STAGES, StageName
 from voidimg.spec.tree import Node
@@ -29,6 +31,11 @@ from voidimg.units import format_size
 if TYPE_CHECKING:
     from jinja2 import BaseLoader, Environment
 
+_SECONDS = 20.0
+"""What rendering may take; real templates take milliseconds, on a busy host too."""
+_MAX_BITS = 1024
+"""Of whole numbers: larger ones take minutes in one operation, which nobody can interrupt."""
+_MAX_PRECISION = 20
 _MEMORY_BYTES = 256 * 2**20
 """What rendering may take; the files of an image are written from some KiB."""
 
@@ -89,13 +96,20 @@ class Templates:
             )
         values = {key: _plain(value) for key, value in context.items()}
         try:
-            with _little_memory():
+            with _little_memory(), deadline(_SECONDS):
                 text = self._environment().get_template(name).render(values)
         except TemplateSyntaxError as error:
             broken = error.name or name
             raise _syntax_error(
                 broken, error.message, self.places.get(broken), error.lineno
             ) from error
+        except OutOfTime:
+            raise SpecError(
+                f"template {name}: it takes more than {_SECONDS:.0f} s",
+                code="TEMPLATE-VALUE",
+                where=self.places.get(name),
+                hint="its loops do not end, or nearly so",
+            ) from None
         except MemoryError as error:
             raise SpecError(
                 f"template {name}: it needs more than {format_size(_MEMORY_BYTES)} of memory",
@@ -200,6 +214,9 @@ def check_templates(node: Node, directories: Sequence[Path]) -> Iterator[SpecErr
             else:
                 hint = did_you_mean(name, known)
                 what = f"there is no template {name!r}"
+                if name in _found(directories):
+                    hint = "put the file itself there"
+                    what = f"{name!r} is a link that leaves the directory of templates"
                 yield problem(place.origin, what, code="TEMPLATE", hint=hint)
 
 
@@ -211,12 +228,31 @@ def _templates_of(stage: Node) -> Iterator[Node]:
 
 
 def template_files(directories: Sequence[Path]) -> dict[str, Path]:
-    """Every template by name with its file; the first directory that has one wins."""
-    found: dict[str, Path] = {}
+    """Every template by name with its file; the first directory that has one wins.
+
+    What a link leads to outside of them is none of them.
+
+    Raises:
+        StoreError: a directory cannot be read.
+    """
+    return {
+        name: path
+        for name, (path, directory) in _found(directories).items()
+        if not leads_out(path, directory)
+    }
+
+
+def _found(directories: Sequence[Path]) -> dict[str, tuple[Path, Path]]:
+    """Every file in `directories` by its name there: the file, and the directory."""
+    found: dict[str, tuple[Path, Path]] = {}
     for directory in directories:
-        for path in sorted(directory.rglob("*")):
-            if path.is_file():
-                found.setdefault(path.relative_to(directory).as_posix(), path)
+        if not directory.is_dir():
+            continue
+        with storing(directory, "read the templates in"):
+            for path in walk_below(directory):
+                if path.is_file():
+                    name = path.relative_to(directory).as_posix()
+                    found.setdefault(name, (path, directory))
     return found
 
 
@@ -264,7 +300,10 @@ def _environment(loader: BaseLoader | None) -> Environment:
                 raise SecurityError(
                     f"{operator!r} is not for templates, but for products of numbers"
                 )
-            return left * right
+            product = left * right
+            if isinstance(product, int) and product.bit_length() > _MAX_BITS:
+                raise SecurityError("templates have no numbers of so many digits")
+            return product
 
     sandbox = Sandbox(
         loader=loader,
@@ -276,4 +315,14 @@ def _environment(loader: BaseLoader | None) -> Environment:
     )
     # What comes out must be the same each time.
     del sandbox.globals["lipsum"], sandbox.filters["random"]
+    # And these search texts in ways that take very long in one operation.
+    del sandbox.filters["urlize"], sandbox.filters["wordwrap"]
+    rounded = sandbox.filters["round"]
+
+    def few_digits(value: float, precision: int = 0, method: Any = "common") -> Any:
+        if abs(precision) > _MAX_PRECISION:
+            raise SecurityError("templates do not round to so many digits")
+        return rounded(value, precision, method)
+
+    sandbox.filters["round"] = few_digits
     return sandbox

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import resource
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
 from voidimg.catalog.catalog import Catalog
 from voidimg.errors import SpecError
+from voidimg.spec.deadline import OutOfTime, deadline
 from voidimg.spec.templates import Templates
 
 REACHING = (
@@ -31,7 +35,43 @@ BOMBS = (
     "{{ range(1000000000) }}", "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "{{ 1 / 0 }}",
 )  # fmt: skip
 
+ENDLESS = (
+    "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+    "{% macro f(n) %}{{ f(n - 1) ~ f(n - 1) if n else '' }}{% endmacro %}{{ f(60) }}",
+    "{% for a in range(99999) recursive %}{{ loop(range(99999)) }}{% endfor %}",
+    "{% for a in range(99999) %}{{ 'x'.ljust(100000)|upper|title|length }}{% endfor %}",
+    "{% include 'x' %}{% include 'x' %}",
+    "{% set n = namespace(v=9) %}{% for a in range(99) %}{% set n.v = n.v * n.v %}{% endfor %}",
+    "{{ 1|round(100000000, 'ceil') }}", "{{ 1|round(-100000000, 'floor') }}",
+)  # fmt: skip
+
 UNSTEADY = ("{{ lipsum() }}", "{{ [1, 2, 3]|random }}")
+
+
+@pytest.mark.parametrize("text", ENDLESS)
+def test_its_time_ends(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the main thread and in others; and afterwards all is as it was."""
+    monkeypatch.setattr("voidimg.spec.templates._SECONDS", 0.5)
+
+    def render() -> str:
+        begun = time.monotonic()
+        with pytest.raises(SpecError) as caught:
+            Templates({"x": text.encode()}).render("x", {})
+        assert time.monotonic() - begun < 10
+        return caught.value.code
+
+    with ThreadPoolExecutor() as pool:
+        assert render() == pool.submit(render).result() == "E-SPEC-TEMPLATE-VALUE"
+
+
+def test_the_time_of_others_goes_on() -> None:
+    """A deadline that was met ends nothing later."""
+    for _ in range(50):
+        with suppress(OutOfTime), deadline(0.001):
+            time.sleep(0.001)
+    until = time.monotonic() + 0.2
+    while time.monotonic() < until:
+        pass
 
 
 @pytest.mark.parametrize("text", [*REACHING, *BOMBS, *UNSTEADY])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,61 @@ def own(tmp_path: Path) -> Path:
     (tmp_path / "files/tree/link").symlink_to("/outside")
     (tmp_path / "files/one").write_text("one")
     return tmp_path
+
+
+OUTWARD = ("a file", "a template", "the directory of files", "the directory of templates")
+
+
+@pytest.mark.parametrize("outward", OUTWARD)
+def test_nothing_of_the_host_is_reached_by_a_link(outward: str, tmp_path: Path) -> None:
+    """Neither is it placed, nor its checksum told."""
+    own, host = tmp_path / "own", tmp_path / "host"
+    (own / "profiles").mkdir(parents=True)
+    host.mkdir()
+    (host / "secret").write_text("s3cret")
+    kind = "templates" if "template" in outward else "files"
+    if outward.startswith("the"):
+        (own / kind).symlink_to(host)
+    else:
+        (own / kind).mkdir()
+        (own / kind / "secret").symlink_to(host / "secret")
+    key = "template" if kind == "templates" else f'sha256 = "{"0" * 64}", source'
+    found = checked(own, f'{{ path = "/etc/x", {key} = "secret" }}')
+    digest = hashlib.sha256(b"s3cret").hexdigest()
+    assert len(found) == 1
+    assert "a link that leaves the directory of" in found[0].what
+    assert not {"s3cret", digest} & set(str(found[0]).split())
+
+
+@pytest.mark.parametrize("kind", ["files", "templates"])
+def test_links_within_are_followed(kind: str, own: Path) -> None:
+    """Also where the way to all of it is a link."""
+    (own / kind).mkdir(exist_ok=True)
+    (own / kind / "real").write_text("text")
+    (own / kind / "name").symlink_to("real")
+    (own / "way").symlink_to(own)
+    key = "template" if kind == "templates" else "source"
+    assert checked(own / "way", f'{{ path = "/etc/x", {key} = "name" }}') == []
+
+
+@pytest.mark.parametrize("kind", ["files", "templates"])
+def test_directories_of_any_depth_are_read(kind: str, own: Path) -> None:
+    """As deep as paths can be."""
+    (own / kind / "deep").mkdir(parents=True)
+    (own / "templates").mkdir(exist_ok=True)
+    (own / "templates/t").write_text("text")
+    before = Path.cwd()
+    try:
+        os.chdir(own / kind / "deep")
+        for _ in range(1500):
+            os.mkdir("d")
+            os.chdir("d")
+    finally:
+        os.chdir(before)
+    word = 'directory = "deep"' if kind == "files" else 'template = "t"'
+    found = checked(own, f'{{ path = "/etc/x", {word} }}')
+    subprocess.run(["rm", "-rf", own / kind / "deep"], check=True)
+    assert found == []
 
 
 def checked(own: Path, file: str) -> list[SpecError]:

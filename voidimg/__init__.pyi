@@ -50,6 +50,11 @@ from voidimg.fetch.upkeep import CacheUse as CacheUse
 from voidimg.fetch.upkeep import DamagedEntry as DamagedEntry
 from voidimg.fetch.upkeep import measure_cache as measure_cache
 from voidimg.fetch.upkeep import verify_cache as verify_cache
+from voidimg.flashing.assurance import Assurance as Assurance
+from voidimg.flashing.flash import FlashPlan as FlashPlan
+from voidimg.flashing.flash import flash as flash
+from voidimg.flashing.flash import plan_flash as plan_flash
+from voidimg.flashing.target import FlashTarget as FlashTarget
 from voidimg.formats.boot_menus import BootMenu as BootMenu
 from voidimg.formats.boot_menus import MenuEntry as MenuEntry
 from voidimg.formats.compression import Stream as Stream

@@ -95,6 +95,7 @@ OWN_FILES = {
     "voidimg/disk/sparse.py": "the image that is being made",
     "voidimg/fetch/cache.py": "entries of the cache",
     "voidimg/fetch/fetcher.py": "parts of downloads in the cache",
+    "voidimg/flashing/target.py": "the medium that is written to, after it was looked at",
     "voidimg/fetch/repodata.py": "entries of the cache",
     "voidimg/fetch/upkeep.py": "entries of the cache",
     "voidimg/live/efi.py": "files of the tree",

@@ -45,6 +45,7 @@ _ORDER = (
     "artifacts",
     "pipeline",
     "inspection",
+    "flashing",
     "lint",
     "smoke",
     "release",

@@ -29,6 +29,7 @@ VERBS = {
     "cache": "Measure, check and clear the cache.",
     "check": "Validate platform, profile and set files.",
     "doctor": "Say whether this machine can build.",
+    "flash": "Write an image to a medium, and read it back.",
     "inspect": "Look into an artifact without mounting it.",
     "keygen": "Make the signing key of one image set.",
     "lint": "Check artifacts offline for what would keep them from working.",

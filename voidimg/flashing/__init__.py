@@ -1,0 +1,1 @@
+"""Writes finished images to media: what may be written to, from what, and whether it arrived."""

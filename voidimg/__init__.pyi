@@ -55,6 +55,8 @@ from voidimg.flashing.flash import FlashPlan as FlashPlan
 from voidimg.flashing.flash import flash as flash
 from voidimg.flashing.flash import plan_flash as plan_flash
 from voidimg.flashing.target import FlashTarget as FlashTarget
+from voidimg.formats.block_map import BlockMap as BlockMap
+from voidimg.formats.block_map import MappedRange as MappedRange
 from voidimg.formats.boot_menus import BootMenu as BootMenu
 from voidimg.formats.boot_menus import MenuEntry as MenuEntry
 from voidimg.formats.compression import Stream as Stream

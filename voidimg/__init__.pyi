@@ -121,6 +121,9 @@ from voidimg.release.manifest import Waiver as Waiver
 from voidimg.release.manifest import read_manifest as read_manifest
 from voidimg.release.executors import releasing as releasing
 from voidimg.release.last_run import LastRun as LastRun
+from voidimg.release.matrix import MatrixJob as MatrixJob
+from voidimg.release.matrix import matrix_text as matrix_text
+from voidimg.release.matrix import plan_matrix as plan_matrix
 from voidimg.release.merging import merge_parts as merge_parts
 from voidimg.release.options import ReleaseOptions as ReleaseOptions
 from voidimg.release.options import Shard as Shard

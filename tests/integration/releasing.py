@@ -15,6 +15,7 @@ ARTIFACTS = (
     "void-aarch64-own-ROOTFS-20240314.tar",
     *WAIVED,
 )
+SIDE_FILES = ("void-tiny-20240314.img.bmap",)
 DOCUMENTS = ("manifest.json", "sha256sum.txt", "void-20240314.lock.json")
 
 

@@ -17,6 +17,7 @@ from tests.integration.killing import mounts, run_until, users_of
 from tests.integration.releasing import (
     ARTIFACTS,
     DOCUMENTS,
+    SIDE_FILES,
     WAIVED,
     release_words,
     released,
@@ -44,7 +45,7 @@ def test_the_image_set_has_exactly_its_files(whole_set: Path) -> None:
     """Artifacts, one lock, the manifest and the checksums of all; nothing else beside the set."""
     directory = whole_set / "out" / DATE
     there = released(directory)
-    assert there.keys() == {*ARTIFACTS, *DOCUMENTS}
+    assert there.keys() == {*ARTIFACTS, *SIDE_FILES, *DOCUMENTS}
     sums = decode_sums((directory / "sha256sum.txt").read_bytes(), "sums")
     assert sums == {name: sha for name, sha in there.items() if name != "sha256sum.txt"}
     words = ["sha256sum", "--check", "--strict", "sha256sum.txt"]

@@ -19,13 +19,19 @@ from voidimg import (
     format_size,
     lock_difference,
     lock_platforms,
+    lock_set,
     read_lock,
     sources_to_update,
     write_lock,
 )
 from voidimg.cli.counting import counted
 from voidimg.cli.kinds import artifact_option
-from voidimg.cli.search import catalog_option, complete_platforms, complete_profiles
+from voidimg.cli.search import (
+    catalog_option,
+    complete_platforms,
+    complete_profiles,
+    complete_sets,
+)
 from voidimg.cli.session import Session, json_option, pass_session
 from voidimg.cli.sources import SourceWords, source_options
 
@@ -37,6 +43,13 @@ from voidimg.cli.sources import SourceWords, source_options
     metavar="NAME",
     shell_complete=complete_profiles,
     help="What goes into them.  [default: the platform's own, base]",
+)
+@click.option(
+    "--set",
+    "set_name",
+    metavar="SET",
+    shell_complete=complete_sets,
+    help="All artifacts of this set, instead of platforms.",
 )
 @click.option(
     "-o",
@@ -76,6 +89,7 @@ def command(
     platforms: tuple[str, ...],
     *,
     profile: str | None,
+    set_name: str | None,
     output: Path,
     artifacts: tuple[str, ...],
     update: bool,
@@ -93,6 +107,7 @@ def command(
     \b
     Examples:
       voidimg lock rpi-aarch64 rpi-aarch64-musl -o set.lock.json
+      voidimg lock --set void-current -o set.lock.json
       voidimg lock x86_64 --artifact wsl --artifact iso
       voidimg lock --update -o set.lock.json
       voidimg lock x86_64 --add-repository https://example.org/void --repo-key example.plist
@@ -103,21 +118,33 @@ def command(
     if exact is not None:
         if bundle is None or update:
             raise click.UsageError("--lock goes with --bundle, and without --update")
-        if artifacts or context.get_parameter_source("output") is not ParameterSource.DEFAULT:
-            raise click.UsageError("--lock keeps packages as they are: no -o, no --artifact")
+        if (
+            set_name is not None
+            or artifacts
+            or context.get_parameter_source("output") is not ParameterSource.DEFAULT
+        ):
+            raise click.UsageError("--lock keeps packages as they are: no -o, --artifact or --set")
         lock, file = read_lock(exact)
         recipes = _recipes(catalog, platforms, profile, None if platforms else lock)
         places = Sources.parse(cache=session.cache, jobs=session.jobs, **sources)
         kept = bundle_lock(lock, file, recipes, places, bundle, listener=session.listener)
         _tell(bundle, kept, None, as_json=as_json)
         return
+    if set_name is not None and (platforms or profile or artifacts or update):
+        raise click.UsageError("--set says all: no PLATFORM, --profile, --artifact or --update")
     old = None
     if update:
         old, _ = read_lock(output)
     elif output.exists():
         raise click.UsageError(f"{output} exists; --update brings it up to date")
-    recipes = _recipes(catalog, platforms, profile, old)
     places = Sources.parse(cache=session.cache, jobs=session.jobs, **sources)
+    if set_name is not None:
+        whole = catalog.resolved_set(set_name)
+        lock = lock_set(whole, places, bundle=bundle, listener=session.listener)
+        write_lock(output, lock)
+        _tell(output, lock, None, as_json=as_json)
+        return
+    recipes = _recipes(catalog, platforms, profile, old)
     if old is not None:
         places = sources_to_update(old, recipes, places)
     lock = lock_platforms(

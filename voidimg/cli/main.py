@@ -35,6 +35,7 @@ VERBS = {
     "lint": "Check artifacts offline for what would keep them from working.",
     "list": "List platforms, profiles and sets.",
     "lock": "Pin the packages of platforms.",
+    "matrix": "Print the jobs that make a set on several machines.",
     "mirror": "Look at mirrors of image sets.",
     "promote": "Make an image set the current one.",
     "release": "Make all artifacts of a set, complete or nothing.",

@@ -67,7 +67,7 @@ def choose_lock(
     key = ["lock", whole.as_json(), str(date), names, places]
     if build.lock is not None:
         lock, _file = read_lock(build.lock)
-        return ChosenLock(lock, _not_in(lock, planned), build.lock, recalled=False, key=key)
+        return ChosenLock(lock, not_in(lock, planned), build.lock, recalled=False, key=key)
     cache = Cache(build.cache)
     found = recall(cache, key)
     if isinstance(found, dict):
@@ -125,7 +125,7 @@ def _unresolved(
     return {}
 
 
-def _not_in(lock: Lock, planned: Sequence[PlannedArtifact]) -> dict[str, str]:
+def not_in(lock: Lock, planned: Sequence[PlannedArtifact]) -> dict[str, str]:
     """The optional artifacts whose platforms a lock that was given does not have."""
     known = {(one.platform, one.profile) for one in lock.platforms}
     return {

@@ -13,6 +13,7 @@ from voidimg.errors import ReleaseError, VoidimgError, raise_all, storing
 from voidimg.events import Listener, ignore, step
 from voidimg.foreign import read_regular
 from voidimg.identity import ReleaseDate
+from voidimg.release.choosing import not_in
 from voidimg.release.manifest import (
     MAX_MANIFEST_BYTES,
     LeftOut,
@@ -24,12 +25,13 @@ from voidimg.release.place import PART_NAME, is_there, require_place, require_re
 from voidimg.release.release import (
     ReleasedSet,
     UnchangedError,
+    left_out_entry,
     require_complete,
     set_directory,
     write_documents,
 )
 from voidimg.release.rows import PlannedArtifact, planned_artifacts
-from voidimg.signing.sums import digest_files, require_unchanged
+from voidimg.signing.sums import digest_files
 from voidimg.supply.supply import read_lock
 from voidimg.version import VERSION
 
@@ -71,11 +73,12 @@ def merge_parts(
     target = set_directory(date, options)
     require_place(target)
     found = [_read(part) for part in parts]
+    unmade = _not_in_lock(found, planned, options)
     raise_all(
-        [*_unfit(found, whole, date, options), *_incomplete(found, planned)],
+        [*_unfit(found, whole, date, options), *_incomplete(found, planned, unmade)],
         "these shares are not one image set",
     )
-    manifest = _joined(found)
+    manifest = _joined(found, unmade)
     with storing(options.build.out, "make the directory"):
         options.build.out.mkdir(parents=True, exist_ok=True)
 
@@ -144,13 +147,29 @@ def _unfit(
     return found
 
 
-def _incomplete(parts: Sequence[_Part], planned: Sequence[PlannedArtifact]) -> list[VoidimgError]:
+def _not_in_lock(
+    parts: Sequence[_Part], planned: Sequence[PlannedArtifact], options: ReleaseOptions
+) -> tuple[LeftOut, ...]:
+    """The optional artifacts that the lock has nothing for, so that no share had to make them."""
+    if options.build.lock is None:
+        return ()
+    lock, _file = read_lock(options.build.lock)
+    told = {_row(one) for part in parts for one in part.said.left_out}
+    reasons = not_in(lock, planned)
+    found = [left_out_entry(one, reasons[one.name]) for one in planned if one.name in reasons]
+    return tuple(one for one in found if _row(one) not in told)
+
+
+def _incomplete(
+    parts: Sequence[_Part], planned: Sequence[PlannedArtifact], unmade: Sequence[LeftOut]
+) -> list[VoidimgError]:
     """Artifacts that no share has, that two have, or that the set has not."""
     where: dict[str, list[str]] = {}
     for part in parts:
         for one in part.said.artifacts:
             where.setdefault(one.name, []).append(str(part.directory))
     told = {_row(one) for part in parts for one in part.said.left_out}
+    told |= {_row(one) for one in unmade}
     found: list[VoidimgError] = []
     for plan in planned:
         recipe = plan.resolved.recipe
@@ -177,9 +196,9 @@ def _row(one: LeftOut) -> tuple[str, str, str]:
     return (one.kind, one.platform, one.profile)
 
 
-def _joined(parts: Sequence[_Part]) -> Manifest:
+def _joined(parts: Sequence[_Part], unmade: Sequence[LeftOut]) -> Manifest:
     artifacts: list[SetArtifact] = [one for part in parts for one in part.said.artifacts]
-    left_out = [one for part in parts for one in part.said.left_out]
+    left_out = [*(one for part in parts for one in part.said.left_out), *unmade]
     return parts[0].said.model_copy(
         update={
             "artifacts": tuple(sorted(artifacts, key=lambda one: one.name)),
@@ -189,15 +208,20 @@ def _joined(parts: Sequence[_Part]) -> Manifest:
 
 
 def _take_files(parts: Sequence[_Part], new: Path, jobs: int, listener: Listener) -> None:
-    """Give all files of the shares their names in `new`; each has the SHA-256 that is listed."""
+    """Give all files of the shares their names in `new`; each has the SHA-256 that is listed.
+
+    They are read after that, so nobody can change a share in between unseen.
+    """
     listed = {
         one.name: (part.directory / one.name, one.sha256)
         for part in parts
         for one in part.said.files()
     }
-    paths = [path for path, _ in listed.values()]
+    for name, (path, _) in listed.items():
+        _require_file(path)
+        replace_by_file(new / name, path)
     with step(listener, "checksums"):
-        digests = digest_files(paths, jobs=jobs, listener=listener)
+        digests = digest_files([new / name for name in listed], jobs=jobs, listener=listener)
     wrong: list[VoidimgError] = [
         ReleaseError(
             f"{path} is damaged: its SHA-256 is not the one that {PART_NAME} says",
@@ -209,6 +233,13 @@ def _take_files(parts: Sequence[_Part], new: Path, jobs: int, listener: Listener
         if digest.sha256 != sha256
     ]
     raise_all(wrong, "shares are damaged")
-    for name, (path, _) in listed.items():
-        replace_by_file(new / name, path)
-    require_unchanged(paths, digests)
+
+
+def _require_file(path: Path) -> None:
+    if path.is_symlink() or not path.is_file():
+        raise ReleaseError(
+            f"{path} is missing, or no regular file",
+            code="PART-FILE",
+            where=str(path),
+            hint="copy the share again",
+        )

@@ -27,6 +27,7 @@ from voidimg.errors import (
     ResolveError,
     ScriptError,
     SpecError,
+    StoreError,
     VoidimgError,
     every_error,
     raise_all,
@@ -56,6 +57,7 @@ from voidimg.release.rows import PlannedArtifact, grouped, planned_artifacts
 from voidimg.release.sharing import clusters, of_shard
 from voidimg.signing.sums import (
     SUMS_NAME,
+    Digested,
     digest_files,
     encode_sums,
     require_unchanged,
@@ -207,12 +209,16 @@ class _Course:
 
     def _fill(self, new: Path, planned: Sequence[PlannedArtifact], chosen: ChosenLock) -> Manifest:
         """Make everything in the directory `new`; what it says in the end."""
+        if not planned:
+            raise _nothing_left(self._target)
         lock_path = new / lock_file_name(self._date)
         content = chosen.lock.encode()
         lock_path.write_bytes(content)
         lock_path.chmod(0o644)
         made = self._make(new, planned, chosen, lock_path)
         left_out = {**chosen.left_out, **made.left_out}
+        if not made.artifacts:
+            raise _nothing_left(self._target)
         finished_paths = [new / name for name in made.artifacts]
         side = [new / one.name for files in made.artifacts.values() for one in files]
         paths = [lock_path, *dict.fromkeys((*finished_paths, *side))]
@@ -227,7 +233,7 @@ class _Course:
         ]
         logs = self._options.build.out / "smoke"
         judged = judge_all(finished, self._options, logs, self._listener)
-        require_unchanged(paths, digests)
+        _require_same_bytes(paths, digests, self._options.build.jobs)
         manifest = Manifest(
             set=self._whole.name,
             date=str(self._date),
@@ -238,7 +244,9 @@ class _Course:
                 for one in sorted(finished, key=lambda one: one.planned.name)
             ),
             left_out=tuple(
-                _left_out(one, left_out[one.name]) for one in self._planned if one.name in left_out
+                left_out_entry(one, left_out[one.name])
+                for one in self._planned
+                if one.name in left_out
             ),
         )
         write_documents(new, manifest, whole=self._options.shard is None)
@@ -353,12 +361,35 @@ class _Made:
     seconds: dict[str, tuple[float, int]]
 
 
+def _nothing_left(target: Path) -> ReleaseError:
+    return ReleaseError(
+        "every artifact is optional, and none can be made",
+        code="NOTHING",
+        where=str(target),
+        hint="the warnings say why each is left out",
+    )
+
+
+def _require_same_bytes(paths: Sequence[Path], digests: Sequence[Digested], jobs: int) -> None:
+    """Ensure that what was judged is what was read before.
+
+    Another run that publishes the same files makes links to them, which changes their times alone.
+    """
+    try:
+        require_unchanged(paths, digests)
+    except StoreError:
+        again = digest_files(paths, jobs=jobs)
+        if [one.sha256 for one in again] != [one.sha256 for one in digests]:
+            raise
+
+
 def _wanted(group: Sequence[PlannedArtifact]) -> WantedArtifacts:
     kinds = tuple(kind for kind in KINDS if kind in {one.kind for one in group})
     return WantedArtifacts(group[0].resolved, kinds, may_fail=group[0].optional is not None)
 
 
-def _left_out(one: PlannedArtifact, reason: str) -> LeftOut:
+def left_out_entry(one: PlannedArtifact, reason: str) -> LeftOut:
+    """What the manifest says of an artifact that the image set is without."""
     recipe = one.resolved.recipe
     said = "".join(letter if letter.isprintable() else " " for letter in reason)[:1000]
     return LeftOut(kind=one.kind, platform=recipe.platform, profile=recipe.profile, reason=said)

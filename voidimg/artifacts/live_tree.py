@@ -16,7 +16,7 @@ from voidimg.artifacts.trees import install_lines, set_up_lines, set_up_system
 from voidimg.errors import LayoutError, storing
 from voidimg.identity import Identity, ReleaseDate
 from voidimg.live.efi import make_esp
-from voidimg.live.initramfs import PROGRAMS, Kernel, find_kernel, make_initramfs
+from voidimg.live.initramfs import find_kernel, make_initramfs
 from voidimg.live.iso_plan import check_volume_id
 from voidimg.live.media import SYSLINUX
 from voidimg.live.menus import Menu, check_menu_words
@@ -32,6 +32,8 @@ from voidimg.live.recipe_menu import (
 from voidimg.live.squashfs import SquashfsOptions, probe_squashfs, write_squashfs
 from voidimg.rootfs import steps
 from voidimg.rootfs.accounts import check_live_account, crypt_password
+from voidimg.rootfs.dracut import PROGRAMS
+from voidimg.rootfs.kernels import Kernel
 from voidimg.rootfs.locale import check_keymap, check_layouts
 from voidimg.rootfs.script_runner import TreeScripts
 from voidimg.spec.live_model import Live

@@ -20,7 +20,7 @@ class Platformfs(ArtifactKind):
     title = "PLATFORMFS"
     part = PLATFORMFS_TREE
     stages = ("rootfs", "platformfs")
-    fields = ROOTFS_FIELDS | {"platform", "platformfs"}
+    fields = ROOTFS_FIELDS | {"platform", "platformfs", "boot"}
     form = NameForm(".tar", mark="PLATFORMFS")
 
     def why_not(self, recipe: Recipe) -> str | None:

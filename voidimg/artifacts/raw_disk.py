@@ -8,14 +8,18 @@ from pathlib import Path
 from voidimg.artifacts.kind import Part, PlannedStep, Step
 from voidimg.artifacts.making import Making
 from voidimg.artifacts.trees import PLATFORMFS_TREE, apply, change_lines, tree_of
-from voidimg.disk.contents import measure_tree
+from voidimg.disk.contents import measure_tree, place_of
+from voidimg.disk.grub_core import BIOS
+from voidimg.disk.grub_disk import install_grub, menu_place, partition_of, serial_of
 from voidimg.disk.identifiers import disk_identifiers
 from voidimg.disk.image import write_image
-from voidimg.disk.plan import plan_disk
+from voidimg.disk.plan import BIOS_CORE, plan_disk
 from voidimg.errors import LayoutError
 from voidimg.identity import Identity
+from voidimg.rootfs.kernels import BOOT, find_kernels
 from voidimg.spec.disk_model import Disk, Partition
 from voidimg.spec.model import Recipe
+from voidimg.tree import beneath
 from voidimg.units import format_size
 
 
@@ -30,6 +34,7 @@ class RawDisk(Part):
         if recipe.disk is None:
             return ()
         return (
+            *_grub_steps(recipe),
             Step("image: set up", change_lines("image", recipe.image), _set_up),
             Step("image: write", _disk_lines(recipe.disk), _write),
         )
@@ -67,18 +72,50 @@ def identity_of(making: Making) -> Identity:
     return Identity(f"image {recipe.platform} {recipe.profile} {making.date}")
 
 
+def _grub_steps(recipe: Recipe) -> tuple[Step, ...]:
+    if recipe.boot.grub is None:
+        return ()
+    line = PlannedStep("image", "put GRUB together for", recipe.boot.grub.platforms)
+    return (Step("image: GRUB", (line,), _install_grub),)
+
+
+def _install_grub(making: Making) -> None:
+    disk, grub = disk_of(making.recipe), making.recipe.boot.grub
+    if grub is not None:
+        install_grub(
+            tree_of(making),
+            grub,
+            disk,
+            menu_place(disk, _uuids(making)),
+            arch=making.recipe.arch,
+            epoch=making.epoch,
+            scratch=making.work,
+        )
+
+
+def _uuids(making: Making) -> dict[str, str]:
+    """Partition -> the UUID of its filesystem."""
+    found = disk_identifiers(disk_of(making.recipe), _identity(making))
+    return {partition.name: partition.uuid for partition in found.partitions}
+
+
 def _set_up(making: Making) -> None:
     apply(making, making.recipe.image, _context(making))
 
 
 def _write(making: Making) -> None:
-    disk = disk_of(making.recipe)
+    disk, grub = disk_of(making.recipe), making.recipe.boot.grub
     measured = measure_tree(tree_of(making), disk)
+    core = None
+    if grub is not None and BIOS in grub.platforms:
+        core = beneath.size_of(tree_of(making), BIOS_CORE)
     plan = plan_disk(
         disk,
         contents=measured.contents,
         identity=identity_of(making),
         blob_bytes=measured.blob_bytes,
+        core_bytes=core,
+        kernel_bytes=measured.kernel_bytes,
     )
     write_image(plan, tree_of(making), raw_disk_of(making), making.epoch)
 
@@ -98,7 +135,43 @@ def _context(making: Making) -> dict[str, object]:
             "filesystem": partition.filesystem,
             "fstab_options": partition.fstab_options,
         }
-    return {"partitions": partitions, "cmdline": making.recipe.boot.cmdline}
+    return {
+        "partitions": partitions,
+        "cmdline": making.recipe.boot.cmdline,
+        "kernels": _kernels(tree_of(making)),
+        "grub": _grub_menu(making),
+    }
+
+
+def _kernels(tree: Path) -> tuple[dict[str, str | None], ...]:
+    def below_boot(path: str) -> str:
+        return path.removeprefix(f"{BOOT}/")
+
+    return tuple(
+        {
+            "release": kernel.release,
+            "file": below_boot(kernel.image),
+            "initramfs": below_boot(kernel.initramfs)
+            if beneath.is_file(tree, kernel.initramfs)
+            else None,
+        }
+        for kernel in find_kernels(tree)
+    )
+
+
+def _grub_menu(making: Making) -> dict[str, object] | None:
+    grub, uuids = making.recipe.boot.grub, _uuids(making)
+    if grub is None:
+        return None
+    disk = disk_of(making.recipe)
+    place = menu_place(disk, uuids)
+    return {
+        "timeout_seconds": grub.timeout_seconds,
+        "serial": serial_of(grub),
+        "uuid": place.uuid,
+        "prefix": place.prefix,
+        "root_uuid": uuids[partition_of(disk, "/").name],
+    }
 
 
 def _disk_lines(disk: Disk) -> tuple[PlannedStep, ...]:
@@ -108,7 +181,7 @@ def _disk_lines(disk: Disk) -> tuple[PlannedStep, ...]:
         details = _partition_details(partition, disk)
         lines.append(PlannedStep("image", f"fill partition {partition.name}", details, size))
     for blob in disk.blobs:
-        what = f"write the boot loader at byte {blob.offset}"
+        what = f"write the boot loader {place_of(blob)}"
         lines.append(PlannedStep("image", what, (blob.source,)))
     return tuple(lines)
 
@@ -117,6 +190,10 @@ def _partition_details(partition: Partition, disk: Disk) -> tuple[str, ...]:
     details = [f"from {partition.mount}"] if partition.mount is not None else []
     if partition.filesystem == "vfat":
         details.append(f"FAT{partition.fat.bits}")
+    elif partition.filesystem == "swap":
+        details.append("swap space")
+    elif partition.filesystem == "none":
+        details.append("no filesystem")
     else:
         details.append("ext4" if partition.ext4.journal else "ext4 without journal")
     if partition.size == "rest" and disk.size is None:

@@ -11,8 +11,12 @@ from pathlib import Path
 
 from voidimg.artifacts.kind import Part, PlannedStep, Step
 from voidimg.artifacts.making import Making
+from voidimg.errors import LayoutError
 from voidimg.identity import Identity
 from voidimg.rootfs import steps
+from voidimg.rootfs.dracut import PROGRAMS as DRACUT
+from voidimg.rootfs.dracut import run_dracut
+from voidimg.rootfs.kernels import KERNELS, find_kernels
 from voidimg.spec.model import Recipe
 from voidimg.spec.stage_model import Stage
 
@@ -44,13 +48,14 @@ class PlatformfsTree(Part):
     def steps(self, recipe: Recipe) -> Sequence[Step]:
         """More packages, and what the platform sets."""
         stage = recipe.platformfs
+        initramfs: tuple[Step, ...] = ()
+        if recipe.boot.initramfs != "none":
+            line = PlannedStep("platformfs", "make the initramfs with", (recipe.boot.initramfs,))
+            initramfs = (Step("platformfs: initramfs", (line,), _make_initramfs),)
         return (
             Step("platformfs: install", package_lines("platformfs", stage), _install_platformfs),
-            Step(
-                "platformfs: set up",
-                change_lines("platformfs", stage),
-                lambda making: apply(making, making.recipe.platformfs),
-            ),
+            Step("platformfs: set up", change_lines("platformfs", stage), _set_up_platformfs),
+            *initramfs,
         )
 
 
@@ -92,12 +97,46 @@ def system_steps(name: str, recipe: Recipe, stage: Stage) -> tuple[Step, ...]:
     )
 
 
+_OF_THE_MACHINE = (*DRACUT, "/usr/bin/grub-mkconfig", "/usr/sbin/grub-mkconfig")
+"""What hooks of kernels start, and what looks at the machine that it runs on: the builder's."""
+
+
 def _install_platformfs(making: Making) -> None:
-    install(making, "platformfs")
+    # Where the recipe says who makes the initramfs, that comes last, for any machine.
+    without = _OF_THE_MACHINE if making.recipe.boot.initramfs != "none" else ()
+    install(making, "platformfs", without=without)
 
 
-def install(making: Making, stage: str, *, locale: str | None = None) -> None:
-    """Install and configure the packages of `stage`."""
+def _set_up_platformfs(making: Making) -> None:
+    apply(making, making.recipe.platformfs)
+
+
+def _make_initramfs(making: Making) -> None:
+    kernels = find_kernels(tree_of(making))
+    if not kernels:
+        raise LayoutError(
+            "there is no kernel to make an initramfs for: no directory of modules has its image in"
+            " /boot",
+            code="NO-KERNEL",
+            where=KERNELS,
+            hint="add the package of a kernel, such as linux, to [platformfs]",
+        )
+    for kernel in kernels:
+        run_dracut(
+            tree_of(making),
+            kernel,
+            (),
+            kernel.initramfs,
+            arch=making.recipe.arch,
+            epoch=making.epoch,
+        )
+    steps.finish(tree_of(making), epoch=making.epoch, listener=making.listener)
+
+
+def install(
+    making: Making, stage: str, *, locale: str | None = None, without: Sequence[str] = ()
+) -> None:
+    """Install and configure the packages of `stage`; see `steps.install_stage`."""
     steps.install_stage(
         tree_of(making),
         making.packages[stage],
@@ -105,6 +144,7 @@ def install(making: Making, stage: str, *, locale: str | None = None) -> None:
         epoch=making.epoch,
         scratch=making.work / "bootstrap",
         locale=locale,
+        without=without,
         jobs=making.jobs,
         listener=making.listener,
     )

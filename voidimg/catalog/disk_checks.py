@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from voidimg.disk.grub_core import BIOS
+from voidimg.disk.grub_disk import esp_of
 from voidimg.disk.plan import DiskProblem, empty_disk_problems
-from voidimg.errors import SpecError
+from voidimg.errors import LayoutError, SpecError
 from voidimg.formats.fat import MBR_TYPES
 from voidimg.spec.disk_model import Disk, Partition
 from voidimg.spec.model import Boot
@@ -32,7 +34,8 @@ _CODES = {
 
 def check_disk(disk: Disk, boot: Boot, node: Node) -> Iterator[SpecError]:
     """Everything contradictory in `disk`, whose places are those of `node`."""
-    for found in empty_disk_problems(disk):
+    bios = boot.grub is not None and BIOS in boot.grub.platforms
+    for found in empty_disk_problems(disk, bios=bios):
         yield _at_its_place(found, node)
     yield from _check_uniqueness(disk, node)
     yield from _check_mounts(disk, node)
@@ -40,6 +43,8 @@ def check_disk(disk: Disk, boot: Boot, node: Node) -> Iterator[SpecError]:
         yield from _check_type(partition, node.at("partitions", index))
     if boot.firmware == "raspberry-pi":
         yield from _check_raspberry_pi(disk, node)
+    if boot.grub is not None and any(platform != BIOS for platform in boot.grub.platforms):
+        yield from _check_esp(disk, node)
 
 
 def _at_its_place(found: DiskProblem, node: Node) -> SpecError:
@@ -69,9 +74,9 @@ def _check_mounts(disk: Disk, node: Node) -> Iterator[SpecError]:
     if not roots:
         place = node.at("partitions").key
         yield problem(place, "no partition is mounted at '/'", code="NO-ROOT")
-    elif all(disk.partitions[index].filesystem == "vfat" for index in roots):
+    elif all(disk.partitions[index].filesystem != "ext4" for index in roots):
         place = node.at("partitions", roots[0], "filesystem").origin
-        yield problem(place, "'/' has links and owners, which FAT cannot hold", code="NO-ROOT")
+        yield problem(place, "'/' has links and owners, which only ext4 can hold", code="NO-ROOT")
 
 
 def _check_type(partition: Partition, place: Node) -> Iterator[SpecError]:
@@ -86,6 +91,14 @@ def _check_type(partition: Partition, place: Node) -> Iterator[SpecError]:
     else:
         return
     yield problem(place.at("type").origin, what, code="TYPE-FILESYSTEM")
+
+
+def _check_esp(disk: Disk, node: Node) -> Iterator[SpecError]:
+    """UEFI needs a partition that it takes for its own."""
+    try:
+        esp_of(disk)
+    except LayoutError as error:
+        yield problem(node.at("partitions").key, error.what, code="NO-ESP", hint=error.hint)
 
 
 def _check_raspberry_pi(disk: Disk, node: Node) -> Iterator[SpecError]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from voidimg.errors import LayoutError
 from voidimg.formats.contents import Contents
-from voidimg.spec.disk_model import Disk
+from voidimg.spec.disk_model import Blob, Disk
 from voidimg.tree import beneath
 from voidimg.tree.openat2 import Links, open_inside
 from voidimg.tree.paths import mapped
@@ -23,10 +23,14 @@ _INLINE_ATTRIBUTE_BYTES = 64
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A tree as a disk will hold it: contents by partition name, blob sizes by path."""
+    """A tree as a disk will hold it: contents by partition name, blob sizes by path.
+
+    `kernel_bytes` is the length of the largest kernel in ``/boot`` with its initramfs.
+    """
 
     contents: dict[str, Contents]
     blob_bytes: dict[str, int]
+    kernel_bytes: int = 0
 
 
 def measure_tree(tree: Path, disk: Disk) -> Measured:
@@ -51,13 +55,37 @@ def measure_tree(tree: Path, disk: Disk) -> Measured:
         size = beneath.size_of(tree, blob.source)
         if size is None:
             raise LayoutError(
-                f"the tree has no file {blob.source} to write at byte {blob.offset}",
+                f"the tree has no file {blob.source} to write {place_of(blob)}",
                 code="NO-BLOB",
                 where=blob.source,
                 hint="add the package that brings the boot loader",
             )
         blobs[blob.source] = size
-    return Measured(contents, blobs)
+    return Measured(contents, blobs, _kernel_bytes(tree))
+
+
+def place_of(blob: Blob) -> str:
+    """Where `blob` is written, for people."""
+    if blob.partition is not None:
+        return f"into the partition {blob.partition}"
+    return f"at byte {blob.offset}"
+
+
+def _kernel_bytes(tree: Path) -> int:
+    """The bytes of the largest kernel in ``/boot`` of `tree`, those of its initramfs included."""
+    with beneath.directory(tree, "/boot") as top:
+        if top is None:
+            return 0
+        sizes = {
+            name: status.st_size
+            for name in os.listdir(top)
+            if stat.S_ISREG((status := os.stat(name, dir_fd=top, follow_symlinks=False)).st_mode)
+        }
+    kernels = [name for name in sizes if name.startswith(("vmlinu", "kernel"))]
+    found = [
+        sizes[name] + sizes.get(f"initramfs-{name.partition('-')[2]}.img", 0) for name in kernels
+    ]
+    return max(found, default=0)
 
 
 @contextmanager

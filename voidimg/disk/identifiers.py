@@ -19,8 +19,8 @@ class PartitionIdentifiers:
     """The names of one partition and of the filesystem in it.
 
     `partuuid` is what follows ``root=PARTUUID=``; `uuid` what follows ``UUID=`` in fstab: a FAT
-    serial in the form ``ABCD-EF01``, a UUID for ext4. `fat_serial` and `ext4_uuid` are the same as
-    numbers; `guid` is the GPT entry's own.
+    serial in the form ``ABCD-EF01``, a UUID for ext4 and swap, nothing without a filesystem.
+    `fat_serial` and `ext4_uuid` are the same as numbers; `guid` is the GPT entry's own.
     """
 
     name: str
@@ -75,8 +75,14 @@ def _of_partition(
         name=partition.name,
         number=number,
         partuuid=str(guid) if in_gpt else f"{signature:08x}-{number:02x}",
-        uuid=fat_serial(serial) if partition.filesystem == "vfat" else str(ext4_uuid),
+        uuid=_uuid(partition, serial, ext4_uuid),
         fat_serial=serial,
         ext4_uuid=ext4_uuid,
         guid=guid,
     )
+
+
+def _uuid(partition: Partition, serial: int, own: UUID) -> str:
+    if partition.filesystem == "none":
+        return ""
+    return fat_serial(serial) if partition.filesystem == "vfat" else str(own)

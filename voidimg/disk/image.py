@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import BinaryIO
 
 from voidimg.atomic import private_directory
+from voidimg.disk.bios_boot import BOOT_IMAGE, boot_code, placed_core
 from voidimg.disk.contents import mount_point
 from voidimg.disk.ext4 import make_ext4
 from voidimg.disk.fat import make_fat
-from voidimg.disk.plan import DiskPlan, FatPlan, PartitionPlan
+from voidimg.disk.plan import BlobPlan, DiskPlan, FatPlan, PartitionPlan, SwapPlan
 from voidimg.disk.sparse import place_sparse
 from voidimg.disk.table_writer import write_table
 from voidimg.disk.verify_image import check_fat, check_image
 from voidimg.errors import LayoutError, storing
-from voidimg.formats.partition_table import table_of_larger_disk
+from voidimg.formats.partition_table import SECTOR_BYTES, table_of_larger_disk
+from voidimg.formats.swap import SwapSpace, swap_header
 from voidimg.tree import beneath
 
 MODE = 0o644
@@ -57,15 +60,32 @@ def _write(plan: DiskPlan, tree: Path, image: Path, private: Path, epoch: int) -
         _fill(partition, tree, image, scratch, epoch)
     with image.open("r+b") as file:
         for blob in plan.blobs:
-            content = _content(tree, blob.source)
-            if len(content) != blob.length_bytes:
-                raise LayoutError(
-                    f"{blob.source} has {len(content)} bytes, but {blob.length_bytes} were planned",
-                    code="CHANGED",
-                    where=blob.source,
-                )
+            content = _planned_content(tree, blob)
             file.seek(blob.offset_bytes)
             file.write(content)
+        if plan.bios_core is not None:
+            _write_bios_core(plan.bios_core, tree, file)
+
+
+def _write_bios_core(core: BlobPlan, tree: Path, file: BinaryIO) -> None:
+    """GRUB's core for BIOS where the plan has it, and before the table the code that loads it."""
+    sector = core.offset_bytes // SECTOR_BYTES
+    boot_image = _content(tree, f"{core.source.rpartition('/')[0]}/{BOOT_IMAGE}")
+    file.seek(core.offset_bytes)
+    file.write(placed_core(_planned_content(tree, core), sector))
+    file.seek(0)
+    file.write(boot_code(boot_image, sector))
+
+
+def _planned_content(tree: Path, blob: BlobPlan) -> bytes:
+    content = _content(tree, blob.source)
+    if len(content) != blob.length_bytes:
+        raise LayoutError(
+            f"{blob.source} has {len(content)} bytes, but {blob.length_bytes} were planned",
+            code="CHANGED",
+            where=blob.source,
+        )
+    return content
 
 
 def _content(tree: Path, path: str) -> bytes:
@@ -89,6 +109,14 @@ def _fill(partition: PartitionPlan, tree: Path, image: Path, scratch: Path, epoc
         check_fat(volume, partition)
         place_sparse(volume, image, partition.offset_bytes)
         volume.unlink()
+        return
+    if filesystem is None:
+        return
+    if isinstance(filesystem, SwapPlan):
+        space = SwapSpace(filesystem.pages, str(filesystem.uuid), filesystem.label)
+        with image.open("r+b") as file:
+            file.seek(partition.offset_bytes)
+            file.write(swap_header(space))
         return
     mounts = partition.other_mounts
     make_ext4(

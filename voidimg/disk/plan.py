@@ -8,12 +8,14 @@ from typing import Literal
 from uuid import UUID
 
 from voidimg.disk.identifiers import DiskIdentifiers, PartitionIdentifiers, disk_identifiers
+from voidimg.disk.regions import Overlap, Path, Region, overlaps
 from voidimg.errors import LayoutError, one_or_many
-from voidimg.formats import ext4, fat
+from voidimg.formats import ext4, fat, swap
 from voidimg.formats.contents import Contents
 from voidimg.formats.ext4 import Ext4Geometry
 from voidimg.formats.fat import FatGeometry
 from voidimg.formats.partition_table import (
+    BIOS_BOOT_TYPE,
     EMPTY_TYPES,
     GPT_NAME_UNITS,
     GPT_PARTITIONS,
@@ -21,7 +23,7 @@ from voidimg.formats.partition_table import (
     SECTOR_BYTES,
 )
 from voidimg.identity import Identity
-from voidimg.spec.disk_model import Disk, Partition
+from voidimg.spec.disk_model import Blob, Disk, Partition
 from voidimg.units import format_size
 
 ALIGNMENT_BYTES = 2**20
@@ -29,6 +31,11 @@ ALIGNMENT_BYTES = 2**20
 
 GPT_SECTORS = 34
 """Protective MBR, header and table of 128 entries at the beginning of a GPT disk."""
+
+BIOS_CORE = "/boot/grub/i386-pc/core.img"
+"""Where the tree has GRUB's core for BIOS, which is also written to the disk."""
+LEAST_CORE_BYTES = 32 * 2**10
+"""No core of GRUB that finds a filesystem by its UUID is smaller."""
 
 _GPT_BACKUP_BYTES = (GPT_SECTORS - 1) * SECTOR_BYTES
 _MBR_LIMIT_SECTORS = 2**32
@@ -58,6 +65,19 @@ class Ext4Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class SwapPlan:
+    """A swap space to make, of `pages` of 4 KiB."""
+
+    pages: int
+    uuid: UUID
+    label: str
+
+
+FilesystemPlan = FatPlan | Ext4Plan | SwapPlan | None
+"""None: the partition holds no filesystem."""
+
+
+@dataclass(frozen=True, slots=True)
 class PartitionPlan:
     """One partition: sectors of 512 bytes, and the filesystem filled from `mount` of the tree.
 
@@ -74,7 +94,7 @@ class PartitionPlan:
     mount: str | None
     other_mounts: tuple[str, ...]
     gpt_name: str
-    filesystem: FatPlan | Ext4Plan
+    filesystem: FilesystemPlan
     identifiers: PartitionIdentifiers
 
     @property
@@ -99,7 +119,7 @@ class BlobPlan:
 
 @dataclass(frozen=True, slots=True)
 class DiskPlan:
-    """A whole disk image of exactly `size_bytes`."""
+    """A whole disk image of exactly `size_bytes`; `bios_core` is GRUB's core for BIOS, if any."""
 
     label: Literal["mbr", "gpt"]
     size_bytes: int
@@ -107,6 +127,7 @@ class DiskPlan:
     partitions: tuple[PartitionPlan, ...]
     blobs: tuple[BlobPlan, ...]
     identifiers: DiskIdentifiers
+    bios_core: BlobPlan | None = None
 
     def partition(self, name: str) -> PartitionPlan:
         """The partition called `name`.
@@ -118,10 +139,6 @@ class DiskPlan:
             if partition.name == name:
                 return partition
         raise LayoutError(f"the disk has no partition {name}", code="NO-PARTITION", where=name)
-
-
-Path = tuple[str | int, ...]
-"""The keys and indexes that lead to a value of `Disk`: ``("partitions", 0, "size")``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,60 +155,95 @@ def plan_disk(
     contents: Mapping[str, Contents],
     identity: Identity,
     blob_bytes: Mapping[str, int] | None = None,
+    core_bytes: int | None = None,
+    kernel_bytes: int = 0,
 ) -> DiskPlan:
     """The plan of `disk` for these contents (by partition name) and blobs (bytes by path).
+
+    Args:
+        disk: what is wanted.
+        contents: what each partition holds.
+        identity: what identifiers are derived from.
+        blob_bytes: the length of each blob.
+        core_bytes: the length of GRUB's core for BIOS; None where the disk has none.
+        kernel_bytes: what an update of the kernel needs beside the one in ``/boot``.
 
     Raises:
         LayoutError: something does not fit or overlaps; several such are in a `CollectedError`.
     """
-    planned = _plan(disk, contents, identity, blob_bytes or {})
+    wanted = _Wanted(disk, contents, identity, blob_bytes or {}, core_bytes, kernel_bytes)
+    planned = _plan(wanted)
     if isinstance(planned, DiskPlan):
         return planned
     raise one_or_many([found.error for found in planned], "the disk cannot be laid out")
 
 
-def empty_disk_problems(disk: Disk) -> list[DiskProblem]:
-    """What keeps `disk` from being laid out whatever it will hold: what is wrong with it empty."""
-    planned = _plan(disk, {}, Identity("empty"), {blob.source: 1 for blob in disk.blobs})
+def empty_disk_problems(disk: Disk, *, bios: bool = False) -> list[DiskProblem]:
+    """What keeps `disk` from being laid out whatever it will hold: what is wrong with it empty.
+
+    `bios`: GRUB starts it on PCs with BIOS.
+    """
+    blobs = {blob.source: 1 for blob in disk.blobs}
+    core = LEAST_CORE_BYTES if bios else None
+    planned = _plan(_Wanted(disk, {}, Identity("empty"), blobs, core, 0))
     return [] if isinstance(planned, DiskPlan) else planned
 
 
-def _plan(
-    disk: Disk,
-    contents: Mapping[str, Contents],
-    identity: Identity,
-    blob_bytes: Mapping[str, int],
-) -> DiskPlan | list[DiskProblem]:
-    """The plan of `disk`, or everything that is in its way."""
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What a plan is made of; see `plan_disk`."""
+
+    disk: Disk
+    contents: Mapping[str, Contents]
+    identity: Identity
+    blob_bytes: Mapping[str, int]
+    core_bytes: int | None
+    kernel_bytes: int
+
+
+def _plan(wanted: _Wanted) -> DiskPlan | list[DiskProblem]:
+    """The plan of a disk, or everything that is in its way."""
+    disk = wanted.disk
     if unfit := [*_size_problems(disk), *_rest_problems(disk)]:
         return unfit  # nothing can be computed from them
-    problems = [*_table_problems(disk), *_type_problems(disk)]
-    identifiers = disk_identifiers(disk, identity)
+    problems = [*_table_problems(disk), *_type_problems(disk), *_content_problems(disk)]
+    identifiers = disk_identifiers(disk, wanted.identity)
     partitions: list[PartitionPlan] = []
+    regions: list[Region] = [Region("the partition table", 0, _table_bytes(disk))]
     at_bytes = disk.first_partition
     for index, partition in enumerate(disk.partitions):
-        at_bytes = _aligned(at_bytes)
-        held = contents.get(partition.name, Contents())
+        start = partition.start
+        begin = _aligned(at_bytes) if start is None else start
+        held = wanted.contents.get(partition.name, Contents())
         names = identifiers.partitions[index]
         size_bytes = 0
         try:
-            size_bytes = _size_of(disk, partition, held, at_bytes)
-            planned = _plan_partition(disk, partition, names, held, at_bytes, size_bytes)
+            size_bytes = _size_of(disk, partition, held, begin)
+            planned = _plan_partition(disk, partition, names, held, begin, size_bytes)
+            _require_kernel_room(partition, planned, held, wanted.kernel_bytes)
             partitions.append(planned)
         except LayoutError as error:
             problems.append(DiskProblem(_path_of(error, partition, index), error))
-        at_bytes += size_bytes
+        own = None if start is None else ("partitions", index, "start")
+        name = f"the partition {partition.name}"
+        regions.append(Region(name, begin, max(begin + size_bytes, begin + 1), own))
+        at_bytes = max(at_bytes, begin + size_bytes)
     size = disk.size or _aligned(at_bytes + _backup_bytes(disk))
-    blobs = tuple(
-        BlobPlan(blob.source, blob.offset, blob_bytes.get(blob.source, 0)) for blob in disk.blobs
-    )
     if all(found.path != ("size",) for found in problems):
         problems = [*_end_problems(disk, at_bytes), *problems]
-    problems += _blob_problems(disk, blobs)
+    blobs, found = _place_blobs(wanted, regions[1:])
+    core, missing = _place_core(wanted, regions[1:])
+    problems += [*found, *missing]
+    placed = [*regions, *_gap_regions(disk, blobs)]
+    if core is not None and disk.label == "mbr":
+        end = core.offset_bytes + core.length_bytes
+        placed.append(Region("GRUB's core for BIOS", core.offset_bytes, end))
+    problems += [_overlap_problem(overlap) for overlap in overlaps(placed)]
     if problems:
         return problems
-    first = disk.first_partition // SECTOR_BYTES
-    return DiskPlan(disk.label, size, first, tuple(partitions), blobs, identifiers)
+    starts = [one.start for one in disk.partitions if one.start is not None]
+    first = min([disk.first_partition, *starts]) // SECTOR_BYTES
+    return DiskPlan(disk.label, size, first, tuple(partitions), blobs, identifiers, core)
 
 
 def _path_of(error: LayoutError, partition: Partition, index: int) -> Path:
@@ -218,10 +270,14 @@ def _size_problems(disk: Disk) -> Iterator[DiskProblem]:
         for index, one in enumerate(disk.partitions)
         if one.size != "rest"
     ]
+    sizes += [
+        (("partitions", index, "start"), f"the start of partition {one.name}", one.start)
+        for index, one in enumerate(disk.partitions)
+    ]
     for path, name, size in sizes:
         if size is None:
             continue
-        if size % SECTOR_BYTES or (size == 0 and path != ("headroom",)):
+        if size % SECTOR_BYTES or (size == 0 and path[-1] not in ("headroom", "start")):
             what = f"{name} is not whole sectors of {SECTOR_BYTES} bytes"
             yield _problem(path, what, code="SIZE")
         elif size > MAX_DISK_BYTES:
@@ -250,6 +306,30 @@ def _rest_problems(disk: Disk) -> Iterator[DiskProblem]:
                 code="REST",
                 where=partition.name,
                 hint="give it a size, or move it to the end",
+            )
+
+
+def _content_problems(disk: Disk) -> Iterator[DiskProblem]:
+    """Partitions without files of which files are expected, and the other way round."""
+    for index, partition in enumerate(disk.partitions):
+        if partition.filesystem in ("vfat", "ext4"):
+            continue
+        what = "is swap space" if partition.filesystem == "swap" else "has no filesystem"
+        if partition.mount is not None:
+            yield _problem(
+                ("partitions", index, "mount"),
+                f"the partition {partition.name} {what}: nothing of it can be mounted",
+                code="NO-FILES",
+                where=partition.name,
+                hint="leave mount out, or choose vfat or ext4",
+            )
+        if partition.size == "rest":
+            yield _problem(
+                ("partitions", index, "size"),
+                f"the partition {partition.name} {what}: nothing says how large the rest is",
+                code="REST",
+                where=partition.name,
+                hint="give it a size, and the rest to a partition with files",
             )
 
 
@@ -309,6 +389,8 @@ def _aligned(size_bytes: int) -> int:
 def _size_of(disk: Disk, partition: Partition, contents: Contents, at_bytes: int) -> int:
     if partition.size != "rest":
         return partition.size
+    if partition.filesystem in ("swap", "none"):
+        return ALIGNMENT_BYTES  # refused by `_content_problems`
     if disk.size is None:
         return _smallest_bytes(partition, contents, disk.headroom)
     room = (disk.size - _backup_bytes(disk) - at_bytes) // ALIGNMENT_BYTES * ALIGNMENT_BYTES
@@ -350,11 +432,13 @@ def _plan_partition(
 ) -> PartitionPlan:
     mounts = [other.mount for other in disk.partitions if other.mount and other is not partition]
     top = (partition.mount or "").rstrip("/") + "/"
-    filesystem: FatPlan | Ext4Plan
+    filesystem: FilesystemPlan = None
     if partition.filesystem == "vfat":
         filesystem = _plan_fat(partition, names, contents, at_bytes, size_bytes)
-    else:
+    elif partition.filesystem == "ext4":
         filesystem = _plan_ext4(partition, names, contents, size_bytes)
+    elif partition.filesystem == "swap":
+        filesystem = _plan_swap(partition, names, size_bytes)
     return PartitionPlan(
         name=partition.name,
         number=names.number,
@@ -418,6 +502,51 @@ def _plan_ext4(
     return Ext4Plan(geometry, names.ext4_uuid, partition.label, options.reserved_percent)
 
 
+def _plan_swap(partition: Partition, names: PartitionIdentifiers, size_bytes: int) -> SwapPlan:
+    pages = size_bytes // swap.PAGE_BYTES
+    if pages < swap.SMALLEST_PAGES:
+        raise LayoutError(
+            f"{size_bytes} bytes are too small for swap space, which has"
+            f" {swap.SMALLEST_PAGES * swap.PAGE_BYTES} or more",
+            code="TOO-SMALL",
+            where=partition.name,
+        )
+    if not swap.is_label(partition.label):
+        raise LayoutError(
+            f"{partition.label!r} is not a label of swap space",
+            code="LABEL",
+            where=partition.name,
+            hint="at most 16 bytes, in one line",
+        )
+    return SwapPlan(pages, names.ext4_uuid, partition.label)
+
+
+def _require_kernel_room(
+    partition: Partition, planned: PartitionPlan, contents: Contents, kernel_bytes: int
+) -> None:
+    """An update unpacks the new kernel beside the old one, into a partition that cannot grow."""
+    if partition.mount != "/boot" or partition.size == "rest" or not kernel_bytes:
+        return
+    filesystem = planned.filesystem
+    if isinstance(filesystem, FatPlan):
+        unit = filesystem.geometry.cluster_bytes
+        left = filesystem.geometry.clusters - fat.clusters_needed(filesystem.geometry, contents)
+    elif isinstance(filesystem, Ext4Plan):
+        unit = ext4.BLOCK_BYTES
+        left = filesystem.geometry.free_blocks - ext4.blocks_needed(contents)
+    else:
+        return
+    if left * unit < kernel_bytes:
+        least = -(-(planned.size_bytes + kernel_bytes - left * unit) // 2**20)
+        raise LayoutError(
+            f"{left * unit} bytes would be free in {partition.mount}, but an update of the kernel"
+            f" needs {kernel_bytes} for the new one beside the old",
+            code="NO-UPDATE",
+            where=partition.name,
+            hint=f"give the partition {partition.name} a larger size (some {least}MiB)",
+        )
+
+
 def _too_small(
     partition: Partition, contents: Contents, needed_bytes: int, available_bytes: int
 ) -> LayoutError:
@@ -458,23 +587,109 @@ def _end_problems(disk: Disk, end_bytes: int) -> Iterator[DiskProblem]:
         )
 
 
-def _blob_problems(disk: Disk, blobs: tuple[BlobPlan, ...]) -> Iterator[DiskProblem]:
-    """Blobs on top of something else: they lie between the table and the first partition."""
-    least, end = _table_bytes(disk), _aligned(disk.first_partition)
-    reach, before = least, "the partition table"
-    for index, blob in sorted(enumerate(blobs), key=lambda one: (one[1].offset_bytes, one[0])):
-        path = ("blobs", index, "offset")
-        begin, stop = blob.offset_bytes, blob.offset_bytes + blob.length_bytes
-        hint = "move first_partition or the offset of the blob"
-        if begin < least or max(stop, begin + 1) > end:
-            what = (
-                f"{blob.source}, {blob.length_bytes} bytes at byte {begin}, must lie between the"
-                f" partition table and the partition {disk.partitions[0].name},"
-                f" at {least} to {end - 1} bytes"
+def _place_blobs(
+    wanted: _Wanted, partitions: list[Region]
+) -> tuple[tuple[BlobPlan, ...], list[DiskProblem]]:
+    """Where each blob of the disk goes, and what is in its way; the plans are in the disk's order.
+
+    What lies over something else in a gap is found with everything else that lies there.
+    """
+    places: list[BlobPlan] = []
+    problems: list[DiskProblem] = []
+    for index, blob in enumerate(wanted.disk.blobs):
+        length = wanted.blob_bytes.get(blob.source, 0)
+        if blob.partition is None:
+            problems += _gap_problems(index, blob, length, partitions[-1])
+            places.append(BlobPlan(blob.source, blob.offset or 0, length))
+            continue
+        room, refused = _room_of(wanted.disk, index, blob, partitions)
+        if room is None:
+            problems += refused
+            continue
+        if length > room.end - room.start:
+            what = f"{blob.source} has {length} bytes, {room.name} {room.end - room.start}"
+            problems.append(
+                _problem(
+                    ("blobs", index, "partition"),
+                    f"{what}, at byte {room.start}",
+                    code="OVERLAP",
+                    where=blob.source,
+                    hint="give the partition a larger size",
+                )
             )
-            yield _problem(path, what, code="OVERLAP", where=blob.source, hint=hint)
-        elif begin < reach:
-            what = f"{blob.source} begins at byte {begin}, inside {before}, which ends at {reach}"
-            yield _problem(path, what, code="OVERLAP", where=blob.source, hint=hint)
-        if stop > reach:
-            reach, before = stop, blob.source
+        places.append(BlobPlan(blob.source, room.start, length))
+    return tuple(places), problems
+
+
+def _gap_problems(index: int, blob: Blob, length: int, last: Region) -> Iterator[DiskProblem]:
+    begin = blob.offset or 0
+    if begin >= last.end:
+        mine = Region(blob.source, begin, begin + max(1, length))
+        yield _problem(
+            ("blobs", index, "offset"),
+            f"{mine} lies behind {last}, which may grow over it on a larger medium",
+            code="OVERLAP",
+            where=blob.source,
+            hint="write it between the partition table and the last partition",
+        )
+
+
+def _room_of(
+    disk: Disk, index: int, blob: Blob, partitions: list[Region]
+) -> tuple[Region | None, list[DiskProblem]]:
+    """The partition that `blob` names."""
+    path: Path = ("blobs", index, "partition")
+    for partition, region in zip(disk.partitions, partitions, strict=True):
+        if partition.name != blob.partition:
+            continue
+        if partition.filesystem == "none":
+            return region, []
+        what = f"{blob.source} would be written over the {partition.filesystem} of {region.name}"
+        hint = f'give the partition {partition.name} filesystem = "none"'
+        return None, [_problem(path, what, code="OVERLAP", where=blob.source, hint=hint)]
+    what = f"the disk has no partition {blob.partition} for {blob.source}"
+    return None, [_problem(path, what, code="NO-PARTITION", where=blob.source)]
+
+
+def _gap_regions(disk: Disk, blobs: tuple[BlobPlan, ...]) -> Iterator[Region]:
+    """The blobs that lie outside of partitions."""
+    lengths = {(plan.source, plan.offset_bytes): plan.length_bytes for plan in blobs}
+    for index, blob in enumerate(disk.blobs):
+        if blob.offset is not None:
+            length = max(1, lengths.get((blob.source, blob.offset), 0))
+            path = ("blobs", index, "offset")
+            yield Region(blob.source, blob.offset, blob.offset + length, path)
+
+
+def _place_core(
+    wanted: _Wanted, partitions: list[Region]
+) -> tuple[BlobPlan | None, list[DiskProblem]]:
+    """Where GRUB's core for BIOS goes: behind an MBR, or into the BIOS boot partition of a GPT."""
+    disk, length = wanted.disk, wanted.core_bytes
+    if length is None:
+        return None, []
+    if disk.label == "mbr":
+        return BlobPlan(BIOS_CORE, SECTOR_BYTES, length), []
+    for index, (partition, region) in enumerate(zip(disk.partitions, partitions, strict=True)):
+        if partition.type.lower() != BIOS_BOOT_TYPE:
+            continue
+        path: Path = ("partitions", index)
+        if partition.filesystem != "none":
+            what = f"{region.name} has the type of a BIOS boot partition, which has no filesystem"
+            return None, [_problem((*path, "filesystem"), what, code="BIOS-BOOT")]
+        if any(blob.partition == partition.name for blob in disk.blobs):
+            what = f"{region.name} is GRUB's, and a blob would be written over it"
+            return None, [_problem(path, what, code="OVERLAP", where=partition.name)]
+        if length > region.end - region.start:
+            what = f"GRUB's core for BIOS has {length} bytes, {region} has no room for it"
+            hint = "give the partition a larger size: 1MiB is usual"
+            return None, [_problem((*path, "size"), what, code="OVERLAP", hint=hint)]
+        return BlobPlan(BIOS_CORE, region.start, length), []
+    what = "GRUB starts a GPT disk by BIOS from a BIOS boot partition, and there is none"
+    hint = f'add one of 1MiB with type = "{BIOS_BOOT_TYPE}" and filesystem = "none"'
+    return None, [_problem(("partitions",), what, code="BIOS-BOOT", hint=hint)]
+
+
+def _overlap_problem(overlap: Overlap) -> DiskProblem:
+    hint = "move one of them: by offset, start or first_partition"
+    return _problem(overlap.path, str(overlap), code="OVERLAP", hint=hint)

@@ -7,12 +7,13 @@ from functools import partial
 from pathlib import Path
 
 from voidimg.disk.fsck import fsck_ext4, fsck_fat
-from voidimg.disk.plan import DiskPlan, Ext4Plan, FatPlan, PartitionPlan
+from voidimg.disk.plan import DiskPlan, Ext4Plan, FatPlan, PartitionPlan, SwapPlan
 from voidimg.errors import LayoutError, ToolError
 from voidimg.foreign import open_regular
 from voidimg.formats.ext4 import read_ext4
 from voidimg.formats.fat import fat_serial, read_fat
 from voidimg.formats.partition_table import PartitionEntry, read_table
+from voidimg.formats.swap import SwapSpace, read_swap
 
 
 def check_image(plan: DiskPlan, image: Path) -> None:
@@ -49,6 +50,13 @@ def _check_filesystem(partition: PartitionPlan, image: Path) -> None:
         fat = read_fat(file, partition.offset_bytes, partition.size_bytes)
         ext4 = read_ext4(file, partition.offset_bytes)
     what = f"the filesystem of the partition {partition.name}"
+    if planned is None:
+        return
+    if isinstance(planned, SwapPlan):
+        with open_regular(image, block_device=True) as file:
+            space = read_swap(file, partition.offset_bytes)
+        _same(what, SwapSpace(planned.pages, str(planned.uuid), planned.label), space)
+        return
     if isinstance(planned, FatPlan):
         found = None if fat is None else (fat.bits, fat.clusters, fat.serial, fat.hidden_sectors)
         geometry = planned.geometry

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
+from voidimg.disk.grub_version import version_of_loader
 from voidimg.errors import LayoutError
 from voidimg.foreign import open_regular
 from voidimg.formats.boot_menus import BootMenu, read_grub, read_isolinux
@@ -24,7 +25,6 @@ from voidimg.inspection.access import decode_live_conf
 from voidimg.inspection.boot_files import BootFiles
 from voidimg.inspection.squashfs_files import SquashfsFiles
 from voidimg.inspection.tree_files import TarFiles, TreeFiles
-from voidimg.live.grub_version import version_of_loader
 from voidimg.live.media import SQUASHFS
 
 LIVE_CONF = "/usr/lib/void-live/live.conf"

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from voidimg.arch import GRUB_PLATFORMS, X86
+from voidimg.disk.grub_version import release_of
 from voidimg.errors import LayoutError
 from voidimg.foreign import open_regular
 from voidimg.formats.boot_menus import SYSLINUX_LIBRARIES, BootMenu, MenuEntry
@@ -15,7 +16,6 @@ from voidimg.inspection.medium import LiveMedium
 from voidimg.lint.model import Problem
 from voidimg.lint.subject import Subject
 from voidimg.live.efi import LOADERS
-from voidimg.live.grub_version import release_of
 from voidimg.live.hybrid import ESP_TYPE
 from voidimg.live.media import SQUASHFS
 

@@ -5,24 +5,20 @@ Runs inside the namespace of the tree. What dracut leaves in the tree is taken o
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-from voidimg.errors import LayoutError, ScriptError, storing
+from voidimg.errors import LayoutError, storing
 from voidimg.live.verify_initramfs import check_initramfs
-from voidimg.sandbox.chroot import Chroot
-from voidimg.tree.tree import NotInTreeError, Tree
+from voidimg.rootfs.dracut import run_dracut
+from voidimg.rootfs.kernels import KERNELS, Kernel, find_kernels, listed
+from voidimg.tree.tree import Tree
 
 MODULE = "void-live"
 """The name of our dracut module."""
 
 MODULES = "/usr/lib/dracut/modules.d"
-KERNELS = "/usr/lib/modules"
-PROGRAMS = ("/usr/bin/dracut", "/usr/sbin/dracut")
-"""Where dracut is."""
 _NEEDED = "dmsquash-live"
 _LIVENET = "livenet"
 _WISHED = ("overlayfs",)
@@ -34,20 +30,6 @@ _NETWORK = ("network-legacy",)
 _OMITTED = ("systemd", "plymouth")
 _OUTPUT = "/boot/initrd"
 _MODULE_DIRECTORY = f"{MODULES}/90{MODULE}"
-_ABSENT = re.compile(r"odule '?([\w-]+)'? (?:cannot be (?:found|installed)|will not be installed)")
-
-
-@dataclass(frozen=True, slots=True)
-class Kernel:
-    """The kernel of a tree: its release, as ``uname -r`` says it, and the path of its image."""
-
-    release: str
-    image: str
-
-    @property
-    def name(self) -> str:
-        """The name of the image without its release: ``vmlinuz`` or ``vmlinux``."""
-        return self.image.rpartition("/")[2].partition("-")[0]
 
 
 def find_kernel(root: Path) -> Kernel:
@@ -56,17 +38,11 @@ def find_kernel(root: Path) -> Kernel:
     Raises:
         LayoutError: there is none, or there are several.
     """
-    with Tree(root) as tree:
-        found = [
-            Kernel(release, image)
-            for release in _listed(tree, KERNELS)
-            for image in (f"/boot/vmlinuz-{release}", f"/boot/vmlinux-{release}")
-            if tree.exists(image) and tree.exists(f"{KERNELS}/{release}")
-        ]
+    found = find_kernels(root)
     if len(found) == 1:
         return found[0]
     if found:
-        releases = ", ".join(kernel.release for kernel in found)
+        releases = ", ".join(kernel.release for kernel in found[::-1])
         raise LayoutError(
             f"the live system has several kernels: {releases}",
             code="KERNELS",
@@ -113,8 +89,8 @@ def make_initramfs(
         SandboxError: it cannot be started.
     """
     with Tree(root) as tree:
-        before = set(_listed(tree, "/boot"))
-        known = {re.sub(r"^\d+", "", name) for name in _listed(tree, MODULES)}
+        before = set(listed(tree, "/boot"))
+        known = {re.sub(r"^\d+", "", name) for name in listed(tree, MODULES)}
         _require_modules(known, network=network)
         for name, content in sorted(module.items()):
             mode = 0o755 if name.endswith(".sh") else 0o644
@@ -123,11 +99,12 @@ def make_initramfs(
     modules = [_NEEDED, *(name for name in _WISHED if name in known), MODULE]
     if network:
         modules += [_LIVENET, *(name for name in _NETWORK if name in known)]
-    _run_dracut(root, kernel, modules, arch=arch, compression=compression, epoch=epoch)
+    words = [f"--{compression}", "--add", " ".join(modules), "--omit", " ".join(_OMITTED)]
+    run_dracut(root, kernel, words, _OUTPUT, arch=arch, epoch=epoch, needed=modules)
     with Tree(root) as tree:
         content = tree.read(_OUTPUT)
         tree.remove_tree(_MODULE_DIRECTORY)
-        for name in _listed(tree, "/boot"):
+        for name in listed(tree, "/boot"):
             # The kernel's own hook may have made one for this host, which no live system uses.
             if name not in before or name == f"initramfs-{kernel.release}.img":
                 tree.remove(f"/boot/{name}")
@@ -150,55 +127,3 @@ def _require_modules(known: set[str], *, network: bool) -> None:
                 where=MODULES,
                 hint=f"add the package {package} to build_packages of {table}",
             )
-
-
-def _run_dracut(
-    root: Path, kernel: Kernel, modules: list[str], *, arch: str, compression: str, epoch: int
-) -> None:
-    words = [
-        "--force",
-        "--no-hostonly",
-        f"--{compression}",
-        "--add",
-        " ".join(modules),
-        "--omit",
-        " ".join(_OMITTED),
-        "--kver",
-        kernel.release,
-    ]
-    with Chroot(root, arch, epoch=epoch) as chroot:
-        program = chroot.first_program(PROGRAMS)
-        if program is None:
-            raise LayoutError("the tree has no dracut", code="NO-DRACUT", where=PROGRAMS[0])
-        if _has_word(root, program, "--reproducible"):
-            words.insert(0, "--reproducible")
-        ended = chroot.run((program, *words, _OUTPUT))
-    absent = [name for name in _ABSENT.findall(ended.text) if name in modules]
-    if ended.status or absent:
-        why = f"left out its module {absent[0]}" if absent else f"failed with {ended.status}"
-        raise ScriptError(
-            f"dracut {why}: {_last_line(ended.text)}",
-            code="DRACUT",
-            where=kernel.release,
-            output=ended.text,
-        )
-
-
-def _has_word(root: Path, program: str, word: str) -> bool:
-    """Whether `program`, a script, knows the option `word`."""
-    with Tree(root) as tree:
-        descriptor = tree.open_file(program)
-        with os.fdopen(descriptor, "rb") as file:
-            return word.encode() in file.read(1 << 20)
-
-
-def _listed(tree: Tree, path: str) -> list[str]:
-    try:
-        return sorted(tree.listdir(path))
-    except NotInTreeError:
-        return []
-
-
-def _last_line(text: str) -> str:
-    lines = [line for line in text.splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "it said nothing"

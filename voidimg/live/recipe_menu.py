@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from voidimg.live.initramfs import Kernel
 from voidimg.live.menus import MachineMenu, Menu
+from voidimg.rootfs.kernels import Kernel
 from voidimg.spec.live_model import Live
 from voidimg.spec.model import Recipe
 from voidimg.spec.volume_id import VOLUME_ID_CHARACTERS, volume_id_of

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from voidimg.spec.base import Model
 from voidimg.spec.words import Bytes, ImagePath, PartitionSize, PartitionType
@@ -35,7 +36,7 @@ class Partition(Model):
 
     `size` is bytes or ``"rest"`` (the last one only: grows to hold its content plus
     `Disk.headroom`). `type` is an MBR type byte (``"0x0c"``) or a GPT type GUID. A partition with a
-    `mount` is filled from that directory of the tree.
+    `mount` is filled from that directory of the tree; ``swap`` and ``none`` hold no files.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
@@ -43,8 +44,11 @@ class Partition(Model):
     gpt_name: str | None = Field(default=None, pattern=r"^[\x20-\x7e]{1,36}$")
     """What a GPT calls it, the PARTLABEL; by default `name`."""
     size: PartitionSize
+    start: Bytes | None = None
+    """Where it begins; by default at the next whole MiB after the one before it."""
     type: PartitionType
-    filesystem: Literal["vfat", "ext4"]
+    filesystem: Literal["vfat", "ext4", "swap", "none"]
+    """``none``: what is in it is a boot loader's, such as one of `Disk.blobs`."""
     label: str = ""
     """The name of the filesystem."""
     active: bool = False
@@ -57,10 +61,26 @@ class Partition(Model):
 
 
 class Blob(Model):
-    """A boot loader file of the tree written raw at `offset` bytes of the disk."""
+    """A boot loader file of the tree, written raw at `offset` or at the beginning of `partition`.
+
+    With an `offset` of the disk it lies in a gap: between the table and the partitions, or between
+    two of them. A `partition` that holds one has the filesystem ``none``.
+    """
 
     source: ImagePath
-    offset: Bytes
+    offset: Bytes | None = None
+    partition: str | None = None
+    """The name of the partition."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Blob:
+        if (self.offset is None) == (self.partition is None):
+            raise PydanticCustomError(
+                "blob_place",
+                "the blob {source} needs exactly one of offset and partition",
+                {"source": self.source},
+            )
+        return self
 
 
 class Disk(Model):

@@ -25,8 +25,12 @@ from voidimg.spec.words import (
     LocaleName,
     Password,
     RepositoryLocation,
+    SerialPort,
     TimeZone,
 )
+
+GrubPlatform = Literal["i386-pc", "x86_64-efi", "i386-efi", "arm64-efi"]
+"""GRUB's names of the kinds of firmware that its loaders are for."""
 
 UNNAMED = "void"
 """The host name that Void's packages come with."""
@@ -48,6 +52,21 @@ class User(Model):
     """The full name, for people."""
 
 
+class Grub(Model):
+    """GRUB on a disk: a loader for each of `platforms`, and its menu in ``/boot/grub``.
+
+    The loaders find the menu by the UUID of its filesystem. BIOS needs room for one in the gap
+    after an MBR, or in a BIOS boot partition; UEFI an EFI system partition.
+    """
+
+    platforms: tuple[GrubPlatform, ...] = Field(min_length=1)
+    """``i386-pc`` is BIOS."""
+    timeout_seconds: int = Field(default=3, ge=0, le=3600)
+    """Until the first entry starts; 0 starts it at once."""
+    serial_port: SerialPort | None = None
+    """The menu is on this serial port too: ``ttyS0,115200``."""
+
+
 class Boot(Model):
     """How the machine starts: `cmdline` is given to templates, without ``root=``."""
 
@@ -55,6 +74,10 @@ class Boot(Model):
     firmware: Literal["raspberry-pi", "u-boot", "none"] = "none"
     """Who loads the kernel; ``raspberry-pi`` reads config.txt and cmdline.txt from the FAT,
     ``u-boot`` extlinux.conf or boot.scr from ``/boot``."""
+    grub: Grub | None = None
+    """Absent: no GRUB is put on the disk."""
+    initramfs: Literal["dracut", "none"] = "none"
+    """Who makes an initramfs for any machine, for each kernel of the PLATFORMFS."""
 
 
 class Recipe(Model):

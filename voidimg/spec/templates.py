@@ -2,8 +2,11 @@
 
 In every stage a template knows `recipe` (the `Recipe`) and `date` (as in file names). The image
 stage has `partitions` too, by name, each with `number`, `uuid`, `partuuid`, `mount`, `filesystem`
-and `fstab_options`, and `cmdline`, the kernel command line without ``root=``. A name that is not
-there is an error, never an empty text.
+and `fstab_options`; `cmdline`, the kernel command line without ``root=``; `kernels`, the newest
+first, each with `release` and, below ``/boot``, its `file` and its `initramfs` (None where it has
+none); and `grub`, None without it, else with `timeout_seconds`, `serial` (None, or `unit` and
+`speed`), `uuid` of the filesystem that holds ``/boot``, `prefix`, what that is called there, and
+`root_uuid`. A name that is not there is an error, never an empty text.
 """
 
 from __future__ import annotations
@@ -43,7 +46,7 @@ _EVERYWHERE = frozenset({"recipe", "date"})
 KNOWN_NAMES: dict[StageName, frozenset[str]] = {
     "rootfs": _EVERYWHERE,
     "platformfs": _EVERYWHERE,
-    "image": _EVERYWHERE | {"partitions", "cmdline"},
+    "image": _EVERYWHERE | {"partitions", "cmdline", "kernels", "grub"},
     "live": _EVERYWHERE,
     "wsl": _EVERYWHERE,
 }

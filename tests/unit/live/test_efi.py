@@ -15,11 +15,12 @@ import pytest
 import voidimg
 from tests.unit.live.isos import EPOCH
 from tests.unit.sandbox.conftest import adopt
+from voidimg.disk.grub_core import GRUB_MODULES, probe_grub
+from voidimg.disk.grub_version import release_of, version_of_host, version_of_loader
 from voidimg.errors import LayoutError, ScriptError, ToolError
 from voidimg.formats.fat import read_fat
 from voidimg.inspection.boot_files import BootFiles
-from voidimg.live.efi import GRUB_MODULES, LABEL, make_esp, probe_grub
-from voidimg.live.grub_version import release_of, version_of_host, version_of_loader
+from voidimg.live.efi import LABEL, make_esp
 from voidimg.run import run
 from voidimg.sandbox.namespace import call
 from voidimg.spec.templates import Templates

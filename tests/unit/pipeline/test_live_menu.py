@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from voidimg.catalog.catalog import Catalog
-from voidimg.live.initramfs import Kernel
 from voidimg.live.menus import Menu, entries_of, files_of, render_grub, submenus_of
 from voidimg.live.recipe_menu import live_menu
+from voidimg.rootfs.kernels import Kernel
 from voidimg.spec.search import SHIPPED
 from voidimg.spec.templates import Templates
 

@@ -95,7 +95,7 @@ def _install_grub(making: Making) -> None:
 
 def _uuids(making: Making) -> dict[str, str]:
     """Partition -> the UUID of its filesystem."""
-    found = disk_identifiers(disk_of(making.recipe), _identity(making))
+    found = disk_identifiers(disk_of(making.recipe), identity_of(making))
     return {partition.name: partition.uuid for partition in found.partitions}
 
 

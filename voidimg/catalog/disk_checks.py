@@ -24,7 +24,6 @@ _CODES = {
     "FIRST-PARTITION": "SIZE",
     "MBR-LIMIT": "SIZE",
     "NO-ROOM": "SIZE",
-    "OVERLAP": "BLOB",
     "TOO-MANY": "PARTITIONS",
     "TOO-SMALL": "SIZE",
     "TYPE": "TYPE-LABEL",
@@ -50,6 +49,8 @@ def check_disk(disk: Disk, boot: Boot, node: Node) -> Iterator[SpecError]:
 def _at_its_place(found: DiskProblem, node: Node) -> SpecError:
     code = found.error.code.removeprefix(f"{found.error.family}-")
     origin = node.at(*found.path).origin
+    if code == "OVERLAP" and found.path[0] == "blobs":
+        code = "BLOB"
     return problem(origin, found.error.what, code=_CODES.get(code, code), hint=found.error.hint)
 
 
@@ -74,9 +75,9 @@ def _check_mounts(disk: Disk, node: Node) -> Iterator[SpecError]:
     if not roots:
         place = node.at("partitions").key
         yield problem(place, "no partition is mounted at '/'", code="NO-ROOT")
-    elif all(disk.partitions[index].filesystem != "ext4" for index in roots):
+    elif all(disk.partitions[index].filesystem == "vfat" for index in roots):
         place = node.at("partitions", roots[0], "filesystem").origin
-        yield problem(place, "'/' has links and owners, which only ext4 can hold", code="NO-ROOT")
+        yield problem(place, "'/' has links and owners, which FAT cannot hold", code="NO-ROOT")
 
 
 def _check_type(partition: Partition, place: Node) -> Iterator[SpecError]:

@@ -16,7 +16,7 @@ from voidimg.atomic import private_directory
 from voidimg.disk.bios_boot import BOOT_IMAGE
 from voidimg.disk.grub_core import BIOS, GRUB_MODULES, PREFIX, GrubCore, make_core, no_grub
 from voidimg.errors import LayoutError
-from voidimg.formats.partition_table import ESP_TYPES
+from voidimg.formats.partition_table import ESP_GUID, ESP_TYPES
 from voidimg.spec.disk_model import Disk, Partition
 from voidimg.spec.model import Grub
 from voidimg.tree import beneath
@@ -54,7 +54,7 @@ def esp_of(disk: Disk) -> Partition:
     for partition in disk.partitions:
         if is_esp(partition) and partition.mount is not None:
             return partition
-    kind = "0xef" if disk.label == "mbr" else max(ESP_TYPES)
+    kind = "0xef" if disk.label == "mbr" else ESP_GUID
     raise LayoutError(
         "UEFI starts GRUB from an EFI system partition, and the disk has none that is mounted",
         code="NO-ESP",

@@ -35,7 +35,8 @@ NO_FILESYSTEM_TYPES = {
 """MBR types behind which readers look for something else."""
 BIOS_BOOT_TYPE = "21686148-6449-6e6f-744e-656564454649"
 """The GPT type of a partition that holds GRUB's core for BIOS, and no filesystem."""
-ESP_TYPES = frozenset({"0xef", "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"})
+ESP_GUID = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
+ESP_TYPES = frozenset({"0xef", ESP_GUID})
 """The types of an EFI system partition (UEFI specification, 5.2.2 and 5.3.3)."""
 GPT_MAGIC = b"EFI PART"
 """What sector 1 begins with when there is a GPT."""

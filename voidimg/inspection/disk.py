@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -9,7 +10,7 @@ from typing import Literal
 from voidimg.foreign import open_regular
 from voidimg.formats.ext4 import Ext4Volume, read_ext4
 from voidimg.formats.fat import FatVolume, read_fat
-from voidimg.formats.partition_table import PartitionEntry, read_table
+from voidimg.formats.partition_table import ESP_GUID, PartitionEntry, read_table
 from voidimg.inspection.boot_files import BootFiles
 from voidimg.inspection.ext4_files import Ext4Files
 from voidimg.inspection.findings import (
@@ -21,6 +22,8 @@ from voidimg.inspection.findings import (
     Package,
     find,
     find_boot,
+    fstab_of,
+    mounted_at,
 )
 from voidimg.inspection.opened import (
     Artifact,
@@ -117,21 +120,38 @@ def inspect(path: Path, *, scratch: Path | None = None) -> Inspection:
 def _inspect_image(artifact: Artifact, image: Path) -> Inspection:
     table = read_table(image)
     partitions: list[InspectedPartition] = []
-    fat: BootFiles | None = None
+    fats: list[tuple[PartitionEntry, FatVolume]] = []
     roots: list[Ext4Files] = []
     with open_regular(image, block_device=True) as file:
         for entry in table.partitions:
             fat_volume = read_fat(file, entry.offset_bytes, entry.size_bytes)
             ext4_volume = read_ext4(file, entry.offset_bytes)
             partitions.append(_partition(entry, fat_volume, ext4_volume))
-            if fat_volume is not None and fat is None:
-                fat = BootFiles(image, entry.offset_bytes)
+            if fat_volume is not None:
+                fats.append((entry, fat_volume))
             if ext4_volume is not None:
                 roots.append(Ext4Files(image, entry.offset_bytes))
     disk = InspectedDisk(table.label, table.identifier, image.stat().st_size, tuple(partitions))
     files: TreeFiles = next((root for root in roots if root.names("/etc")), TarFiles())
-    boot = _boot_of_tree(files) if fat is None else _boot_of_fat(fat)
+    fat = boot_fat(fats, fstab_of(files))
+    boot = (
+        _boot_of_tree(files) if fat is None else _boot_of_fat(BootFiles(image, fat[0].offset_bytes))
+    )
     return _report(artifact, disk, files, boot)
+
+
+def boot_fat(
+    fats: Sequence[tuple[PartitionEntry, FatVolume]], fstab: Sequence[str]
+) -> tuple[PartitionEntry, FatVolume] | None:
+    """Which of `fats` is ``/boot``.
+
+    The one that `fstab` mounts there, or the first that it does not mount elsewhere. An EFI system
+    partition of its own is none.
+    """
+    places = [(fat, mounted_at(fstab, fat[1].serial, fat[0].partuuid)) for fat in fats]
+    here = (fat for fat, place in places if place == "/boot")
+    free = (fat for fat, place in places if place is None and fat[0].type != ESP_GUID)
+    return next(here, next(free, None))
 
 
 def _report(

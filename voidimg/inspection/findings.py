@@ -90,18 +90,33 @@ def find(files: TreeFiles) -> Findings:
     """
     packages = tuple(_packages(files.read(PKGDB)))
     counted = Counter(p.architecture for p in packages if p.architecture != "noarch")
-    fstab = (files.read(FSTAB) or b"").decode("utf-8", "replace").splitlines()
     return Findings(
         architecture=counted.most_common(1)[0][0] if counted else None,
         packages=packages,
         services=files.names(SERVICES),
-        fstab=tuple(" ".join(line.split()) for line in fstab if _is_entry(line)),
+        fstab=fstab_of(files),
         access=FoundAccess(
             root_password(files),
             sshd_value(files, "PermitRootLogin", "prohibit-password"),
             notable_accounts(files),
         ),
     )
+
+
+def fstab_of(files: TreeFiles) -> tuple[str, ...]:
+    """The entries of fstab, with single blanks."""
+    fstab = (files.read(FSTAB) or b"").decode("utf-8", "replace").splitlines()
+    return tuple(" ".join(line.split()) for line in fstab if _is_entry(line))
+
+
+def mounted_at(fstab: Iterable[str], uuid: str, partuuid: str) -> str | None:
+    """Where the lines of `fstab` mount the filesystem with these identifiers; None: nowhere."""
+    names = {f"uuid={uuid.lower()}", f"partuuid={partuuid.lower()}"}
+    for line in fstab:
+        words = line.split()
+        if len(words) > 1 and words[0].replace('"', "").lower() in names:
+            return words[1]
+    return None
 
 
 def find_boot(paths: Iterable[str], cmdline: bytes | None, config: bytes | None) -> FoundBoot:

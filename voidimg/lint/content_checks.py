@@ -207,10 +207,10 @@ _KINDS = {Kind.FILE: "file", Kind.CONF_FILE: "file", Kind.LINK: "symlink",
 
 
 def fat_sound(subject: Subject) -> Iterator[Problem]:
-    """fsck.vfat reads the boot filesystem to its end and finds nothing wrong with it."""
-    fat = None if subject.disk is None else subject.disk.fat
-    if subject.disk is not None and fat is not None:
-        yield from _fsck_fat(subject, subject.disk.image, fat[0])
+    """fsck.vfat reads each FAT filesystem to its end and finds nothing wrong with it."""
+    if subject.disk is not None:
+        for entry, _ in subject.disk.fats:
+            yield from _fsck_fat(subject, subject.disk.image, entry)
 
 
 def ext4_sound(subject: Subject) -> Iterator[Problem]:

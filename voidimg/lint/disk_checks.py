@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from voidimg.foreign import open_regular
-from voidimg.formats.fat import MBR_TYPES
+from voidimg.formats.fat import MBR_TYPES, FatVolume
 from voidimg.formats.partition_table import PartitionEntry
 from voidimg.lint.model import Problem
 from voidimg.lint.subject import DiskParts, Subject
@@ -25,7 +25,7 @@ def is_disk(subject: Subject) -> bool:
 
 def has_fat(subject: Subject) -> bool:
     """Of disk images with a FAT filesystem."""
-    return subject.disk is not None and subject.disk.fat is not None
+    return subject.disk is not None and bool(subject.disk.fats)
 
 
 def has_root(subject: Subject) -> bool:
@@ -79,9 +79,11 @@ def root_filesystem(subject: Subject) -> Iterator[Problem]:
 def fat_type(subject: Subject) -> Iterator[Problem]:
     """The layout of the FAT, its number of clusters and the type of the partition agree."""
     disk = _disk(subject)
-    if disk.fat is None:
-        return
-    entry, volume = disk.fat
+    for entry, volume in disk.fats:
+        yield from _fat_type(disk, entry, volume)
+
+
+def _fat_type(disk: DiskParts, entry: PartitionEntry, volume: FatVolume) -> Iterator[Problem]:
     with open_regular(disk.image, block_device=True) as file:
         file.seek(entry.offset_bytes)
         boot = file.read(512)

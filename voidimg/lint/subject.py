@@ -18,8 +18,9 @@ from voidimg.formats.fat import FatVolume, read_fat
 from voidimg.formats.kernel_image import KernelImage, read_kernel_image
 from voidimg.formats.partition_table import PartitionEntry, PartitionTable, read_table
 from voidimg.inspection.boot_files import BootFiles
+from voidimg.inspection.disk import boot_fat
 from voidimg.inspection.ext4_files import Ext4Files
-from voidimg.inspection.findings import WANTED, Findings, find
+from voidimg.inspection.findings import WANTED, Findings, find, fstab_of
 from voidimg.inspection.medium import LiveMedium, open_medium
 from voidimg.inspection.opened import Artifact, not_sound, open_artifact, raw_image, temporary_file
 from voidimg.inspection.tree_files import TarFiles, TreeFiles, real_path
@@ -47,12 +48,16 @@ _BOOT_FILES = "/boot/*"
 
 @dataclass(frozen=True, slots=True)
 class DiskParts:
-    """A disk image: its table, its boot and root filesystems with the partitions they are in."""
+    """A disk image: its table, and its filesystems with the partitions they are in.
+
+    `fats` are all FAT filesystems, `fat` is the one among them that is ``/boot``.
+    """
 
     image: Path
     table: PartitionTable
     fat: tuple[PartitionEntry, FatVolume] | None
     root: tuple[PartitionEntry, Ext4Volume] | None
+    fats: tuple[tuple[PartitionEntry, FatVolume], ...] = ()
 
     @classmethod
     def of(cls, image: Path) -> DiskParts:
@@ -62,18 +67,21 @@ class DiskParts:
             LayoutError: its table is missing or damaged.
         """
         table = read_table(image)
-        fat: tuple[PartitionEntry, FatVolume] | None = None
+        fats: list[tuple[PartitionEntry, FatVolume]] = []
         roots: list[tuple[PartitionEntry, Ext4Volume]] = []
         with open_regular(image, block_device=True) as file:
             for entry in table.partitions:
                 volume = read_fat(file, entry.offset_bytes, entry.size_bytes)
                 ext4 = read_ext4(file, entry.offset_bytes)
-                if volume is not None and fat is None:
-                    fat = entry, volume
+                if volume is not None:
+                    fats.append((entry, volume))
                 if ext4 is not None:
                     roots.append((entry, ext4))
-        whole = (root for root in roots if Ext4Files(image, root[0].offset_bytes).names("/etc"))
-        return cls(image, table, fat, next(whole, None))
+        systems = ((root, Ext4Files(image, root[0].offset_bytes)) for root in roots)
+        whole = next(((root, files) for root, files in systems if files.names("/etc")), None)
+        fstab = () if whole is None else fstab_of(whole[1])
+        root = None if whole is None else whole[0]
+        return cls(image, table, boot_fat(fats, fstab), root, tuple(fats))
 
 
 class Subject:

@@ -209,9 +209,9 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     (one_root(label="a\u0007b"), "LABEL", "not an ext4 label"),
     (one_root(filesystem="vfat", type="0x0c", size="64MiB"), "NO-ROOT", "FAT cannot hold"),
     (one_root() | {"blobs": [{"source": "/a", "offset": "32KiB"},
-                             {"source": "/b", "offset": "32KiB"}]}, "BLOB", "inside /a"),
+                             {"source": "/b", "offset": "32KiB"}]}, "BLOB", "overlaps /a"),
     (one_root(type=LINUX) | {"label": "gpt", "blobs": [{"source": "/a", "offset": "512B"}]},
-     "BLOB", "between"),
+     "BLOB", "overlaps the partition table"),
 ]  # fmt: skip
 
 

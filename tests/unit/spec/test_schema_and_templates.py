@@ -54,7 +54,7 @@ def render(name: str, **more: object) -> str:
             filesystem="ext4",
             fstab_options="defaults",
         ),
-        "spare": SimpleNamespace(number=3, mount=None),
+        "spare": SimpleNamespace(number=3, mount=None, filesystem="none"),
     }
     context: dict[str, object] = {"recipe": RESOLVED.recipe, "date": "20240314"}
     context |= {"partitions": partitions, "cmdline": RESOLVED.recipe.boot.cmdline}
@@ -69,6 +69,13 @@ def test_fstab_mounts_the_root_first() -> None:
         ["UUID=0b5c1ac8-0000-8000-8000-000000000000", "/", "ext4", "defaults", "0", "1"],
         ["UUID=1234-ABCD", "/boot", "vfat", "defaults", "0", "2"],
     ]
+
+
+def test_fstab_names_swap() -> None:
+    """It is mounted nowhere, and checked by nobody."""
+    swap = SimpleNamespace(uuid="77", mount=None, filesystem="swap", fstab_options="defaults")
+    last = render("fstab.j2", partitions={"swap": swap}).splitlines()[-1]
+    assert last.split("\t") == ["UUID=77", "none", "swap", "defaults", "0", "0"]
 
 
 def test_cmdline_is_one_line_with_the_root_in_front() -> None:

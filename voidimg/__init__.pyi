@@ -197,6 +197,7 @@ from voidimg.spec.live_model import Netboot as Netboot
 from voidimg.spec.live_model import PUBLIC_PASSWORD as PUBLIC_PASSWORD
 from voidimg.spec.live_model import Squashfs as Squashfs
 from voidimg.spec.model import Boot as Boot
+from voidimg.spec.model import Grub as Grub
 from voidimg.spec.model import Recipe as Recipe
 from voidimg.spec.model import User as User
 from voidimg.spec.set_model import Set as Set

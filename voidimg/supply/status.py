@@ -14,7 +14,7 @@ from pathlib import Path
 
 from voidimg.arch import without_libc
 from voidimg.atomic import write_result
-from voidimg.errors import UsageError
+from voidimg.errors import UsageError, VerifyError
 from voidimg.events import Listener, Message, ignore
 from voidimg.fetch import (
     Cache,
@@ -33,6 +33,7 @@ from voidimg.supply.consistency import (
 )
 from voidimg.supply.opened import RepositoryTimes, fetch_repodata, read_times
 from voidimg.supply.seen import compare_with_seen
+from voidimg.supply.seen_versions import SeenVersions
 from voidimg.supply.sources import Sources
 from voidimg.supply.void_mirrors import old_name_warnings
 from voidimg.xbps.repository.repodata import Repodata
@@ -98,6 +99,8 @@ def repository_status(
         FetchError: a repository cannot be read, has nothing for an architecture, or is older than
             it was, if that is refused.
         PackageError: an index is malformed.
+
+    A mirror that has older packages than when it was used by this cache is a finding, ``OLDER``.
     """
     present = now_epoch() if now is None else now
     own = [Location.parse(text, where=None) for text in locations]
@@ -119,6 +122,7 @@ def repository_status(
                 (file,) = fetch_repodata(fetcher, [location], arch)
                 compare_with_seen(file, arch, cache, listener, refuse=sources.require_newer)
                 repodata = Repodata.decode(file.content, f"{location.name}/{arch}{_SUFFIX}")
+                findings += _gone_back(SeenVersions(cache), location, arch, repodata)
                 one = _status(file, arch, repodata, times, present)
                 found.append(one)
                 where, limit = f"{location.name} ({arch})", sources.max_age_seconds
@@ -128,6 +132,21 @@ def repository_status(
                     versions[machine, name][arch] = str(entry["pkgver"])
             findings += out_of_step(versions)
         return tuple(found), tuple(findings)
+
+
+def _gone_back(
+    seen: SeenVersions, location: Location, arch: str, repodata: Repodata
+) -> list[Finding]:
+    """Whether a mirror has older packages than it, or another of `location`, had when it was used.
+
+    Nothing is remembered of what it has now: who asks how a mirror does, does not use it.
+    """
+    where = f"{location.name} ({arch})"
+    try:
+        seen.require_not_older(location, arch, repodata.index, where)
+    except VerifyError as error:
+        return [Finding("OLDER", where, error.what)]
+    return []
 
 
 def _status(

@@ -225,3 +225,23 @@ def test_the_command_refuses_and_obeys(shop: Shop, old: Path, tmp_path: Path) ->
     assert "secret" not in refused.stderr + taken.stderr + taken.stdout
     for path in tmp_path.rglob("*"):
         assert not path.is_file() or b"me:secret" not in path.read_bytes()
+
+
+def test_the_status_of_a_mirror_says_that_it_went_back(
+    shop: Shop, old: Path, tmp_path: Path
+) -> None:
+    """As a finding, which `--require-consistent` makes an error; and nothing is forgotten by it."""
+    with serving(shop.path) as server:
+        sources = sources_of(shop, tmp_path / "cache", server)
+        lock_platforms([shop.board()], sources)
+        words: list[str | Path] = ["--cache", tmp_path / "cache", "repo", "status", server.url]
+        words += ["--arch", "aarch64"]
+        assert "older" not in voidimg(*words).stderr
+        server.root = old
+        for _ in range(2):
+            told = voidimg(*words)
+            assert told.returncode == 0, told.stderr
+            assert "lib-1.0_1 after lib-1.1_1" in told.stderr
+        assert voidimg(*words, "--require-consistent").returncode != 0
+        with pytest.raises(VerifyError):
+            lock_platforms([shop.board()], sources)

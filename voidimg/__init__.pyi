@@ -156,6 +156,7 @@ from voidimg.release.mirrors import expected_of_url as expected_of_url
 from voidimg.release.mirrors import newest_of_mirrors as newest_of_mirrors
 from voidimg.release.mirrors import require_good as require_good
 from voidimg.release.mirrors import write_mirror_metrics as write_mirror_metrics
+from voidimg.signing.announcement import Announcement as Announcement
 from voidimg.signing.keys import ReleaseKey as ReleaseKey
 from voidimg.signing.keys import TrustedKey as TrustedKey
 from voidimg.signing.keys import create_release_key as create_release_key

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from voidimg import ReleaseDate, date_of_set, needs_passphrase, sign_set
+from voidimg import ReleaseDate, SignedSet, date_of_set, needs_passphrase, sign_set
 from voidimg.cli.counting import counted
 from voidimg.cli.passphrase import passphrase_options, read_passphrase
 from voidimg.cli.session import Session, json_option, pass_session
@@ -29,6 +29,12 @@ from voidimg.cli.session import Session, json_option, pass_session
     metavar="YYYYMMDD",
     help="Date of the set.  [default: the directory's name or its files']",
 )
+@click.option(
+    "--announce",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    metavar="DIR",
+    help="Where to write what goes out beside the set.  [default: beside its directory]",
+)
 @passphrase_options
 @json_option
 @pass_session
@@ -37,6 +43,7 @@ def command(
     directory: Path,
     secret_key: Path | None,
     date: str | None,
+    announce: Path | None,
     passphrase_fd: int | None,
     passphrase_env: str | None,
     as_json: bool,
@@ -44,6 +51,9 @@ def command(
     """Write sha256sum.txt and its minisign signature sha256sum.sig into DIR.
 
     Every file must belong to the set; files of other dates, keys and leftovers are refused.
+    Beside DIR it writes void-release-DATE.pub, the key for the package of keys;
+    void-release-DATE.current.json, which promote publishes as current.json; and
+    void-release-DATE.download.yml, the date line of the download page.
 
     \b
     Examples:
@@ -66,18 +76,36 @@ def command(
         key,
         passphrase=passphrase,
         date=release_date,
+        announce_in=directory.absolute().parent if announce is None else announce,
         jobs=session.jobs,
         listener=session.listener,
     )
     if as_json:
-        answer = {
+        answer: dict[str, object] = {
             "date": signed.date,
             "key_id": signed.key_id,
             "files": list(signed.files),
             "sums": str(signed.sums_path),
             "signature": str(signed.signature_path),
+            **_announced(signed),
         }
         click.echo(json.dumps(answer, indent=2, sort_keys=True))
         return
     files = counted(len(signed.files), "file")
     click.echo(f"{signed.signature_path}  {files}, key {signed.key_id}")
+    for place in _announced(signed).values():
+        click.echo(place)
+
+
+def _announced(signed: SignedSet) -> dict[str, str]:
+    """What was written beside the set, by its name in JSON."""
+    made = signed.announcement
+    if made is None:
+        return {}
+    return {
+        "public_key_path": str(made.public_key_path),
+        "public_key": made.public_line,
+        "current_json": str(made.current_path),
+        "download_page_path": str(made.download_path),
+        "download_page": made.download_line,
+    }

@@ -7,7 +7,6 @@ newer than any copy when a set becomes current, or the mirror keeps the former o
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -18,9 +17,9 @@ from voidimg.atomic import private_directory, replace_by_bytes, sync_directory
 from voidimg.errors import ReleaseError, UsageError, storing
 from voidimg.file_locks import directory_tried
 from voidimg.identity import ReleaseDate
+from voidimg.signing.announcement import ListedFile, current_json
 from voidimg.signing.published_set import CURRENT
 from voidimg.signing.signed_sums import SIGNATURE_NAMES
-from voidimg.signing.sums import SUMS_NAME
 
 CURRENT_JSON = "current.json"
 
@@ -114,29 +113,10 @@ def write_current_json(top: Path, date: str, digests: Mapping[str, str]) -> None
     Raises:
         StoreError: a file cannot be looked at, or this one not be written.
     """
-    replace_by_bytes(top / CURRENT_JSON, current_json(top / date, digests))
-
-
-def current_json(directory: Path, digests: Mapping[str, str]) -> bytes:
-    """The bytes of ``current.json`` for the set in `directory`; `digests` are the signed ones.
-
-    Nobody signs the file: it says where to look, and ``sha256sum.sig`` there what is true.
-
-    Raises:
-        StoreError: a file cannot be looked at.
-    """
-    files = []
-    for name in sorted(digests, key=os.fsencode):
-        with storing(directory / name, "look at"):
-            size = (directory / name).lstat().st_size
-        files.append({"name": name, "sha256": digests[name], "size": size})
+    directory = top / date
+    with storing(directory, "read"):
+        files = [
+            ListedFile(name, (directory / name).lstat().st_size, digests[name]) for name in digests
+        ]
     present = [name for name in SIGNATURE_NAMES if os.path.lexists(directory / name)]
-    said = {
-        "schema": 1,
-        "date": directory.name,
-        "directory": directory.name,
-        "sums": SUMS_NAME,
-        "signature": present[0] if present else SIGNATURE_NAMES[0],
-        "files": files,
-    }
-    return (json.dumps(said, indent=1, sort_keys=True) + "\n").encode("ascii")
+    replace_by_bytes(top / CURRENT_JSON, current_json(date, files, present[0]))

@@ -13,6 +13,13 @@ from voidimg.errors import ReleaseError, StoreError, VoidimgError, raise_all, st
 from voidimg.events import Listener, ignore, step
 from voidimg.foreign import read_regular
 from voidimg.identity import ReleaseDate
+from voidimg.signing.announcement import (
+    Announcement,
+    ListedFile,
+    announce,
+    public_key_of,
+    require_announceable,
+)
 from voidimg.signing.keys import date_in_comment, key_id_of, read_secret_key, release_comment
 from voidimg.signing.recognise import Kind, kind_of
 from voidimg.signing.sums import (
@@ -30,7 +37,10 @@ _OWN = {SUMS_NAME, SIGNATURE_NAME}
 
 @dataclass(frozen=True, slots=True)
 class SignedSet:
-    """A set that was signed: its files in the order of the checksum file, and by which key."""
+    """A set that was signed: its files in the order of the checksum file, and by which key.
+
+    `announcement` says what was written for people and scripts, if anything was.
+    """
 
     directory: Path
     date: str
@@ -38,6 +48,7 @@ class SignedSet:
     files: tuple[str, ...]
     sums_path: Path
     signature_path: Path
+    announcement: Announcement | None = None
 
 
 def date_of_set(directory: Path) -> ReleaseDate:
@@ -66,6 +77,7 @@ def sign_set(
     *,
     passphrase: str | None = None,
     date: ReleaseDate | None = None,
+    announce_in: Path | None = None,
     jobs: int = 1,
     listener: Listener = ignore,
 ) -> SignedSet:
@@ -79,12 +91,15 @@ def sign_set(
         secret_key: a minisign key; when its comment names a date, that must be the set's.
         passphrase: opens the key; see `needs_passphrase`.
         date: the set's date; by default `date_of_set`.
+        announce_in: where what goes out beside the set is written (see `Announcement`); None:
+            nowhere. Not the directory of the set.
         jobs: how many files to read at once.
         listener: gets the progress of reading.
 
     Raises:
         ReleaseError: unexpected files, another date, a key that does not fit or that others can
-            read, or a set that was signed already and has changed since.
+            read, a set that was signed already and has changed since, or another public key where
+            that of the set is to be written.
         StoreError: a file cannot be read, or changes while it is read.
     """
     date = date or date_of_set(directory)
@@ -101,10 +116,14 @@ def sign_set(
                 where=str(secret_key),
                 hint=f"make its own key with: voidimg keygen {date}",
             )
+        public = public_key_of(secret)
+        if announce_in is not None:
+            _require_elsewhere(announce_in, directory)
+            require_announceable(announce_in, date, public)
         with step(listener, "checksums"):
             digests = digest_files(paths, jobs=jobs, listener=listener)
-        sums = (one.sha256 for one in digests)
-        content = encode_sums(dict(zip(names, sums, strict=True)))
+        sums = dict(zip(names, (one.sha256 for one in digests), strict=True))
+        content = encode_sums(sums)
         sums_path, signature_path = directory / SUMS_NAME, directory / SIGNATURE_NAME
         _refuse_changed(sums_path, signature_path, content)
         comment = release_comment(date)
@@ -122,7 +141,23 @@ def sign_set(
     require_unchanged(paths, digests)
     replace_by_bytes(sums_path, content)
     replace_by_bytes(signature_path, bytes(signature) + b"\n")
-    return SignedSet(directory, str(date), key_id, tuple(names), sums_path, signature_path)
+    announcement = None
+    if announce_in is not None:
+        files = [ListedFile(path.name, path.stat().st_size, sums[path.name]) for path in paths]
+        announcement = announce(announce_in, date, public, files)
+    return SignedSet(
+        directory, str(date), key_id, tuple(names), sums_path, signature_path, announcement
+    )
+
+
+def _require_elsewhere(place: Path, directory: Path) -> None:
+    if place.resolve() == directory.resolve():
+        raise ReleaseError(
+            "what is announced does not belong into the image set: its files are all signed",
+            code="KEY-IN-SET",
+            where=str(place),
+            hint="name another directory with --announce",
+        )
 
 
 def _names(directory: Path) -> list[str]:

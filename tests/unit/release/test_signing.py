@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Callable
@@ -206,3 +207,49 @@ def test_what_a_killed_run_left_in_the_set_is_cleared_away(
     (left / "new").write_text("half")
     sign_set(image_set, key.secret_path)
     assert not left.exists()
+
+
+def test_what_goes_out_beside_a_set(tmp_path: Path, image_set: Path, key: ReleaseKey) -> None:
+    """The key as the package has it, what current.json will be, the line of the download page."""
+    place = tmp_path / "announced"
+    place.mkdir()
+    made = sign_set(image_set, key.secret_path, announce_in=place).announcement
+    assert made is not None
+    assert sorted(path.name for path in place.iterdir()) == [
+        "void-release-20240314.current.json",
+        "void-release-20240314.download.yml",
+        "void-release-20240314.pub",
+    ]
+    assert made.public_key_path.read_bytes() == key.public_path.read_bytes()
+    assert made.download_path.read_text() == "download_build_date: 2024-03-14\n"
+    said = json.loads(made.current_path.read_bytes())
+    assert {one["name"]: one["size"] for one in said["files"]} == {
+        path.name: path.stat().st_size
+        for path in image_set.iterdir()
+        if not path.name.startswith("sha256sum")
+    }
+    before = {path: (path.read_bytes(), path.stat().st_mode) for path in place.iterdir()}
+    sign_set(image_set, key.secret_path, announce_in=place)
+    assert before == {path: (path.read_bytes(), path.stat().st_mode) for path in place.iterdir()}
+    ended = subprocess.run(
+        ["minisign", "-V", "-p", made.public_key_path, "-x", image_set / "sha256sum.sig",
+         "-m", image_set / "sha256sum.txt"],
+        capture_output=True, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_another_key_is_in_the_way(tmp_path: Path, image_set: Path, key: ReleaseKey) -> None:
+    """Told before anything is signed; so is a place inside the set."""
+    other = image_set.parent / key.public_path.name
+    create_release_key(ReleaseDate.parse("20240314"), image_set.parent, passphrase=None)
+    for place, code in ((image_set.parent, "PUBLIC-KEY"), (image_set, "KEY-IN-SET")):
+        with pytest.raises(ReleaseError) as caught:
+            sign_set(image_set, key.secret_path, announce_in=place)
+        assert caught.value.code == f"E-RELEASE-{code}"
+        assert not (image_set / "sha256sum.sig").exists()
+    other.write_bytes(b"garbage")
+    with pytest.raises(ReleaseError):
+        sign_set(image_set, key.secret_path, announce_in=image_set.parent)
+    with pytest.raises(StoreError):
+        sign_set(image_set, key.secret_path, announce_in=tmp_path / "nowhere")

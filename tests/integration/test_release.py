@@ -239,3 +239,20 @@ def test_what_is_asked_for_wrongly_is_refused_at_once(
     assert ended.returncode != 0
     assert told in ended.stderr
     assert "fetch" not in ended.stderr
+
+
+def test_a_released_set_is_signed_and_promoted(whole_set: Path, tmp_path: Path) -> None:
+    """By three persons: who made it, who has the key, and who publishes."""
+    place = copied(whole_set, tmp_path)
+    live = place / "out"
+    assert voidimg("keygen", DATE, "--no-passphrase", cwd=place).returncode == 0
+    refused = voidimg("--out", live, "promote", DATE, cwd=place)
+    assert "E-VERIFY-SIGNATURE-MISSING" in refused.stderr
+    signed = voidimg("sign", live / DATE, cwd=place)
+    assert signed.returncode == 0, signed.stderr
+    announced = live / f"void-release-{DATE}.current.json"
+    promoted = voidimg("--out", live, "promote", DATE, cwd=place)
+    assert promoted.returncode == 0, promoted.stderr
+    assert promoted.stdout.count("waiver: ") == len(WAIVED)
+    assert (live / "current.json").read_bytes() == announced.read_bytes()
+    assert voidimg("verify", live / "current", cwd=place).returncode == 0

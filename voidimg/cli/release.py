@@ -21,13 +21,14 @@ from voidimg import (
     releasing,
 )
 from voidimg.cli.counting import counted
+from voidimg.cli.pruning import prune_as_asked, pruning_options
 from voidimg.cli.search import catalog_option, complete_sets
 from voidimg.cli.session import Session, json_option, pass_session
 from voidimg.cli.sources import SourceWords, source_options
 
 
 @click.command()
-@click.argument("set_name", metavar="SET", shell_complete=complete_sets)
+@click.argument("set_name", metavar="SET", required=False, shell_complete=complete_sets)
 @click.option("--date", metavar="YYYYMMDD", help="Date of the image set.  [default: today in UTC]")
 @click.option(
     "--lock",
@@ -89,6 +90,7 @@ from voidimg.cli.sources import SourceWords, source_options
     metavar="dask:ADDRESS",
     help="Let the workers of this Dask scheduler make the artifacts.  [default: this machine]",
 )
+@pruning_options
 @source_options
 @catalog_option
 @json_option
@@ -96,7 +98,7 @@ from voidimg.cli.sources import SourceWords, source_options
 def command(
     session: Session,
     catalog: Catalog,
-    set_name: str,
+    set_name: str | None,
     *,
     date: str | None,
     lock: Path | None,
@@ -111,6 +113,10 @@ def command(
     shard: str | None,
     parts: tuple[Path, ...],
     executor: str | None,
+    prune: bool,
+    keep_sets: int,
+    keep_days: int,
+    keep_bundles: int,
     sources: SourceWords,
     as_json: bool,
 ) -> None:
@@ -119,6 +125,9 @@ def command(
     All packages are resolved once. The image set, OUT/DATE, appears when all of it is well, with
     its lock, its manifest and sha256sum.txt, and not before. No key is needed: `voidimg sign` signs
     it. After an interruption the same command goes on: it makes and boots nothing twice.
+
+    Old sets are removed with --prune: never the current one nor the one before, which a rollback
+    needs, nor what is newer; keys are kept for ever.
 
     Several machines: make one lock (voidimg lock --set SET), give each machine --lock and its
     --shard, and put their directories together with --merge. The bytes are those of one run.
@@ -131,7 +140,22 @@ def command(
       voidimg release pi --waive smoke:FILE='QEMU has no such board' --waived-by 'A. Person'
       voidimg release pi --date 20250202 --lock set.lock.json --shard 2/3
       voidimg release pi --date 20250202 --lock set.lock.json --merge a --merge b --merge c
+      voidimg release --prune --plan --keep-sets 5
     """  # noqa: D301
+    if prune:
+        if set_name is not None:
+            raise click.UsageError("--prune makes nothing: name no SET")
+        prune_as_asked(
+            session,
+            keep_sets=keep_sets,
+            keep_days=keep_days,
+            keep_bundles=keep_bundles,
+            plan=plan,
+            as_json=as_json,
+        )
+        return
+    if set_name is None:
+        raise click.UsageError("Missing argument 'SET'.")
     if parts and (shard or plan or executor):
         raise click.UsageError("--merge makes nothing: no --shard, --plan or --executor")
     if parts and date is None:

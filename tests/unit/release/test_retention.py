@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.command import voidimg, voidimg_json
 from tests.unit.release.made_sets import made
 from voidimg.errors import ReleaseError, UsageError
 from voidimg.identity import ReleaseDate
@@ -124,3 +125,18 @@ def test_what_is_not_ours_stays(top: Path) -> None:
     with pytest.raises(UsageError):
         prune_sets(top, Retention(days=-1), today=TODAY)
     promote(top, ReleaseDate.parse("20250501"), PromoteOptions())
+
+
+def test_the_verb(top: Path) -> None:
+    """It says for each set why it is kept or removed; --plan removes nothing."""
+    words = ("--out", top, "release", "--prune", "--keep-sets", "1", "--keep-days", "10")
+    planned = voidimg_json(*words, "--plan", "--json")
+    assert all((top / one["date"]).is_dir() for one in planned["sets"])
+    assert {one["date"] for one in planned["sets"] if not one["keep"]} == {"20250101", "20250201"}
+    ended = voidimg(*words)
+    assert ended.returncode == 0, ended.stderr
+    assert "keep    20250401  it is current" in ended.stdout
+    assert "remove  20250101" in ended.stdout
+    assert not (top / "20250101").exists()
+    assert voidimg("--out", top, "release", "--prune", "nightly").returncode == 2
+    assert voidimg("--out", top, "release").returncode == 2

@@ -13,7 +13,7 @@ from pathlib import Path
 from voidimg.artifacts.kind import Part, PlannedStep, Step
 from voidimg.artifacts.making import Making
 from voidimg.artifacts.trees import install_lines, set_up_lines, set_up_system
-from voidimg.errors import LayoutError, storing
+from voidimg.errors import LayoutError, SpecError, storing
 from voidimg.identity import Identity, ReleaseDate
 from voidimg.live.efi import make_esp
 from voidimg.live.initramfs import find_kernel, make_initramfs
@@ -34,7 +34,12 @@ from voidimg.rootfs import steps
 from voidimg.rootfs.accounts import check_live_account, crypt_password
 from voidimg.rootfs.dracut import PROGRAMS
 from voidimg.rootfs.kernels import Kernel
-from voidimg.rootfs.locale import check_keymap, check_layouts
+from voidimg.rootfs.locale import (
+    check_generated,
+    check_keymap,
+    check_layouts,
+    check_session,
+)
 from voidimg.rootfs.script_runner import TreeScripts
 from voidimg.spec.live_model import Live
 from voidimg.spec.model import Recipe
@@ -212,12 +217,27 @@ def _set_up(making: Making) -> None:
         check_keymap(tree, live.keymap)
         check_layouts(tree, live.keyboard.layouts)
         check_live_account(tree, live.access.user, live.access.groups)
+        if live.session is not None and "lightdm" in live.services:  # it asks by the file's name
+            check_session(tree, live.session)
         for word in _menu_words(live):
             name, _, value = word.partition("=")
             if name == "live.user":
                 check_live_account(tree, value, ())
             elif name == "vconsole.keymap":
                 check_keymap(tree, value)
+            elif name == "locale.LANG":
+                check_generated(tree, value)
+            elif name == "live.shell" and not tree.is_program(value):
+                raise _no_shell(value)
+
+
+def _no_shell(shell: str) -> SpecError:
+    return SpecError(
+        f"live.shell={shell} is no program of the live system",
+        code="SHELL",
+        where=shell,
+        hint="name a program, and add the package that brings it",
+    )
 
 
 def _menu_words(live: Live) -> Iterator[str]:

@@ -16,10 +16,10 @@ from voidimg.lint.netboot_checks import is_netboot
 from voidimg.lint.subject import GREETER, SESSION, Subject
 from voidimg.rootfs.clean import RULES, Rule
 from voidimg.rootfs.identities import MachineIdentity, identity_of
+from voidimg.rootfs.locale import SESSIONS
 from voidimg.rootfs.promises import Lasts
 
 _RESOLV_CONF = "/etc/resolv.conf"
-_SESSIONS = ("/usr/share/xsessions", "/usr/share/wayland-sessions")
 _ANY_RULE = re.compile("|".join(translate(rule.pattern) for rule in RULES))
 """Most paths match no rule; this says so at once."""
 _CLEAN_HINT = "remove it before the image is made; a build by voidimg does"
@@ -218,9 +218,9 @@ def greeter_session(subject: Subject) -> Iterator[Problem]:
     name = (subject.tree.read(SESSION) or b"").decode("utf-8", "replace").strip()
     if not name:
         yield Problem(SESSION, "it names no session", "write the name of the session into it")
-    elif not any(subject.leads_to(f"{place}/{name}.desktop") for place in _SESSIONS):
+    elif not any(subject.leads_to(f"{place}/{name}.desktop") for place in SESSIONS):
         yield Problem(
-            SESSION, f"there is no session {name} in {' or '.join(_SESSIONS)}",
+            SESSION, f"there is no session {name} in {' or '.join(SESSIONS)}",
             "add the package of the desktop, or name another session",
         )  # fmt: skip
 

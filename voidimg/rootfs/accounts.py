@@ -6,6 +6,7 @@ so that nothing depends on emulation, on its clock or on its salt.
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -55,7 +56,8 @@ def apply_users(
 
     Raises:
         PackageError: the line of a user or group in an account file is malformed.
-        SpecError: a group or shell does not exist, or a name or uid is taken.
+        SpecError: a group or shell does not exist, a shell is no program, or a name, uid or home is
+            taken.
         StoreError: the tree has no /etc/passwd.
     """
     accounts = _Accounts.read(tree, day)
@@ -191,12 +193,13 @@ def _apply(tree: Tree, accounts: _Accounts, user: User, identity: Identity, epoc
             hint="leave out the uid of an account that a package makes",
         )
     if user.shell is not None:
-        if not tree.exists(user.shell):
+        if not tree.is_program(user.shell):
+            why = "is no program" if tree.exists(user.shell) else "does not exist"
             raise SpecError(
-                f"the shell {user.shell} of user {user.name} does not exist",
+                f"the shell {user.shell} of user {user.name} {why}",
                 code="SHELL",
                 where=user.name,
-                hint="add the package that brings it",
+                hint="name a program, and add the package that brings it",
             )
         row[6] = user.shell
     if user.description:
@@ -262,9 +265,28 @@ def _join(accounts: _Accounts, name: str, group: str) -> None:
                 found[3] = ",".join((*members, name))
 
 
+def _require_home(row: Sequence[str], status: os.stat_result) -> None:
+    """Raise when what is there already cannot be the home of the new account `row`."""
+    name, uid, home = row[0], int(row[2]), row[5]
+    if not stat.S_ISDIR(status.st_mode):
+        what = "is no directory"
+    elif os.geteuid() == 0 and status.st_uid != uid:  # else everything is our own
+        what = f"is there already, and belongs to uid {status.st_uid}"
+    else:
+        return
+    raise SpecError(
+        f"the home of user {name} cannot be {home}, which {what}",
+        code="HOME",
+        where=name,
+        hint="remove what brings it, or give it the user's uid",
+    )
+
+
 def _make_home(tree: Tree, row: Sequence[str], epoch: int) -> None:
     home, uid, gid = row[5], int(row[2]), int(row[3])
-    if tree.lstat(home) is not None:
+    status = tree.lstat(home)
+    if status is not None:
+        _require_home(row, status)
         return
     tree.mkdir(home, 0o700, uid, gid, parents=True)
     if not tree.exists("/etc/skel"):

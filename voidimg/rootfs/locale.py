@@ -21,6 +21,8 @@ _XKB = "/usr/share/X11/xkb"
 _LAYOUTS = f"{_XKB}/rules/evdev.lst"
 """Where xkeyboard-config lists layouts (``de  German``) and variants (``neo  de: German``)."""
 _ZONES = "/usr/share/zoneinfo"
+SESSIONS = ("/usr/share/xsessions", "/usr/share/wayland-sessions")
+"""Where desktops say how a display manager starts them."""
 
 
 def set_locale(tree: Tree, locale: str, *, epoch: int) -> None:
@@ -71,6 +73,50 @@ def check_keymap(tree: Tree, keymap: str) -> None:
             code="KEYMAP-UNKNOWN",
             where=keymap,
             hint=_near(keymap, known, _KEYMAPS),
+        )
+
+
+def check_generated(tree: Tree, locale: str) -> None:
+    """Raise when `tree` generates locales, but not `locale`: a language that nobody would get.
+
+    Raises:
+        SpecError: it is not generated; the hint names those that are.
+    """
+    if locale in ("C.UTF-8", "C", "POSIX") or not tree.exists(LIBC_LOCALES):
+        return
+    lines = tree.read(LIBC_LOCALES).decode("utf-8", "surrogateescape").split("\n")
+    chosen = {
+        line.split()[0] for line in lines if line.strip() and not line.lstrip().startswith("#")
+    }
+    if locale not in chosen:
+        there = ", ".join(sorted(chosen)) or "none"
+        raise SpecError(
+            f"the locale {locale} is not generated",
+            code="LOCALE",
+            where=locale,
+            hint=f"choose it with locale, or leave the word out; generated: {there}",
+        )
+
+
+def check_session(tree: Tree, session: str) -> None:
+    """Raise when `tree` has no session for display managers that is called `session`.
+
+    Raises:
+        SpecError: there is no such session; the hint names similar ones.
+    """
+    places = [place for place in SESSIONS if tree.is_directory(place)]
+    known = {
+        name.removesuffix(".desktop")
+        for place in places
+        for name in tree.listdir(place)
+        if name.endswith(".desktop")
+    }
+    if session not in known:
+        raise SpecError(
+            f"there is no session {session} in {' or '.join(SESSIONS)}",
+            code="SESSION-UNKNOWN",
+            where=session,
+            hint=_near(session, known, SESSIONS[0]),
         )
 
 

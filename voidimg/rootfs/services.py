@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Sequence
 
 from voidimg.errors import SpecError, one_or_many
@@ -18,12 +17,15 @@ def enable_services(tree: Tree, services: Sequence[str], *, epoch: int) -> None:
 
     Raises:
         SpecError: the tree has no such service directory; the hint names similar
-            ones. Several: collected.
+            ones. Or its `run` is no program. Several: collected.
     """
-    missing = [name for name in services if not _is_directory(tree, f"{SERVICES}/{name}")]
+    missing = [name for name in services if not tree.is_directory(f"{SERVICES}/{name}")]
     if missing:
         errors = [_missing(tree, name) for name in missing]
         raise one_or_many(errors, "services that no package of the recipe has")
+    lame = [name for name in services if not tree.is_program(f"{SERVICES}/{name}/run")]
+    if lame:
+        raise one_or_many([_not_to_be_run(name) for name in lame], "services without a program")
     for name in services:
         path = f"{RUN_LEVEL}/{name}"
         # A package's script may have made the link already.
@@ -31,8 +33,14 @@ def enable_services(tree: Tree, services: Sequence[str], *, epoch: int) -> None:
             tree.symlink(path, f"{SERVICES}/{name}", mtime=epoch, parents=True)
 
 
-def _is_directory(tree: Tree, path: str) -> bool:
-    return tree.exists(path) and stat.S_ISDIR(tree.stat(path).st_mode)
+def _not_to_be_run(name: str) -> SpecError:
+    path = f"{SERVICES}/{name}/run"
+    return SpecError(
+        f"the service {name} cannot be started: {path} is no file that may be run",
+        code="SERVICE",
+        where=name,
+        hint=f"runsv starts {path}: it must be there, with mode 0755",
+    )
 
 
 def _missing(tree: Tree, name: str) -> SpecError:

@@ -109,6 +109,17 @@ class Tree:
             return False
         return True
 
+    def is_directory(self, path: str) -> bool:
+        """Whether `path` is a directory, or a link that leads to one inside the tree."""
+        return self.exists(path) and stat.S_ISDIR(self.stat(path).st_mode)
+
+    def is_program(self, path: str) -> bool:
+        """Whether `path` is a file that may be run, or a link that leads to one inside the tree."""
+        if not self.exists(path):
+            return False
+        mode = self.stat(path).st_mode
+        return stat.S_ISREG(mode) and bool(mode & 0o111)
+
     def read(self, path: str, *, max_bytes: int = 1 << 30) -> bytes:
         """The content of the regular file `path`, following a last link inside the tree.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import date
 from pathlib import Path
 
@@ -71,12 +72,30 @@ def test_no_password_locks(etc: Path) -> None:
     assert (etc / "shadow").read_text().startswith("root:!:19796:")
 
 
+@pytest.mark.parametrize("kind", ["file", "link", "of another"])
+def test_what_cannot_be_a_home_is_refused(etc: Path, kind: str) -> None:
+    """A package or file put it there; the new user could not write in it."""
+    home = etc.parent / "home/anna"
+    home.parent.mkdir()
+    if kind == "file":
+        home.touch()
+    elif kind == "link":
+        home.symlink_to("/srv")
+    elif os.geteuid() == 0:
+        home.mkdir()
+    else:
+        pytest.skip("gives a directory away")
+    with pytest.raises(SpecError) as caught:
+        apply(etc, User(name="anna"))
+    assert caught.value.code == "E-SPEC-HOME"
+
+
 def test_a_new_user_has_a_group_and_a_home(etc: Path) -> None:
     """With the files of /etc/skel, and membership in groups that exist."""
     (etc / "skel/.config").mkdir(parents=True)
     (etc / "skel/.bashrc").write_text("# rc\n")
     (etc / "skel/.profile").symlink_to(".bashrc")
-    (etc / "bash").touch()
+    (etc / "bash").touch(0o755)
     user = User(
         name="anna", groups=("wheel", "audio"), shell="/etc/bash", description="Anna", password="a"
     )
@@ -116,6 +135,8 @@ def test_without_a_shadow_file_one_is_made(etc: Path) -> None:
     [
         (User(name="anna", groups=("video",)), "the group video of user anna does not exist"),
         (User(name="anna", shell="/bin/fish"), "the shell /bin/fish of user anna does not exist"),
+        (User(name="anna", shell="/etc"), "the shell /etc of user anna is no program"),
+        (User(name="anna", shell="/etc/group"), "the shell /etc/group of user anna is no program"),
         (User(name="anna", uid=99), "uid 99 of user anna is taken"),
         (User(name="nobody", uid=5), "user nobody exists with uid 99, not 5"),
     ],

@@ -12,8 +12,10 @@ import pytest
 from voidimg.errors import CollectedError, SpecError, StoreError
 from voidimg.rootfs.files import apply_edits, apply_files, edited, final_path
 from voidimg.rootfs.locale import (
+    check_generated,
     check_keymap,
     check_layouts,
+    check_session,
     set_hostname,
     set_locale,
     set_timezone,
@@ -121,10 +123,17 @@ def test_links_in_a_circle_end(tmp_path: Path) -> None:
         final_path(tree, "/a")
 
 
+def put_program(path: Path) -> None:
+    """A file that may be run."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("#!/bin/sh\n")
+    path.chmod(0o755)
+
+
 def test_services_are_linked(tmp_path: Path) -> None:
     """Into the default run level, once, whoever did it first."""
-    (tmp_path / "etc/sv/sshd").mkdir(parents=True)
-    (tmp_path / "etc/sv/chronyd").mkdir()
+    for name in ("sshd", "chronyd"):
+        put_program(tmp_path / "etc/sv" / name / "run")
     (tmp_path / "etc/sv/ntpd").symlink_to("chronyd")
     with Tree(tmp_path) as tree:
         enable_services(tree, ("sshd", "ntpd"), epoch=EPOCH)
@@ -136,9 +145,70 @@ def test_services_are_linked(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("kind", ["absent", "not to be run", "directory", "dangling", "circle"])
+def test_a_service_that_cannot_be_started_is_refused(tmp_path: Path, kind: str) -> None:
+    """runsv would try it for ever; a link to a program of another service is well."""
+    sv = tmp_path / "etc/sv"
+    put_program(sv / "serial/run")
+    (sv / "tty").mkdir()
+    (sv / "tty/run").symlink_to("../serial/run")
+    (sv / "lame").mkdir()
+    run = sv / "lame/run"
+    match kind:
+        case "not to be run":
+            run.write_text("#!/bin/sh\n")
+            run.chmod(0o644)
+        case "directory":
+            run.mkdir()
+        case "dangling" | "circle":
+            run.symlink_to("gone" if kind == "dangling" else "run")
+    with Tree(tmp_path) as tree:
+        enable_services(tree, ("tty",), epoch=EPOCH)
+        with pytest.raises((SpecError, StoreError)) as caught:
+            enable_services(tree, ("tty", "lame"), epoch=EPOCH)
+    assert "lame" in str(caught.value)
+
+
+SESSIONS = ("usr/share/xsessions/xfce", "usr/share/wayland-sessions/sway")
+
+
+@pytest.mark.parametrize(
+    ("session", "hint"),
+    [("xfce", None), ("sway", None), ("xfce4", "did you mean 'xfce'?"), ("", "")],
+)
+def test_sessions_are_looked_for(tmp_path: Path, session: str, hint: str | None) -> None:
+    """Of X and of Wayland, by the names of their files."""
+    for name in SESSIONS:
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / f"{name}.desktop").write_text("[Desktop Entry]\n")
+    with Tree(tmp_path) as tree:
+        if hint is None:
+            check_session(tree, session)
+            return
+        with pytest.raises(SpecError) as caught:
+            check_session(tree, session)
+    assert caught.value.code == "E-SPEC-SESSION-UNKNOWN"
+    assert hint in (caught.value.hint or "")
+
+
+def test_a_language_must_be_generated(tmp_path: Path) -> None:
+    """A word of the menu that asks for another would fall back; musl generates none."""
+    with Tree(tmp_path) as tree:
+        check_generated(tree, "de_DE.UTF-8")
+    (tmp_path / "etc/default").mkdir(parents=True)
+    locales = "# locales\nen_US.UTF-8 UTF-8\n#de_DE.UTF-8 UTF-8\n"
+    (tmp_path / "etc/default/libc-locales").write_text(locales)
+    with Tree(tmp_path) as tree:
+        for there in ("en_US.UTF-8", "C.UTF-8"):
+            check_generated(tree, there)
+        with pytest.raises(SpecError, match=r"de_DE\.UTF-8 is not generated") as caught:
+            check_generated(tree, "de_DE.UTF-8")
+    assert "en_US.UTF-8" in (caught.value.hint or "")
+
+
 def test_missing_services_are_told_all_at_once(tmp_path: Path) -> None:
     """With what was probably meant; a link to nothing is no service."""
-    (tmp_path / "etc/sv/chronyd").mkdir(parents=True)
+    put_program(tmp_path / "etc/sv/chronyd/run")
     (tmp_path / "etc/sv/ntpd").symlink_to("openntpd")
     (tmp_path / "etc/sv/note").write_text("a file is no service")
     with Tree(tmp_path) as tree:

@@ -14,6 +14,9 @@ from voidimg.diagnosis.machine import Condition as Condition
 from voidimg.diagnosis.machine import Diagnosis as Diagnosis
 from voidimg.diagnosis.machine import diagnose as diagnose
 from voidimg.diagnosis.repositories import diagnose_repositories as diagnose_repositories
+from voidimg.dib.elements import ResolvedElements as ResolvedElements
+from voidimg.dib.elements import check_dib_elements as check_dib_elements
+from voidimg.dib.elements import dib_elements as dib_elements
 from voidimg.disk.compress import Compression as Compression
 from voidimg.disk.compress import parse_compression as parse_compression
 from voidimg.errors import BootTestError as BootTestError

@@ -70,6 +70,7 @@ PACKAGES: Mapping[str, Mapping[Tool, str]] = {
     "U-Boot": _everywhere("u-boot-qemu", dnf="uboot-images-armv8", pacman="uboot-tools"),
     "apt-config": _APT,
     "apt-get": _APT,
+    "bash": _everywhere("bash"),
     "bsdtar": _everywhere(
         "bsdtar", apt="libarchive-tools", pacman="libarchive", apk="libarchive-tools"
     ),

@@ -50,6 +50,7 @@ _ORDER = (
     "smoke",
     "release",
     "diagnosis",
+    "dib",
 )
 """The house from the ground up; a part may import those before it."""
 

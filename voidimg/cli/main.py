@@ -28,6 +28,7 @@ VERBS = {
     "build": "Make the artifacts of a platform.",
     "cache": "Measure, check and clear the cache.",
     "check": "Validate platform, profile and set files.",
+    "dib-elements": "Say where the element for diskimage-builder is.",
     "doctor": "Say whether this machine can build.",
     "flash": "Write an image to a medium, and read it back.",
     "inspect": "Look into an artifact without mounting it.",
@@ -115,7 +116,7 @@ class _Verbs(click.Group):
         if name not in VERBS:
             return None
         with _keeping_everything():
-            module = importlib.import_module(f"voidimg.cli.{name}")
+            module = importlib.import_module(f"voidimg.cli.{name.replace('-', '_')}")
         command: click.Command = module.command
         return command
 

@@ -101,7 +101,7 @@ def incus_metadata(subject: Subject) -> Iterator[Problem]:
     """The metadata for Incus say the architecture and when the image was made."""
     text = (subject.tree.read(INCUS_METADATA) or b"").decode("utf-8", "replace")
     for key in _WANTED:
-        if re.search(rf'^\s*"?{key}"?\s*:', text, re.MULTILINE) is None:
+        if re.search(rf'(?:^|[{{,])\s*"?{key}"?\s*:', text, re.MULTILINE) is None:
             yield Problem(INCUS_METADATA, f"it does not say {key}", "build the image again")
 
 

@@ -27,7 +27,8 @@ def options_of(command: click.Command) -> set[str]:
 def test_every_verb_and_option_is_there(page: str) -> None:
     """Also those of the verbs within `repo` and `cache`."""
     context = click.Context(cli, info_name="voidimg")
-    sections = dict(re.findall(r"^\.SS (.+)\n((?:(?!\.S[SH] ).*\n)*)", page, re.MULTILINE))
+    found = dict(re.findall(r"^\.SS (.+)\n((?:(?!\.S[SH] ).*\n)*)", page, re.MULTILINE))
+    sections = {name.replace("\\-", "-"): text for name, text in found.items()}
     for verb in VERBS:
         command = cli.get_command(context, verb)
         assert command is not None

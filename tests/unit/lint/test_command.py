@@ -11,7 +11,13 @@ import pytest
 from click.testing import CliRunner
 
 from tests.live_medium import Spoiled, make_medium
-from tests.unit.lint import test_damage, test_iso_checks, test_pi_start, test_system_checks
+from tests.unit.lint import (
+    test_container_checks,
+    test_damage,
+    test_iso_checks,
+    test_pi_start,
+    test_system_checks,
+)
 from tests.unit.lint.subjects import make_image, make_tar, patch
 from voidimg.cli.main import cli
 from voidimg.errors import LintError, ToolError, UsageError, exit_status_of
@@ -59,6 +65,7 @@ def test_every_check_was_seen_to_fail() -> None:
     seen |= {check for check, *_ in test_iso_checks.SPOILED_TABLES}
     seen |= {check for check, *_ in test_system_checks.NETBOOT_FAILING}
     seen |= {check for check, *_ in test_pi_start.FAILING}
+    seen |= {check for check, *_ in test_container_checks.FAILING}
     seen |= {check for *_, check, _ in test_damage.TREE_DAMAGE}
     seen |= {check for *_, check in test_damage.SPOILED_IMAGES}
     seen |= {check for *_, check in test_damage.SPOILED_ISOS}

@@ -131,6 +131,7 @@ from voidimg.release.merging import merge_parts as merge_parts
 from voidimg.release.options import ReleaseOptions as ReleaseOptions
 from voidimg.release.options import Shard as Shard
 from voidimg.release.options import Waived as Waived
+from voidimg.release.planning import ReleasePlan as ReleasePlan
 from voidimg.release.planning import lock_set as lock_set
 from voidimg.release.planning import plan_release as plan_release
 from voidimg.release.release import ReleasedSet as ReleasedSet

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -11,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import voidimg, voidimg_json
-from tests.integration.building import DATE
+from tests.command import PROJECT, voidimg, voidimg_json
+from tests.integration.building import DATE, SPEC
 from tests.integration.killing import mounts, run_until, users_of
 from tests.integration.releasing import (
     ARTIFACTS,
@@ -211,12 +212,14 @@ def test_a_plan_makes_nothing(tiny: RepositoryFixture, whole_set: Path, tmp_path
     """It says names, sizes, room, and how long it took the last time."""
     place = copied(whole_set, tmp_path)
     shutil.rmtree(place / "out")
-    rows = voidimg_json(*release_words(tiny, place, "--plan", "--json"))
+    planned = voidimg_json(*release_words(tiny, place, "--plan", "--json"))
+    rows = planned["rows"]
+    assert planned["needed_bytes"] > max(row["disk_bytes"] for row in rows)
     assert {row["name"] for row in rows} == set(ARTIFACTS)
     assert all(row["fetch_bytes"] > 0 and row["disk_bytes"] > row["fetch_bytes"] for row in rows)
     assert all(row["last_seconds"] > 0 and row["last_bytes"] > 0 for row in rows)
     text = voidimg(*release_words(tiny, place, "--plan")).stdout
-    assert text.endswith("4 artifacts\n")
+    assert text.splitlines()[-1].startswith("4 artifacts, about ")
     assert not (place / "out").exists()
 
 
@@ -256,3 +259,39 @@ def test_a_released_set_is_signed_and_promoted(whole_set: Path, tmp_path: Path) 
     assert promoted.stdout.count("waiver: ") == len(WAIVED)
     assert (live / "current.json").read_bytes() == announced.read_bytes()
     assert voidimg("verify", live / "current", cwd=place).returncode == 0
+
+
+def test_the_example_in_python_does_what_it_says(
+    tiny: RepositoryFixture,
+    whole_set: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As it stands in docs/releases.md, in under 20 lines; only what it is made of is another."""
+    page = (PROJECT / "docs" / "releases.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len([line for line in block.splitlines() if line.strip()]) < 20
+    shutil.copytree(whole_set / "cache", tmp_path / "cache")
+    shutil.copytree(whole_set / "out" / DATE, tmp_path / "published" / "current")
+    (tmp_path / "keys").mkdir()
+    monkeypatch.chdir(tmp_path)
+    more = f"repositories=[{str(tiny.path)!r}], repo_keys=[Path({str(tiny.key_plist)!r})]"
+    waive = [f"lint:{name.replace(DATE, '20250202')}=no board" for name in WAIVED]
+    for old, new in (
+        ("Catalog()", f"Catalog([Path({str(SPEC)!r})])"),
+        ('"nightly"', '"tiny"'),
+        ('cache=Path("cache")', f'cache=Path("cache"), compression="none", {more}'),
+        (
+            "ReleaseOptions.parse(build)",
+            f"ReleaseOptions.parse(build, waive={waive}, waived_by='I')",
+        ),
+    ):
+        assert old in block
+        block = block.replace(old, new)
+    exec(compile(block, "docs/releases.md", "exec"), {})
+    said = capsys.readouterr().out
+    assert "7 files are as" in said
+    assert said.count(" new\n") == 4  # another date is in every artifact
+    read = read_manifest(tmp_path / "out" / "20250202")
+    assert (read.set, len(read.artifacts)) == ("tiny", 4)

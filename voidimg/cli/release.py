@@ -10,10 +10,10 @@ import click
 from voidimg import (
     BuildOptions,
     Catalog,
-    PlannedRow,
     ReleaseDate,
     ReleasedSet,
     ReleaseOptions,
+    ReleasePlan,
     format_size,
     merge_parts,
     plan_release,
@@ -181,8 +181,8 @@ def command(
     )
     whole = catalog.resolved_set(set_name)
     if plan:
-        rows = plan_release(whole, release_date, options, listener=session.listener)
-        _show_plan(rows, as_json=as_json)
+        planned = plan_release(whole, release_date, options, listener=session.listener)
+        _show_plan(planned, as_json=as_json)
         return
     if parts:
         done = merge_parts(whole, release_date, options, parts, listener=session.listener)
@@ -194,11 +194,11 @@ def command(
     _show(done, as_json=as_json)
 
 
-def _show_plan(rows: tuple[PlannedRow, ...], *, as_json: bool) -> None:
+def _show_plan(planned: ReleasePlan, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps([row.as_json() for row in rows], indent=2, sort_keys=True))
+        click.echo(json.dumps(planned.as_json(), indent=2, sort_keys=True))
         return
-    for row in rows:
+    for row in planned.rows:
         last = ""
         if row.last is not None:
             last = f", last {format_size(row.last.size)} in {row.last.seconds:.0f} s"
@@ -207,7 +207,8 @@ def _show_plan(rows: tuple[PlannedRow, ...], *, as_json: bool) -> None:
             f"{row.planned.name}  {format_size(row.fetch_bytes)} of packages,"
             f" about {format_size(row.disk_bytes)} on disk{last}{may}"
         )
-    click.echo(counted(len(rows), "artifact"))
+    needed = format_size(planned.needed_bytes)
+    click.echo(f"{counted(len(planned.rows), 'artifact')}, about {needed} on disk in all")
 
 
 def _show(done: ReleasedSet, *, as_json: bool) -> None:

@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock as Mutex
 from typing import Literal
 
 from voidimg.artifacts.registry import KINDS
 from voidimg.errors import ReleaseError, UsageError, VoidimgError, raise_all
-from voidimg.events import Listener, Message, step
+from voidimg.events import Event, Listener, Message, step
 from voidimg.fetch import Cache
 from voidimg.lint.lint import lint_artifact
 from voidimg.release.manifest import (
@@ -120,6 +121,7 @@ def judge_all(
         ToolError, StoreError, LayoutError: one cannot be judged.
     """
     cache = Cache(options.build.cache)
+    listener = _one_at_a_time(listener)
     failures = _Failures(options)
     with ThreadPoolExecutor(options.build.jobs) as pool:
         lints = pool.map(lambda one: _linted(one, cache, listener), finished)
@@ -135,6 +137,17 @@ def judge_all(
             failures.add("smoke", one.path.name, failed)
     failures.raise_all()
     return judged
+
+
+def _one_at_a_time(listener: Listener) -> Listener:
+    """`listener`, which several threads may tell of events."""
+    mutex = Mutex()
+
+    def tell(event: Event) -> None:
+        with mutex:
+            listener(event)
+
+    return tell
 
 
 class _Failures:

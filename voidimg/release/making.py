@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from voidimg.errors import VoidimgError
+from voidimg.errors import ReleaseError, VoidimgError
 from voidimg.events import Listener, StepFinished, StepStarted
 from voidimg.identity import ReleaseDate
 from voidimg.pipeline.build import MadeArtifacts, WantedArtifacts, make_artifacts
@@ -77,7 +77,7 @@ def make_groups(
         futures.append(executor.submit(run_task, task))
     found: list[Outcome] = []
     for task, future in zip(tasks, futures, strict=True):
-        outcomes = future.result()
+        outcomes = _result(future, task)
         seconds = sum(one.seconds for one in outcomes if isinstance(one, MadeArtifacts))
         listener(StepFinished(_title(task), seconds))
         failed = [one for one in outcomes if isinstance(one, VoidimgError)]
@@ -87,6 +87,20 @@ def make_groups(
             raise failed[0]
         found += outcomes
     return found
+
+
+def _result(future: Future[tuple[Outcome, ...]], task: MakingTask) -> tuple[Outcome, ...]:
+    """What came of a task; a worker that was lost is an error of all its recipes."""
+    try:
+        return future.result()
+    except Exception as error:  # noqa: BLE001 - each executor has exceptions of its own
+        lost = ReleaseError(
+            f"the executor has lost the worker that made {_title(task)}: "
+            f"{type(error).__name__}: {error}",
+            code="EXECUTOR",
+            hint="see what its workers say, and start the release again: it goes on",
+        )
+        return tuple(lost for _ in task.wanted)
 
 
 def _title(task: MakingTask) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from voidimg.catalog.sets import ResolvedSet
@@ -10,11 +11,30 @@ from voidimg.events import Listener, ignore
 from voidimg.identity import ReleaseDate
 from voidimg.release.choosing import choose_lock, resolve_planned
 from voidimg.release.options import ReleaseOptions
-from voidimg.release.room import PlannedRow, planned_rows
+from voidimg.release.room import PlannedRow, needed_bytes, planned_rows
 from voidimg.release.rows import PlannedArtifact, planned_artifacts
 from voidimg.release.sharing import of_shard
 from voidimg.supply.lock import Lock
 from voidimg.supply.sources import Sources
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasePlan:
+    """The artifacts of a release in their order, and what making all of them takes.
+
+    `needed_bytes` is an estimate of the room in the cache: packages, finished artifacts, and the
+    trees of the jobs that run side by side.
+    """
+
+    rows: tuple[PlannedRow, ...]
+    needed_bytes: int
+
+    def as_json(self) -> dict[str, object]:
+        """The plan as a JSON-ready mapping."""
+        return {
+            "rows": [row.as_json() for row in self.rows],
+            "needed_bytes": self.needed_bytes,
+        }
 
 
 def plan_release(
@@ -23,7 +43,7 @@ def plan_release(
     options: ReleaseOptions,
     *,
     listener: Listener = ignore,
-) -> tuple[PlannedRow, ...]:
+) -> ReleasePlan:
     """What a release of `whole` would make, and what each artifact takes.
 
     Packages are resolved if no lock is given; none is fetched.
@@ -34,7 +54,10 @@ def plan_release(
     planned = share_of(planned_artifacts(whole, date, options.build.compression), options)
     chosen = choose_lock(whole, date, planned, options, keep=False, listener=listener)
     there = [one for one in planned if one.name not in chosen.left_out]
-    return planned_rows(there, chosen.lock, options)
+    return ReleasePlan(
+        planned_rows(there, chosen.lock, options),
+        needed_bytes(there, chosen.lock, options.build.compression, options.build.jobs),
+    )
 
 
 def share_of(

@@ -163,7 +163,7 @@ def options_for(lock_file: Path) -> ReleaseOptions:
 def test_a_set_of_void_is_planned_completely(name: str, count: int, lock_file: Path) -> None:
     """Packages, sizes and room of every artifact are known before anything is fetched."""
     whole = Catalog().resolved_set(name)
-    rows = plan_release(whole, ReleaseDate.parse("20260901"), options_for(lock_file))
+    rows = plan_release(whole, ReleaseDate.parse("20260901"), options_for(lock_file)).rows
     assert len(rows) == count
     assert all(row.fetch_bytes >= 1000 and row.disk_bytes > row.fetch_bytes for row in rows)
 

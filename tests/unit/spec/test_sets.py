@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
-from tests.command import voidimg
+from tests.command import PROJECT, voidimg
 from tests.unit.spec.conftest import Write, place_of_mark
 from voidimg.catalog.catalog import Catalog
 from voidimg.disk.compress import parse_compression
@@ -170,3 +171,17 @@ def test_the_command_shows_and_lists_sets(write: Write) -> None:
     refused = voidimg("show", "mine", "--plan", *own)
     assert refused.returncode == 2
     assert "is a set" in refused.stderr
+
+
+def test_the_example_of_the_documentation_is_right(tmp_path: Path) -> None:
+    """As it stands in docs/releases.md."""
+    page = (PROJECT / "docs" / "releases.md").read_text()
+    (text,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    path = tmp_path / "halls.toml"
+    path.write_text(text)
+    assert Catalog().check_files([path]) == []
+    assert check_sets(Catalog(), [path]) == []
+    whole = Catalog().resolved_set(str(path))
+    planned = planned_artifacts(whole, DATE, parse_compression("xz"))
+    assert [one.name for one in planned if one.optional] == ["void-live-asahi-20240314-base.iso"]
+    assert len(planned) == 7

@@ -25,8 +25,14 @@ _LOGIN = re.compile(r"(?i)(?:(?<=://)|(?<=\bhttps:/)|(?<=\bhttp:/)|(?<=\bftp:/))
 
 
 def without_passwords(text: str) -> str:
-    """`text` with no user name and password in its URLs, as it may be shown and stored."""
-    return _LOGIN.sub("", text) if ":/" in text else text
+    """`text` with no user name, password and query in its URLs, as it may be shown and stored.
+
+    A query holds signatures and tokens of those who may have what it names.
+    """
+    return _QUERY.sub(r"\1?...", _LOGIN.sub("", text)) if ":/" in text else text
+
+
+_QUERY = re.compile(r"(?i)(\bhttps?:/+[^\s?#'\"]*)\?[^\s'\"]+")
 
 
 class VoidimgError(Exception):

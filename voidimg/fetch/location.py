@@ -117,7 +117,7 @@ def _is_half_a_url(text: str) -> bool:
 
 def _no_repository(text: str, where: str | None) -> UsageError:
     return UsageError(
-        f"{_guessed_without_login(text)!r} is not a repository",
+        f"{guessed_without_login(text)!r} is not a repository",
         code="REPOSITORY",
         where=where,
         hint="give a directory, a file:// URL or an http(s):// URL; "
@@ -125,20 +125,20 @@ def _no_repository(text: str, where: str | None) -> UsageError:
     )
 
 
-def _guessed_without_login(text: str) -> str:
+def guessed_without_login(text: str) -> str:
     """`text`, which is no sound URL, without all that may be a user name or password."""
     return re.sub(r"(?s)^([A-Za-z][0-9A-Za-z+.-]*:/+|(?i:https?|ftp|file):)?.*@", r"\1", text)
 
 
 def without_credentials(url: str) -> str:
-    """`url` without user name and password, as it may be shown and stored; a path as it is."""
+    """`url` without user name, password and query, as it may be shown; a path as it is."""
     if "://" not in url:
         return url
     try:
         parts = urlsplit(url)
     except ValueError:
         return without_passwords(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=""))
 
 
 def time_is_up(where: str, what: str = "the time for downloads is used up") -> FetchError:

@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from voidimg.errors import FetchError, UsageError
 from voidimg.fetch.http import Answer, Client
-from voidimg.fetch.location import Location, without_credentials
+from voidimg.fetch.location import Location, guessed_without_login, without_credentials
 from voidimg.fetch.mirrors import Mirrors
 from voidimg.fetch.patience import IDLE_SECONDS, Bound, Patience, seconds_for
 
@@ -64,7 +64,7 @@ class Published:
             sound = False
         if not sound:
             raise UsageError(
-                f"{without_credentials(text)!r} is not the URL of a server",
+                f"{guessed_without_login(text)!r} is not the URL of a server",
                 code="URL",
                 where=where,
                 hint="give one that begins with http:// or https://, and has no ? or # in it",

@@ -24,6 +24,7 @@ REFUSED = (
     "http://me:secret@host/x /srv/repo", "file://me:secret@host/x", "HTTP:/me:secret@host/x",
     "http:me:secret@host", "me:secret@host/x", "me:secret@host", "s3://me:secret@host/x",
     "http://me:secret@host@@", "http://me:sec\nsecret@host/", "http://me:secret@host\udcff/",
+    "http://host/x?token=secret", "https://host/?secret", "http://host/a?b=c&X-Amz-Signature=secret",
     "https:me:secret@host", "http:\\\\me:secret@host/",
 )  # fmt: skip
 
@@ -54,6 +55,8 @@ def test_the_command_keeps_it_too(tmp_path: Path, text: str) -> None:
 def test_a_url_in_the_place_of_a_file_is_told_without_it(tmp_path: Path, words: str) -> None:
     """By the verb, and by what reads the command line."""
     ended = voidimg(*words.replace("URL", "http://me:secret@host/x").split(), cwd=tmp_path)
+    asked = voidimg(*words.replace("URL", "http://host/x?token=secret").split(), cwd=tmp_path)
+    assert "secret" not in asked.stderr + asked.stdout
     assert ended.returncode != 0
     assert "host/x" in ended.stderr + ended.stdout
     assert "secret" not in ended.stderr + ended.stdout

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import stat
 from collections.abc import Callable, Iterable, Sequence
 
 from voidimg.arch import without_libc
 from voidimg.errors import SpecError
 from voidimg.formats.uboot_script import write_script
+from voidimg.sandbox.patterns import first_match
 from voidimg.spec.sources import Placed
 from voidimg.spec.stage_model import Edit, File
 from voidimg.tree.tree import NotInTreeError, Tree
@@ -70,7 +70,7 @@ def apply_edits(tree: Tree, edits: Sequence[Edit], *, epoch: int) -> None:
     appended. A missing file is made (0644, root), unless the edit is required.
 
     Raises:
-        SpecError: a required line or its file does not exist.
+        SpecError: a required line or its file does not exist, or an expression takes too long.
     """
     for edit in edits:
         path = final_path(tree, edit.path)
@@ -93,14 +93,17 @@ def apply_edits(tree: Tree, edits: Sequence[Edit], *, epoch: int) -> None:
 
 
 def edited(text: str, edit: Edit) -> str | None:
-    """`text` after `edit`; None when the line is required and not there."""
+    """`text` after `edit`; None when the line is required and not there.
+
+    Raises:
+        SpecError: the expression takes too long to search.
+    """
     lines = text.split("\n")
-    wanted = re.compile(edit.match)
-    for index, line in enumerate(lines):
-        # The piece after the last newline is no line.
-        if (line or index < len(lines) - 1) and wanted.search(line):
-            lines[index] = edit.line
-            return "\n".join(lines)
+    # The piece after the last newline is no line.
+    real = lines if lines[-1] else lines[:-1]
+    found = first_match(edit.match, real, where=edit.path)
+    if found is not None:
+        return "\n".join([*lines[:found], edit.line, *lines[found + 1 :]])
     if edit.required:
         return None
     separator = "" if text.endswith("\n") or not text else "\n"

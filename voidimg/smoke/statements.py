@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from voidimg.errors import SpecError
+from voidimg.sandbox.patterns import first_match
 from voidimg.smoke.shell import Answer, Shell
 from voidimg.smoke.verdict import Check
 from voidimg.spec.smoke_model import Statement
@@ -49,10 +50,25 @@ def fill_in(
     return tuple(filled)
 
 
+def _is_expected(expectation: Expectation, output: str) -> bool:
+    """Whether the guest said what is expected of it.
+
+    Raises:
+        SpecError: the expression takes too long.
+    """
+    where = f"the statement {expectation.statement.name!r}"
+    texts = [output]
+    pattern = expectation.pattern.pattern
+    return first_match(pattern, texts, multiline=True, where=where) is not None
+
+
 def judge(shell: Shell, expectation: Expectation, until: float, patience: float = 1.0) -> Check:
     """Ask the guest, again and again, until it answers as expected or its time is over.
 
     The time is `within_seconds` times `patience`, and never beyond `until` (monotonic).
+
+    Raises:
+        SpecError: the expression takes too long to search.
     """
     statement = expectation.statement
     started = time.monotonic()
@@ -63,7 +79,7 @@ def judge(shell: Shell, expectation: Expectation, until: float, patience: float 
         attempts += 1
         latest = shell.run(statement.command, own_until)
         answer = latest or answer
-        if latest is not None and expectation.pattern.search(latest.output):
+        if latest is not None and _is_expected(expectation, latest.output):
             return _check(expectation, "", answer, attempts, time.monotonic() - started)
         time.sleep(max(0.0, min(_PAUSE_SECONDS, own_until - time.monotonic())))
     seconds = time.monotonic() - started

@@ -184,6 +184,10 @@ from voidimg.smoke.network import ForwardedPort as ForwardedPort
 from voidimg.smoke.network import parse_forward as parse_forward
 from voidimg.smoke.running import RunningGuest as RunningGuest
 from voidimg.smoke.running import run_image as run_image
+from voidimg.smoke.tree import arch_of_tree as arch_of_tree
+from voidimg.smoke.tree import is_tree as is_tree
+from voidimg.smoke.tree import smoke_tree as smoke_tree
+from voidimg.smoke.tree import subject_of_tree as subject_of_tree
 from voidimg.smoke.verdict import BootVerdict as BootVerdict
 from voidimg.smoke.verdict import Check as Check
 from voidimg.smoke.verdict import SmokeReport as SmokeReport

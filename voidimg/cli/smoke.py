@@ -10,13 +10,18 @@ from typing import get_args
 import click
 
 from voidimg import (
+    BootVerdict,
     Catalog,
     Firmware,
     Medium,
     SmokeReport,
+    arch_of_tree,
+    is_tree,
     platform_of_image,
     profile_of_image,
     smoke_image,
+    smoke_tree,
+    subject_of_tree,
     write_report,
 )
 from voidimg.cli.search import catalog_option, complete_platforms, complete_profiles
@@ -87,35 +92,50 @@ def command(
     patience: float,
     as_json: bool,
 ) -> None:
-    """Boot IMAGE (.img, .img.xz, .img.zst, .iso) and ask the guest what its platform promises.
+    """Boot IMAGE (disk image or .iso) and ask the guest what its platform promises.
 
     The image is only read. The guest is driven over its serial console: a login is typed, then
     each statement of the platform. A live ISO starts through BIOS and UEFI; where its menu asks for
-    no serial console, that is typed at the menu. Exit status 15 when a statement is not true.
+    no serial console, that is typed at the menu. A ROOTFS, a PLATFORMFS or a file for WSL is not
+    booted: its programs are run in the sandbox. Exit status 15 when a statement is not true.
 
     \b
     Examples:
       voidimg smoke out/20240314/void-rpi-aarch64-20240314.img.xz
       voidimg smoke out/20240314/void-live-x86_64-20240314-serial.iso --medium cd
+      voidimg smoke out/20240314/void-aarch64-ROOTFS-20240314.tar.xz
       voidimg smoke my.img --platform rpi-aarch64 --medium nvme --junit verdict.xml
     """  # noqa: D301
     if junit is not None and not os.access(junit.parent, os.W_OK | os.X_OK):
         raise click.UsageError(f"--junit: {junit.parent} is no directory that you can write to")
-    if platform is None:
-        platform = platform_of_image(image)[0]
-    recipe = catalog.recipe(
-        platform, profile_of_image(image) if profile is None else profile
-    ).recipe
-    report = smoke_image(
-        image,
-        recipe,
-        logs=logs or session.out / "smoke",
-        media=media,
-        firmware=firmware,
-        scratch=session.scratch(),
-        patience=patience,
-        listener=session.listener,
-    )
+    place = logs or session.out / "smoke"
+    if is_tree(image):
+        if media or firmware:
+            raise click.UsageError("a tree has neither --medium nor --firmware: nothing boots it")
+        report = smoke_tree(
+            image,
+            _arch_of(image, platform, catalog),
+            cache=session.cache,
+            logs=place,
+            patience=patience,
+            listener=session.listener,
+        )
+    else:
+        if platform is None:
+            platform = platform_of_image(image)[0]
+        recipe = catalog.recipe(
+            platform, profile_of_image(image) if profile is None else profile
+        ).recipe
+        report = smoke_image(
+            image,
+            recipe,
+            logs=place,
+            media=media,
+            firmware=firmware,
+            scratch=session.scratch(),
+            patience=patience,
+            listener=session.listener,
+        )
     if junit is not None:
         write_report(report, junit)
     if as_json:
@@ -125,14 +145,26 @@ def command(
     report.require_passed()
 
 
+def _arch_of(image: Path, platform: str | None, catalog: Catalog) -> str:
+    """The architecture of a tree: that of the platform, or the one that is in its name."""
+    named = arch_of_tree(image) if platform is None else None
+    return named or catalog.recipe(platform or subject_of_tree(image)).recipe.arch
+
+
 def _show(report: SmokeReport) -> None:
     for boot in report.boots:
-        login = (
-            "no login" if boot.login_seconds is None else f"login after {boot.login_seconds:.0f} s"
-        )
-        click.echo(f"{boot.name} ({boot.accelerator}): {login}, {boot.seconds:.0f} s in all")
+        click.echo(f"{boot.name}{_how(boot)}{boot.seconds:.0f} s in all")
         if boot.why_not_kvm:
             click.echo(f"  without KVM: {boot.why_not_kvm}")
         for check in boot.checks:
             click.echo(f"  {check.status:8}{check.name}")
-        click.echo(f"  console log: {boot.log}")
+        click.echo(f"  log: {boot.log}")
+
+
+def _how(boot: BootVerdict) -> str:
+    """What ran the programs, and when there was a login."""
+    if boot.firmware == "none":
+        return ": " if boot.accelerator == "none" else f" ({boot.accelerator}): "
+    seconds = boot.login_seconds
+    login = "no login" if seconds is None else f"login after {seconds:.0f} s"
+    return f" ({boot.accelerator}): {login}, "

@@ -43,7 +43,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class BootVerdict:
-    """One boot of the image, from one medium of one machine.
+    """One boot of the image, from one medium of one machine; or a ``tree`` in the ``sandbox``.
 
     `login_seconds` is the time from QEMU's start to the login prompt, None when none came.
     `powered_off` says whether the guest ended by itself when told to, `why_not_kvm` why its
@@ -53,7 +53,7 @@ class BootVerdict:
     medium: str
     machine: str
     firmware: str
-    accelerator: Literal["tcg", "kvm"]
+    accelerator: Literal["tcg", "kvm", "qemu-user", "none"]
     seconds: float
     login_seconds: float | None
     powered_off: bool
@@ -65,6 +65,8 @@ class BootVerdict:
     @property
     def name(self) -> str:
         """The boot in words: ``nvme on virt``, ``usb on q35 by uefi``."""
+        if self.firmware == "none":
+            return f"{self.medium} in the {self.machine}"
         by = "" if self.firmware == "raspberry-pi" else f" by {self.firmware}"
         return f"{self.medium} on {self.machine}{by}"
 

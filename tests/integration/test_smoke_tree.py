@@ -66,7 +66,7 @@ def test_each_fault_of_a_tree_is_found_by_its_statement(finished: PLACES, tmp_pa
         passwd = tar.extractfile("./etc/passwd")
         assert passwd is not None
         accounts = passwd.read()
-    files = {
+    files: dict[str, bytes | str | None] = {
         "./etc/passwd": accounts + b"eve:x:1000:1000::/home/eve:/usr/bin/no-such-shell\n",
         "./etc/runit/runsvdir/default/gone": "/etc/sv/gone",
         "./etc/sv/wrong/run": b"#!/bin/sh\nif then\n",

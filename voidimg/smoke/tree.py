@@ -13,13 +13,13 @@ from pathlib import Path
 
 from voidimg.arch import ARCHES
 from voidimg.artifacts.registry import read_name
+from voidimg.atomic import private_directory
 from voidimg.errors import SandboxError, ScriptError, UsageError, storing
 from voidimg.events import Listener, ignore, step
 from voidimg.fetch import Cache, require_room
 from voidimg.formats.tar_reader import Member, TarReader, open_archive
 from voidimg.formats.unpacked_size import unpacked_bytes
 from voidimg.inspection.opened import not_sound, open_artifact
-from voidimg.pipeline.workdir import workplace
 from voidimg.sandbox import binfmt, jail, namespace
 from voidimg.sandbox.chroot import Chroot
 from voidimg.smoke.tree_statements import END, TREE_STATEMENTS, TreeStatement
@@ -74,7 +74,10 @@ def smoke_tree(
     with storing(logs, "make the directory"):
         logs.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
-    with workplace(Cache(cache), listener) as work:
+    scratch = Cache(cache).scratch()
+    with storing(scratch, "unpack into"):
+        scratch.mkdir(parents=True, exist_ok=True)
+    with private_directory(scratch) as work:
         require_room(work, unpacked_bytes(archive) or 0, f"unpacking {archive.name}")
         with step(listener, f"try {archive.name}"):
             checks = namespace.call(try_tree, archive.absolute(), work, arch, patience)

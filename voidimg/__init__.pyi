@@ -106,6 +106,7 @@ from voidimg.release.hardware import ReadResult as ReadResult
 from voidimg.release.hardware import WrittenResult as WrittenResult
 from voidimg.release.hardware import attest as attest
 from voidimg.release.hardware import count_hardware as count_hardware
+from voidimg.release.hardware import counting_results as counting_results
 from voidimg.release.hardware import read_results as read_results
 from voidimg.release.history import HardwareCount as HardwareCount
 from voidimg.release.history import History as History

@@ -252,13 +252,13 @@ def _tester(
     return key
 
 
-def count_hardware(
+def counting_results(
     directory: Path,
     digests: Mapping[str, str],
     testers: Sequence[TrustedKey],
     listener: Listener = ignore,
-) -> HardwareCount:
-    """How many results in `directory` are of these very files, by people whose keys were named.
+) -> tuple[ReadResult, ...]:
+    """The results in `directory` that are of these very files, by people whose keys were named.
 
     Of one person, file and machine the result of the last day counts; of one day that which says
     that it fails.
@@ -272,7 +272,7 @@ def count_hardware(
     Raises:
         StoreError: the directory cannot be read.
     """
-    counted: dict[tuple[str, str, str], HardwareResult] = {}
+    counted: dict[tuple[str, str, str], ReadResult] = {}
     for read in read_results(directory, testers):
         if isinstance(read, VoidimgError):
             listener(Message("warning", f"a result does not count: {read}"))
@@ -282,13 +282,14 @@ def count_hardware(
             listener(Message("warning", printable(f"{read.path} does not count: {why}")))
             continue
         key = (read.key_id, read.result.artifact, read.result.machine.casefold())
-        if key not in counted or _later(read.result, counted[key]):
-            counted[key] = read.result
-    return _count(list(counted.values()))
+        if key not in counted or _later(read.result, counted[key].result):
+            counted[key] = read
+    return tuple(counted.values())
 
 
-def _count(results: Sequence[HardwareResult]) -> HardwareCount:
-    works = [one.machine for one in results if one.result == "works"]
+def count_hardware(results: Sequence[ReadResult]) -> HardwareCount:
+    """How many of `results` say what, and on how many different machines the set works."""
+    works = [one.result.machine for one in results if one.result.result == "works"]
     # of one machine that is written in two ways one counts, whoever came first
     machines = {one.casefold(): one for one in sorted(works, reverse=True)}
     return HardwareCount(

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from voidimg.atomic import write_atomically
 from voidimg.errors import ReleaseError
 from voidimg.events import Listener, ignore
 from voidimg.identity import ReleaseDate
@@ -21,9 +22,16 @@ from voidimg.release.current import (
     touch_undated,
     write_current_json,
 )
-from voidimg.release.hardware import HARDWARE, count_hardware, require_hardware
+from voidimg.release.hardware import (
+    HARDWARE,
+    count_hardware,
+    counting_results,
+    require_hardware,
+)
+from voidimg.release.hardware_page import PAGE_NAME, results_page
 from voidimg.release.history import (
     Action,
+    HardwareCount,
     History,
     Promotion,
     read_history,
@@ -182,7 +190,9 @@ def _make_current(
     listener: Listener,
 ) -> Promoted:
     found = require_publishable(top / date, options.key, jobs=options.jobs, listener=listener)
-    entry = _entry(top, found, action, history, options, listener)
+    place = options.results or top / HARDWARE / date
+    results = counting_results(place, found.digests, options.testers, listener)
+    entry = _entry(found, action, history, options, count_hardware(results), place)
     was_current = history.current == date and current_date(top) is not None
     touch_undated(found.directory)
     if not was_current:
@@ -192,19 +202,19 @@ def _make_current(
     touched = touch_undated(found.directory)
     write_current_json(top, date, found.digests)
     write_history(top, history)
+    if (top / HARDWARE / date).is_dir() or results:
+        write_atomically(top / HARDWARE / date / PAGE_NAME, results_page(found.manifest, results))
     return Promoted(entry, was_current, touched)
 
 
 def _entry(
-    top: Path,
     found: PublishableSet,
     action: Action,
     history: History,
     options: PromoteOptions,
-    listener: Listener,
+    counted: HardwareCount,
+    place: Path,
 ) -> Promotion:
-    place = options.results or top / HARDWARE / found.date
-    counted = count_hardware(place, found.digests, options.testers, listener)
     require_hardware(counted, options.hardware, options.accept_failures, place)
     reasons: Sequence[str] = [options.reason] if options.reason else []
     if counted.fails and options.accept_failures is not None:

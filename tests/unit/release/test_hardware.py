@@ -15,7 +15,7 @@ from tests.unit.release.made_sets import image_name, made
 from voidimg.errors import ReleaseError, VoidimgError
 from voidimg.events import Event, Message
 from voidimg.identity import ReleaseDate
-from voidimg.release.hardware import attest, count_hardware, read_results
+from voidimg.release.hardware import attest, count_hardware, counting_results, read_results
 from voidimg.release.promote import PromoteOptions, promote
 from voidimg.signing.keys import TrustedKey, read_public_key
 
@@ -59,7 +59,7 @@ def count(top: Path, *keys: TrustedKey) -> tuple[int, int, list[str], list[str]]
 
     content = (top / A / image_name(A)).read_bytes()
     digests = {image_name(A): hashlib.sha256(content).hexdigest()}
-    found = count_hardware(top / "hardware" / A, digests, keys, listen)
+    found = count_hardware(counting_results(top / "hardware" / A, digests, keys, listen))
     return found.works, found.fails, list(found.machines), told
 
 
@@ -127,7 +127,7 @@ def test_spoiled_results_do_not_count(top: Path, tmp_path: Path, spoil: Any) -> 
     digests = {image_name(A): json.loads(path.read_bytes())["sha256"]}
     spoil(path)
     told: list[Event] = []
-    found = count_hardware(top / "hardware" / A, digests, (key,), told.append)
+    found = count_hardware(counting_results(top / "hardware" / A, digests, (key,), told.append))
     assert (found.works, found.fails) == (1, 0)
     assert len(told) == 1
 
@@ -151,8 +151,8 @@ def test_another_file_of_that_name_does_not_count(top: Path, tmp_path: Path) -> 
     """A result is of the very file, by its SHA-256."""
     secret, key = person(tmp_path, "anna")
     tried(top, secret)
-    found = count_hardware(top / "hardware" / A, {image_name(A): "0" * 64}, (key,))
-    assert (found.works, found.fails) == (0, 0)
+    digests = {image_name(A): "0" * 64}
+    assert counting_results(top / "hardware" / A, digests, (key,)) == ()
 
 
 def test_promote_asks_for_machines(top: Path, tmp_path: Path) -> None:
@@ -172,6 +172,13 @@ def test_promote_asks_for_machines(top: Path, tmp_path: Path) -> None:
     assert refused(hardware=1) == "E-RELEASE-HARDWARE-FAILS"
     options = PromoteOptions(testers=(key,), hardware=1, accept_failures="known, no USB")
     entry = promote(top, date, options).entry
+    page = (top / "hardware" / A / "index.html").read_text()
+    real, _, under_qemu = page.partition("<h2>Under QEMU</h2>")
+    assert f"<td>{PI}</td>" in real
+    assert '<td class="fails">fails</td>' in real
+    assert "anna (" in real
+    assert "usb on virt (uefi)" in under_qemu
+    assert PI not in under_qemu
     assert (entry.hardware.works, entry.hardware.fails, entry.hardware.machines) == (1, 1, (PI,))
     assert "known, no USB" in entry.reason
 
@@ -205,3 +212,15 @@ def test_the_verb(top: Path, tmp_path: Path) -> None:
     done = voidimg(*needs, "--tester", tmp_path / "anna.pub")
     assert done.returncode == 0, done.stderr
     assert f"works on {PI}" in done.stdout
+
+
+def test_a_page_runs_nothing_that_somebody_wrote(top: Path, tmp_path: Path) -> None:
+    """Texts of others are escaped, and the page may load nothing."""
+    secret, key = person(tmp_path, "anna")
+    tried(top, secret, "<script>alert(1)</script>", note="\u202e<img src=x>")
+    promote(top, ReleaseDate.parse(A), PromoteOptions(testers=(key,)))
+    page = (top / "hardware" / A / "index.html").read_text()
+    assert "<script" not in page
+    assert "<img" not in page
+    assert "\u202e" not in page
+    assert "default-src 'none'" in page

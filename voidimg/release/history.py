@@ -17,7 +17,7 @@ from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 
 from voidimg.artifact_names import DATE_FORM
 from voidimg.atomic import replace_by_bytes
-from voidimg.errors import ReleaseError, storing
+from voidimg.errors import ReleaseError, UsageError, storing
 from voidimg.foreign import read_regular
 from voidimg.spec.base import Model
 
@@ -26,6 +26,7 @@ HISTORY_NAME = "promotions.json"
 _MAX_BYTES = 16 * 2**20
 _MAX_ENTRIES = 20_000
 _MAX_TEXT = 1000
+_MAX_REASON = 400
 _TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 
 Action = Literal["promote", "rollback", "found"]
@@ -44,6 +45,8 @@ def one_line(text: str) -> str:
 
 
 Text = Annotated[str, StringConstraints(max_length=_MAX_TEXT), AfterValidator(one_line)]
+LongText = Annotated[str, StringConstraints(max_length=4 * _MAX_TEXT), AfterValidator(one_line)]
+"""A name and two texts of a manifest."""
 Count = Annotated[int, Field(ge=0, le=10**6)]
 
 
@@ -75,13 +78,33 @@ class Promotion(Model):
     at: Annotated[str, StringConstraints(pattern=rf"^{_TIME}$")]
     reason: Text = ""
     key_id: Annotated[str, StringConstraints(pattern=r"^[0-9A-F]{16}$")] | None = None
-    waivers: Annotated[tuple[Text, ...], Field(max_length=5000)] = ()
+    waivers: Annotated[tuple[LongText, ...], Field(max_length=200_000)] = ()
     hardware: HardwareCount = HardwareCount()
 
 
 class _File(Model):
     schema_: Annotated[Literal[1], Field(alias="schema")] = 1
     promotions: Annotated[tuple[Promotion, ...], Field(max_length=_MAX_ENTRIES)]
+
+
+def require_reason(text: str, where: str) -> None:
+    """Ensure that `text`, which the option `where` gave, can stand in the history.
+
+    Raises:
+        UsageError: it is more than one line, or too long.
+    """
+    try:
+        one_line(text)
+        why = "is too long" if len(text) > _MAX_REASON else None
+    except ValueError:
+        why = "is more than one line, or has a control character in it"
+    if why is not None:
+        raise UsageError(
+            f"the reason {why}",
+            code="REASON",
+            where=where,
+            hint=f"give one line of at most {_MAX_REASON} characters",
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from voidimg.fetch.patience import seconds_for
 from voidimg.fetch.published import Published
 from voidimg.foreign import read_regular
 from voidimg.identity import ReleaseDate
+from voidimg.release.current import current_date
 from voidimg.release.mirror_states import (
     MirrorStatus,
     SeenDirectory,
@@ -68,14 +69,12 @@ def expected_of_directory(
     """The set that is current in the directory `top`, or that of `date`.
 
     Raises:
-        ReleaseError: none is current.
+        ReleaseError: none is current, or ``current`` is not what it should be.
         VerifyError: its signature does not fit.
         StoreError: it cannot be read.
     """
-    try:
-        current = (top / CURRENT).readlink().name
-    except OSError:
-        current = None
+    found = current_date(top)
+    current = None if found is None else str(found)
     chosen = current if date is None else str(date)
     if chosen is None:
         raise ReleaseError(
@@ -124,8 +123,10 @@ def newest_of_mirrors(
     """The newest set that is current on one of the mirrors `urls`, and verifies.
 
     Raises:
+        UsageError: one is no URL of a server, or there are too many.
         VoidimgError: none has one; the error of the first.
     """
+    _require_urls(urls)
 
     def one(url: str) -> ExpectedSet | VoidimgError:
         try:
@@ -164,10 +165,7 @@ def check_mirrors(
     Raises:
         UsageError: one is no URL of a server, or there are too many.
     """
-    if len(urls) > MAX_MIRRORS:
-        raise UsageError(
-            f"{len(urls)} mirrors are more than {MAX_MIRRORS}", code="MIRRORS", where="URL"
-        )
+    _require_urls(urls)
     seconds = timeout_seconds
     if read_bytes:
         total = sum(size or 0 for size in expected.sizes.values())
@@ -179,6 +177,18 @@ def check_mirrors(
             done.append(status)
             listener(Progress("mirrors", len(done), len(urls), "mirrors"))
     return tuple(done)
+
+
+def _require_urls(urls: Sequence[str]) -> None:
+    if len(urls) > MAX_MIRRORS:
+        raise UsageError(
+            f"{len(urls)} mirrors are more than {MAX_MIRRORS}",
+            code="MIRRORS",
+            where="URL",
+            hint="check them in two runs",
+        )
+    for url in urls:
+        Published.at(url, where="URL")
 
 
 def require_good(statuses: Sequence[MirrorStatus]) -> None:

@@ -35,6 +35,7 @@ from voidimg.release.history import (
     History,
     Promotion,
     read_history,
+    require_reason,
     utc_text,
     write_history,
 )
@@ -101,12 +102,14 @@ def promote(
     clock is ahead.
 
     Raises:
+        UsageError: a reason cannot stand in the history.
         ReleaseError: the set may not be published, is older than the current one, or somebody else
             promotes at the moment.
         VerifyError: it is not signed, or not as it was signed.
         StoreError: something cannot be read or written.
     """
     options = PromoteOptions() if options is None else options
+    _require_texts(options)
     with promoting(top):
         now, history = _state(top)
         if now is not None and not options.allow_older and _age(date) < _age(now):
@@ -131,10 +134,12 @@ def rollback(
     A second rollback leads one set further back, never to the one that was left.
 
     Raises:
+        UsageError: a reason cannot stand in the history.
         ReleaseError: there is none to go back to, or it may not be published.
         VerifyError, StoreError: as for `promote`.
     """
     options = PromoteOptions() if options is None else options
+    _require_texts(options)
     with promoting(top):
         now, history = _state(top)
         target = history.previous if to is None else str(to)
@@ -152,6 +157,11 @@ def rollback(
                 f"the set of {target} is current already", code="IS-CURRENT", where=str(top)
             )
         return _make_current(top, target, "rollback", history, options, listener)
+
+
+def _require_texts(options: PromoteOptions) -> None:
+    require_reason(options.reason, "--reason")
+    require_reason(options.accept_failures or "", "--accept-failures")
 
 
 def _dates(history: History) -> set[str]:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from voidimg.artifact_names import MANIFEST_NAME, date_of_name
+from voidimg.artifact_names import MANIFEST_NAME, date_of_name, why_not_of_set
 from voidimg.atomic import remove_abandoned, replace_by_bytes
 from voidimg.errors import ReleaseError, StoreError, VoidimgError, raise_all, storing
 from voidimg.events import Listener, ignore, step
@@ -220,6 +220,11 @@ def _problem(path: Path, date: ReleaseDate) -> ReleaseError | None:
             code="OTHER-DATE",
             where=where,
             hint="one set has one date",
+        )
+    why = why_not_of_set(path.name, str(date))
+    if why is not None:
+        return ReleaseError(
+            f"{path.name!r} {why}", code="UNEXPECTED", where=where, hint="rename or remove it"
         )
     if path.stat().st_size == 0:
         return ReleaseError(

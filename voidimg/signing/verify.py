@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from voidimg.artifact_names import MANIFEST_NAME
-from voidimg.errors import StoreError, VerifyError, VoidimgError, raise_all
+from voidimg.errors import StoreError, VerifyError, VoidimgError, raise_all, storing
 from voidimg.events import Listener, ignore, step
 from voidimg.foreign import kind_in_words, read_regular
 from voidimg.signing.keys import TrustedKey
@@ -141,10 +141,14 @@ def compare(
     problems: list[VoidimgError],
     jobs: int,
     listener: Listener,
+    *,
+    size_elsewhere: Callable[[str], int | None] = lambda _name: None,
 ) -> list[VerifiedFile]:
     """The files among `paths`, all listed, that are as signed; `problems` gets the others.
 
-    What has another size is not read: a gigabyte too few is known at once.
+    What has another size than the signed one is not read: a gigabyte too few is known at once.
+    `size_elsewhere` says how many bytes a file has where nobody signed that; it is asked for words
+    only, when the content was found to be another one.
     """
     regular = []
     for path in paths:
@@ -160,7 +164,7 @@ def compare(
         if digest.sha256 == sums.digests[path.name]:
             good.append(VerifiedFile(path, digest.sha256))
         else:
-            problems.append(_why_other_bytes(path, sums))
+            problems.append(_why_other_bytes(path, sums, size_elsewhere))
     return good
 
 
@@ -203,10 +207,18 @@ def _damaged(path: Path, *, only_pages: bool = False) -> VerifyError | None:
     )
 
 
-def _why_other_bytes(path: Path, sums: SignedSums) -> VerifyError:
+def _why_other_bytes(
+    path: Path, sums: SignedSums, size_elsewhere: Callable[[str], int | None]
+) -> VerifyError:
     signed = sums.sizes.get(path.name)  # then it is complete, whatever its form says
     damaged = _damaged(path, only_pages=signed is not None)
-    return damaged or other_bytes(path.name, str(path), signed)
+    if damaged is not None or signed is not None:
+        return damaged or other_bytes(path.name, str(path), signed)
+    elsewhere = size_elsewhere(path.name)
+    with storing(path, "look at"):
+        found = path.lstat().st_size
+    other = None if elsewhere is None else why_other_size(path.name, found, elsewhere, str(path))
+    return other or other_bytes(path.name, str(path), elsewhere)
 
 
 def _why_not_regular(path: Path) -> VerifyError | None:

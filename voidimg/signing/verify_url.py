@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Lock
 
 from voidimg.artifact_names import date_of_name
-from voidimg.errors import UsageError, VerifyError, VoidimgError, raise_all
+from voidimg.errors import FetchError, UsageError, VerifyError, VoidimgError, raise_all
 from voidimg.events import Listener, Message, Progress, ignore, step
 from voidimg.fetch.published import Published
 from voidimg.signing.keys import TrustedKey, find_public_key
@@ -95,29 +95,41 @@ def verify_files_from(
         if date is None:
             problems += [_no_date(path) for path in own]
             continue
-        sums = sums_of(source, date, key, listener)
+        sums, size_elsewhere = sums_of(source, date, key, listener)
         listed = []
         for path in own:
             problem = why_not_verifiable(sums, path)
             listed += [path] if problem is None else []
             problems += [problem] if problem is not None else []
-        files = compare(sums, listed, problems, jobs, listener)
+        files = compare(sums, listed, problems, jobs, listener, size_elsewhere=size_elsewhere)
         verified.append(verified_by(sums, files))
     raise_all(problems, "not all files are as they were signed")
     return tuple(verified)
 
 
-def _sums_by_url(source: str, date: str, key: TrustedKey | None, listener: Listener) -> SignedSums:
+_Source = tuple[SignedSums, Callable[[str], int | None]]
+"""Signed checksums, and how large the files are that lie beside them."""
+
+
+def _sums_by_url(source: str, date: str, key: TrustedKey | None, listener: Listener) -> _Source:
     place = Published.at(source, where="--from")
     if place.name == CURRENT or is_date(place.name):
         place = place.parent
     dated = place.beneath(date)
     if read_pair(dated) is None:
         dated = place
-    return open_set(dated, key, listener, date=date).sums
+    found = open_set(dated, key, listener, date=date)
+
+    def size_there(name: str) -> int | None:
+        try:
+            return found.dated.size_of(name)
+        except FetchError:
+            return None
+
+    return found.sums, size_there
 
 
-def _sums_by_path(source: str, date: str, key: TrustedKey | None, listener: Listener) -> SignedSums:
+def _sums_by_path(source: str, date: str, key: TrustedKey | None, listener: Listener) -> _Source:
     directory = Path(source)
     if not directory.is_dir():
         raise UsageError(
@@ -125,7 +137,14 @@ def _sums_by_path(source: str, date: str, key: TrustedKey | None, listener: List
         )
     directory = directory / date if (directory / date).is_dir() else directory
     trusted = find_public_key(date, directory) if key is None else key
-    return read_signed_sums(directory, trusted, listener)
+
+    def size_there(name: str) -> int | None:
+        try:
+            return (directory / name).lstat().st_size
+        except OSError:
+            return None
+
+    return read_signed_sums(directory, trusted, listener), size_there
 
 
 def _no_date(path: Path) -> VerifyError:

@@ -393,3 +393,26 @@ def test_the_verbs(top: Path) -> None:
     for words in (("promote", "2026010"), ("rollback", "--to", "x")):
         assert voidimg("--out", top, *words).returncode == 2
     assert voidimg("--out", top / "nowhere", "promote", A).returncode == 11
+
+
+@pytest.mark.parametrize("option", ["--reason", "--accept-failures"])
+@pytest.mark.parametrize("text", ["a\nb", "x" * 401, "\x1b[2J"])
+def test_reasons_are_one_line(top: Path, option: str, text: str) -> None:
+    """Told before anything is read."""
+    for verb in (("promote", A), ("rollback",)):
+        ended = voidimg("--out", top, *verb, option, text)
+        assert (ended.returncode, "E-USAGE-REASON" in ended.stderr) == (2, True)
+    assert current_of(top) is None
+
+
+def test_long_waivers_fit_into_the_history(top: Path) -> None:
+    """All that a manifest takes."""
+
+    def change(said: dict[str, Any]) -> None:
+        _waived(said)
+        for one in said["artifacts"]:
+            one["waivers"] = [dict(one["waivers"][0], who="w" * 1000, reason="r" * 1000)]
+
+    made(top, C, change)
+    promote(top, day(C))
+    assert len(read_history(top).promotions[-1].waivers) == 2

@@ -56,6 +56,8 @@ def test_a_signed_set_that_changed_is_not_signed_again(image_set: Path, key: Rel
     ("name", "content", "code"),
     [
         ("notes.txt", b"x", "UNEXPECTED"),
+        ("void-rpi-aarch64-20240314.lock", b"x", "UNEXPECTED"),
+        ("void-x y-20240314.img", b"x", "UNEXPECTED"),
         (".void-rpi-aarch64-20240314.img.xz.part", b"x", "UNEXPECTED"),
         ("void-rpi-aarch64-20240313.img.xz", b"x", "OTHER-DATE"),
         ("void-rpi-aarch64-20240314rc1.img.xz", b"x", "OTHER-DATE"),

@@ -262,3 +262,28 @@ def test_the_verb_takes_urls(tmp_path: Path, server: Server, key: ReleaseKey) ->
     assert "--from URL" in alone.stderr
     by_server = voidimg("verify", path, "--from", f"{server.url}/live", cwd=tmp_path)
     assert by_server.returncode == 0, by_server.stderr
+
+
+@pytest.mark.parametrize("source", ["server", "directory"])
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (FILES[IMAGE][:-5] + b"YZ", "SHORTER"),
+        (FILES[IMAGE] + b" YZ", "LONGER"),
+        (FILES[IMAGE][:-3] + b"?YZ", "CHECKSUM"),
+    ],
+)
+def test_sizes_that_nobody_signed_are_good_for_words(
+    tmp_path: Path, live: Path, server: Server, key: ReleaseKey, source: str, content: bytes,
+    code: str,
+) -> None:  # fmt: skip
+    """Void's sets have no manifest; the server's copy says whether a download was cut off."""
+    path = tmp_path / IMAGE
+    path.write_bytes(content)
+    place = f"{server.url}/live" if source == "server" else str(live)
+    with pytest.raises(VerifyError) as caught:
+        verify_files_from([path], place, read_public_key(key.public_path))
+    assert caught.value.code == f"E-VERIFY-{code}"
+    path.write_bytes(FILES[IMAGE])
+    (live / str(DATE) / IMAGE).write_bytes(b"another size")  # and proves nothing
+    assert verify_files_from([path], place, read_public_key(key.public_path))

@@ -37,7 +37,12 @@ from voidimg.events import (
 from voidimg.fetch import Cache, require_room
 from voidimg.identity import ReleaseDate
 from voidimg.pipeline.cache_key import artifact_key, rootfs_tree_key
-from voidimg.pipeline.existing import lock_to_write, require_same, require_unsigned
+from voidimg.pipeline.existing import (
+    lock_to_write,
+    require_not_released,
+    require_same,
+    require_unsigned,
+)
 from voidimg.pipeline.job import Job, JobPackage
 from voidimg.pipeline.options import BuildOptions
 from voidimg.pipeline.run import Bench, run_job
@@ -117,6 +122,7 @@ def build_platforms(
     Cache(options.cache).make_directory()
     require_writable(options.out / str(date))
     require_properties(options.cache)
+    require_not_released(options.out / str(date))
     if not options.into_signed:
         require_unsigned(options.out / str(date))
     with Cache(options.cache).in_use():

@@ -6,6 +6,7 @@ import hashlib
 import os
 from pathlib import Path
 
+from voidimg.artifact_names import MANIFEST_NAME
 from voidimg.errors import UsageError, VoidimgError, storing
 from voidimg.foreign import open_regular, read_regular
 from voidimg.signing.signed_sums import SIGNATURE_NAMES
@@ -27,6 +28,21 @@ def require_unsigned(directory: Path) -> None:
                 hint="choose another --date or --out; with --into-signed it is changed all the"
                 " same, and has to be signed again",
             )
+
+
+def require_not_released(directory: Path) -> None:
+    """Ensure that the image set in `directory`, if there is one, was not released as a whole.
+
+    Raises:
+        UsageError: it was: what is added now would not be in its manifest.
+    """
+    if os.path.lexists(directory / MANIFEST_NAME):
+        raise UsageError(
+            f"the image set {directory} was released as a whole, and its manifest lists its files",
+            code="SET-RELEASED",
+            where=str(directory),
+            hint="choose another --date or --out; what belongs to the set is a row of its file",
+        )
 
 
 def require_same(target: Path, sha256: str) -> None:

@@ -30,6 +30,7 @@ from voidimg.release.remembered import recall, remember
 from voidimg.release.rows import PlannedArtifact
 from voidimg.run import find_program
 from voidimg.smoke.boot import choose_machines, smoke_image
+from voidimg.smoke.live_iso import typed_console
 from voidimg.smoke.uefi import find_uefi
 from voidimg.smoke.verdict import BootVerdict
 from voidimg.spec.smoke_model import Machine
@@ -65,13 +66,13 @@ class Judged:
 def machines_of(planned: PlannedArtifact) -> tuple[Machine, ...]:
     """The machines that boot the artifact, as its platform states them; none when it does not.
 
-    A live ISO without a serial console cannot be asked anything.
+    A live ISO whose menu starts no serial console, and where none can be typed, cannot be asked.
     """
     recipe, kind = planned.resolved.recipe, KINDS[planned.kind]
     if kind.role == "tree" or planned.kind == "netboot":
         return ()
     live = kind.role == "live"
-    if live and (recipe.live is None or not recipe.live.serial):
+    if live and not (recipe.live is not None and recipe.live.serial) and not typed_console(recipe):
         return ()
     try:
         return choose_machines(recipe, live=live)

@@ -43,6 +43,14 @@ def is_iso(path: Path) -> bool:
         return os.pread(file.fileno(), 5, SYSTEM_AREA_BYTES + 1) == _DESCRIPTOR
 
 
+def typed_console(recipe: Recipe) -> str | None:
+    """What asks for a serial console when it is typed at the menu; None where nobody can type."""
+    port = recipe.live.serial_port if recipe.live is not None else None
+    if port is None or recipe.smoke.qemu not in _WITH_SCREEN:
+        return None
+    return f"console=tty0 console={port}"
+
+
 def words_for_serial(path: Path, recipe: Recipe, firmware: Firmware) -> str:
     """What has to be typed at the menu of `firmware` for a console that a test can read.
 
@@ -56,15 +64,15 @@ def words_for_serial(path: Path, recipe: Recipe, firmware: Firmware) -> str:
         words = _ENTRY.search(_menu(iso, firmware))
     if words is not None and _SERIAL_CONSOLE.search(words[0]) is not None:
         return ""
-    port = recipe.live.serial_port if recipe.live is not None else None
-    if port is None or recipe.smoke.qemu not in _WITH_SCREEN:
+    typed = typed_console(recipe)
+    if typed is None:
         raise UsageError(
             f"the boot menu of {path.name} starts no serial console, so nobody could log in",
             code="NO-SERIAL",
             where=str(path),
             hint="build it with serial = true in [live] of its profile",
         )
-    return f"console=tty0 console={port}"
+    return typed
 
 
 def patterns_of(path: Path, live: Live, arch: str, firmware: Iterable[Firmware]) -> dict[str, str]:

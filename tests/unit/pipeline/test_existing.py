@@ -10,7 +10,12 @@ import pytest
 
 from tests.unit.pipeline.shop import Shop
 from voidimg.errors import UsageError
-from voidimg.pipeline.existing import lock_to_write, require_same, require_unsigned
+from voidimg.pipeline.existing import (
+    lock_to_write,
+    require_not_released,
+    require_same,
+    require_unsigned,
+)
 from voidimg.pipeline.locks import lock_platforms
 from voidimg.supply.lock import Lock
 from voidimg.supply.sources import Sources
@@ -80,3 +85,11 @@ def test_a_set_is_signed_when_a_signature_is_there(name: str, tmp_path: Path) ->
     with pytest.raises(UsageError) as caught:
         require_unsigned(tmp_path)
     assert caught.value.code == "E-USAGE-SET-SIGNED"
+
+
+def test_nothing_is_built_into_a_set_that_was_released(tmp_path: Path) -> None:
+    """Its manifest would not list it, and nobody could promote the set any more."""
+    require_not_released(tmp_path)
+    (tmp_path / "manifest.json").write_text("{}")
+    with pytest.raises(UsageError, match="was released as a whole"):
+        require_not_released(tmp_path)

@@ -199,6 +199,7 @@ from voidimg.spec.disk_model import Disk as Disk
 from voidimg.spec.disk_model import Ext4 as Ext4
 from voidimg.spec.disk_model import Fat as Fat
 from voidimg.spec.disk_model import Partition as Partition
+from voidimg.spec.dropped import DroppedElements as DroppedElements
 from voidimg.spec.live_model import Access as Access
 from voidimg.spec.live_model import Keyboard as Keyboard
 from voidimg.spec.live_model import Live as Live

@@ -12,6 +12,7 @@ from voidimg.catalog.sets import ResolvedSet, resolve_set
 from voidimg.errors import SpecError, raise_all
 from voidimg.spec.compose import Part, ResolvedRecipe, compose, default_profile
 from voidimg.spec.document import FILE_KINDS, Kind, Profile
+from voidimg.spec.dropped import DroppedElements, find_dropped
 from voidimg.spec.family import Family, kind_of, read_family
 from voidimg.spec.problems import in_order, problem
 from voidimg.spec.search import SearchPath, is_path
@@ -134,6 +135,32 @@ class Catalog:
         for path in paths:
             self._check_file(path, errors)
         return in_order(errors)
+
+    def dropped(self, paths: Iterable[Path]) -> list[DroppedElements]:
+        """What the files at `paths` leave out of what they inherit, by writing a list anew.
+
+        Files that are not sound are left to `check_files`.
+        """
+        found: dict[tuple[Origin, str], DroppedElements] = {}
+        for path in paths:
+            for one in self._dropped_by(path):  # for each library of C
+                before = found.get((one.where, one.list))
+                left_out = (*(before.left_out if before else ()), *one.left_out)
+                names = tuple(dict.fromkeys(left_out))
+                found[one.where, one.list] = replace(one, left_out=names)
+        return list(found.values())
+
+    def _dropped_by(self, path: Path) -> Iterator[DroppedElements]:
+        errors: list[SpecError] = []
+        try:
+            kind = kind_of(read_document(path), errors.append)
+        except SpecError:
+            return
+        search = self._search.beside(path)
+        family = None if kind is None else read_family(path, kind, search, errors.append)
+        if family is not None and not errors:
+            for libc in LIBCS:
+                yield from find_dropped(family.documents, libc)
 
     def _entries(self, kind: Kind) -> Iterator[CatalogEntry]:
         errors: list[SpecError] = []

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from voidimg import Catalog, SpecError, check_sets
-from voidimg.cli.printable import printable_json
+from voidimg.cli.printable import printable, printable_json
 from voidimg.cli.search import catalog_option
 from voidimg.cli.session import json_option
 
@@ -23,7 +23,7 @@ def command(catalog: Catalog, files: tuple[Path, ...], *, as_json: bool) -> int:
 
     All errors of all files are said at once, one a line, as file:line:column. What a file inherits,
     the profile of a platform and the recipes of a set are checked with it. The exit status is 3 if
-    anything is wrong.
+    anything is wrong. What a plain list leaves out of the one that it replaces is a note on stderr.
 
     \b
     Examples:
@@ -40,4 +40,6 @@ def command(catalog: Catalog, files: tuple[Path, ...], *, as_json: bool) -> int:
         for error in errors:
             click.echo(f"{error} [{error.code}]")
     sys.stdout.flush()
+    for note in catalog.dropped(asked):
+        click.echo(printable(str(note)), err=True)
     return SpecError.exit_status if errors else 0

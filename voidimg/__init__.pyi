@@ -277,6 +277,19 @@ from voidimg.xbps.resolve.errors import Candidate as Candidate
 from voidimg.xbps.resolve.errors import Link as Link
 from voidimg.xbps.resolve.errors import UnresolvedError as UnresolvedError
 from voidimg.xbps.resolve.transaction import Step as Step
+from voidimg.release.diff import diff as diff
+from voidimg.release.diff import read_small_text as read_small_text
+from voidimg.release.notes import release_notes as release_notes
+from voidimg.release.difference import ArtifactContent as ArtifactContent
+from voidimg.release.difference import ArtifactDifference as ArtifactDifference
+from voidimg.release.difference import FactChange as FactChange
+from voidimg.release.difference import FileChange as FileChange
+from voidimg.release.difference import FileFacts as FileFacts
+from voidimg.release.difference import PackageChange as PackageChange
+from voidimg.release.set_difference import ArchitecturePackages as ArchitecturePackages
+from voidimg.release.set_difference import SetContent as SetContent
+from voidimg.release.set_difference import SetDifference as SetDifference
+from voidimg.release.set_difference import SetFileChange as SetFileChange
 
 __version__: str
 __all__: list[str]

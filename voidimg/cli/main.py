@@ -29,6 +29,7 @@ VERBS = {
     "cache": "Measure, check and clear the cache.",
     "check": "Validate platform, profile and set files.",
     "dib-elements": "Say where the element for diskimage-builder is.",
+    "diff": "Compare two artifacts or two image sets.",
     "doctor": "Say whether this machine can build.",
     "flash": "Write an image to a medium, and read it back.",
     "inspect": "Look into an artifact without mounting it.",

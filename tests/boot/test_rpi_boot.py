@@ -106,6 +106,17 @@ def test_the_guest_says_what_it_is_and_runs(medium: str, verdict: Verdict) -> No
     assert "grown: 1" in verdict.output(medium, "the root filesystem has grown")
 
 
+def test_no_two_first_boots_make_the_same_machine(verdict: Verdict) -> None:
+    """Host keys, identifiers and seeds of each boot are not those of the boots before."""
+    name = "keys, identifiers and seeds are of this boot alone"
+    first, *later = verdict.report["boots"]
+    assert name not in [check["name"] for check in first["checks"]]
+    for boot in later:
+        (check,) = [check for check in boot["checks"] if check["name"] == name]
+        assert check["status"] == "passed"
+        assert "/etc/ssh/ssh_host_" in check["output"]
+
+
 def test_the_image_was_only_read(image: Pristine, verdict: Verdict) -> None:
     """The three guests wrote to their disks, not to the file; nothing unpacked is left."""
     assert verdict.report["passed"] is True

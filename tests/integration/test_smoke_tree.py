@@ -105,7 +105,7 @@ def test_a_tree_without_a_shell_fails(finished: PLACES, tmp_path: Path) -> None:
     ("files", "words", "status", "code"),
     [
         ({"./etc/passwd": None}, [], 2, "E-USAGE-NO-SYSTEM"),
-        ({}, ["--medium", "nvme"], 2, "neither --medium nor --firmware"),
+        ({}, ["--medium", "nvme"], 2, "nothing boots a tree"),
         ({}, ["--platform", "no-such-board"], 3, "E-SPEC"),
     ],
 )

@@ -44,6 +44,11 @@ from voidimg.cli.session import Session, json_option, pass_session
     help="Boot by this firmware; may be given several times.  [default: all of the platform]",
 )
 @click.option(
+    "--twice",
+    is_flag=True,
+    help="Boot the first machine again: keys, identifiers and seeds must not be the same.",
+)
+@click.option(
     "--platform",
     metavar="NAME",
     shell_complete=complete_platforms,
@@ -85,6 +90,7 @@ def command(
     *,
     media: tuple[str, ...],
     firmware: tuple[str, ...],
+    twice: bool,
     platform: str | None,
     profile: str | None,
     junit: Path | None,
@@ -110,8 +116,10 @@ def command(
         raise click.UsageError(f"--junit: {junit.parent} is no directory that you can write to")
     place = logs or session.out / "smoke"
     if is_tree(image):
-        if media or firmware:
-            raise click.UsageError("a tree has neither --medium nor --firmware: nothing boots it")
+        if media or firmware or twice:
+            raise click.UsageError(
+                "nothing boots a tree: it has no --medium, --firmware or --twice"
+            )
         report = smoke_tree(
             image,
             _arch_of(image, platform, catalog),
@@ -132,6 +140,7 @@ def command(
             logs=place,
             media=media,
             firmware=firmware,
+            twice=twice,
             scratch=session.scratch(),
             patience=patience,
             listener=session.listener,

@@ -29,6 +29,11 @@ class MachineIdentity:
     made_anew: bool = True
 
     @property
+    def is_unique(self) -> bool:
+        """Whether no two machines can have the same content by chance."""
+        return self.made_anew and (self.kind in ("host key", "seed") or self.pattern in _RANDOM)
+
+    @property
     def reason(self) -> str:
         """Why it must not be in an image."""
         return f"{self.kind} of {self.of}: {_WHY[self.kind]}"
@@ -40,6 +45,15 @@ _WHY: dict[IdentityKind, str] = {
     "seed": "a seed that all copies share is no seed",
     "secret": "all machines would share it",
 }
+
+_RANDOM = frozenset(
+    {
+        *("/etc/machine-id", "/var/lib/dbus/machine-id", "/etc/hostid"),
+        *("/etc/iscsi/initiatorname.iscsi", "/etc/nvme/host*", "/etc/dhcpcd.secret"),
+        "/var/lib/docker/engine-id",
+    }
+)
+"""Of the identities those that are random; the others follow from addresses, clocks and leases."""
 
 IDENTITIES: tuple[MachineIdentity, ...] = (
     MachineIdentity("/etc/machine-id", "identity", "D-Bus and elogind"),

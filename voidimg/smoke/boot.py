@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from voidimg.artifact_names import DATE_FORM
@@ -18,6 +18,7 @@ from voidimg.smoke.accelerator import choose_accelerator
 from voidimg.smoke.boot_menu import type_at_menu
 from voidimg.smoke.console import Console
 from voidimg.smoke.emulator import Emulator, started
+from voidimg.smoke.first_boots import Identities, compare
 from voidimg.smoke.live_iso import is_iso, live_user, patterns_of, words_for_serial
 from voidimg.smoke.machine import arguments_of
 from voidimg.smoke.one_boot import OneBoot
@@ -116,6 +117,7 @@ def smoke_image(
     logs: Path,
     media: Sequence[str] = (),
     firmware: Sequence[str] = (),
+    twice: bool = False,
     scratch: Path | None = None,
     patience: float = 1.0,
     listener: Listener = ignore,
@@ -133,6 +135,8 @@ def smoke_image(
         logs: directory of the console logs, made if need be.
         media: boot only from these (``sd``, ``usb``, ``nvme`` and so on).
         firmware: boot only by these (``bios``, ``uefi`` and so on).
+        twice: boot the first machine once more at the end, for what must differ between machines;
+            of several boots each is compared with those before.
         scratch: directory for the unpacked image; by default that of temporary files.
         patience: factor on every time limit, for slow or busy hosts.
         listener: gets the steps, and console lines as messages of level ``debug``.
@@ -146,6 +150,8 @@ def smoke_image(
     live = _live_of(image, recipe)
     words: dict[Firmware, str] = {}
     machines = choose_machines(recipe, media, firmware, live=live is not None)
+    if twice:
+        machines += machines[:1]
     if live is not None:
         patterns = patterns_of(image, live, recipe.arch, [one.firmware for one in machines])
         words = {one.firmware: words_for_serial(image, recipe, one.firmware) for one in machines}
@@ -164,10 +170,16 @@ def smoke_image(
             person=_person(recipe) if live is None else live_user(live),
             menu_words=words,
         )
-        boots = []
+        boots: list[BootVerdict] = []
+        earlier: list[tuple[str, Identities]] = []
         for machine, log in zip(machines, _log_names(image, machines), strict=True):
             with step(listener, f"smoke: {_boot_name(machine)}"):
-                boots.append(subject.boot(machine, logs / log, listener))
+                boot, identities = subject.boot(machine, logs / log, listener)
+            if identities is not None:
+                if earlier:
+                    boot = replace(boot, checks=(*boot.checks, compare(identities, earlier)))
+                earlier.append((boot.name, identities))
+            boots.append(boot)
     return SmokeReport(image, recipe.platform, tuple(boots))
 
 
@@ -240,8 +252,10 @@ class _Subject:
     menu_words: Mapping[Firmware, str]
     """What is typed at the boot menu of each firmware; nothing where it is empty."""
 
-    def boot(self, machine: Machine, log: Path, listener: Listener) -> BootVerdict:
-        """One boot; whatever goes wrong in it is part of the verdict."""
+    def boot(
+        self, machine: Machine, log: Path, listener: Listener
+    ) -> tuple[BootVerdict, Identities | None]:
+        """One boot, and what tells it from others; what goes wrong in it is in the verdict."""
         qemu = self.recipe.smoke.qemu
         acceleration = choose_accelerator(qemu, machine)
         begun = time.monotonic()
@@ -268,7 +282,7 @@ class _Subject:
                 ):
                     course.run(emulator, console)
                     last_lines = console.last_lines()
-        return BootVerdict(
+        verdict = BootVerdict(
             medium=machine.medium,
             machine=machine.machine,
             firmware=machine.firmware,
@@ -281,6 +295,7 @@ class _Subject:
             checks=tuple(course.checks),
             why_not_kvm=acceleration.why_not_kvm,
         )
+        return verdict, course.identities
 
     def _at_menu(self, firmware: Firmware) -> Callable[[Emulator, Console, float], None] | None:
         words = self.menu_words.get(firmware)

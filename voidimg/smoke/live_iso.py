@@ -113,10 +113,9 @@ def _menu(iso: Iso, firmware: Firmware) -> str:
 def live_user(live: Live) -> Person:
     """Who logs in on a live system; without sudo nobody but root can power it off."""
     access = live.access
+    as_root: str | None = None
     if access.sudo == "passwordless":
-        command = "sudo -n poweroff"
+        as_root = "sudo -n "
     elif access.sudo == "password" and access.password is not None:
-        command = f"echo {shlex.quote(access.password)} | sudo -S poweroff"
-    else:
-        command = "poweroff"
-    return Person(access.user, access.password, command)
+        as_root = f"echo {shlex.quote(access.password)} | sudo -S "
+    return Person(access.user, access.password, f"{as_root or ''}poweroff", as_root)

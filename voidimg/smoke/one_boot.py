@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import shlex
 import time
 from collections.abc import Callable, Sequence
 
+from voidimg.smoke import first_boots
 from voidimg.smoke.console import Console, ConsoleClosedError
 from voidimg.smoke.emulator import Emulator
 from voidimg.smoke.shell import Person, Shell, wait_for_login
@@ -13,6 +15,7 @@ from voidimg.smoke.statements import Expectation, judge
 from voidimg.smoke.verdict import Check, GuestError
 
 _POWER_OFF_SECONDS = 90.0
+_IDENTITIES_SECONDS = 60.0
 _POWERED_OFF = re.compile(rb"reboot: (?:Power down|System halted)")
 _MENU_CHECK = "the boot menu takes keys"
 _LOGIN_CHECK = "the guest starts up to a login prompt"
@@ -23,7 +26,8 @@ class OneBoot:
     """The course of one boot: login prompt, login, statements, power off.
 
     Times are of `time.monotonic`: when QEMU was started, and `until` when the login must be there.
-    What is done `at_menu`, where something is, comes first.
+    What is done `at_menu`, where something is, comes first. `identities` are what a guest that got
+    so far said of them, None where nobody could ask.
     """
 
     def __init__(
@@ -49,6 +53,7 @@ class OneBoot:
         self.checks: list[Check] = []
         self.login_seconds: float | None = None
         self.powered_off = False
+        self.identities: first_boots.Identities | None = None
 
     def run(self, emulator: Emulator, console: Console) -> None:
         """Go through it; the first failure that leaves no shell skips the rest."""
@@ -79,7 +84,18 @@ class OneBoot:
             if time.monotonic() >= self._until:
                 raise GuestError("the time for the whole boot is over", code="DEADLINE")
             self._add(judge(shell, expectation, self._until, self._patience))
+        self._ask_identities(shell)
         self._power_off(emulator, console, shell)
+
+    def _ask_identities(self, shell: Shell) -> None:
+        """Ask what tells this machine from others; `compare` says what follows from it."""
+        as_root = self._person.as_root
+        if as_root is None:
+            return
+        until = time.monotonic() + _IDENTITIES_SECONDS * self._patience
+        command = first_boots.command()
+        answer = shell.run(f"{as_root}sh -c {shlex.quote(command)}" if as_root else command, until)
+        self.identities = first_boots.parse(answer.output) if answer is not None else {}
 
     def _power_off(self, emulator: Emulator, console: Console, shell: Shell) -> None:
         until = time.monotonic() + _POWER_OFF_SECONDS * self._patience

@@ -71,11 +71,15 @@ class Sum:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who logs in: `password` None cannot. `power_off` is what this one types to power off."""
+    """Who logs in: `password` None cannot. `power_off` is what this one types to power off.
+
+    `as_root` stands before a command that root is to run; None where this one cannot become root.
+    """
 
     name: str
     password: str | None
     power_off: str = "poweroff"
+    as_root: str | None = ""
 
 
 class Shell:

@@ -149,5 +149,5 @@ def test_an_unchanged_build_comes_from_the_store(
     assert ended.returncode == 0, ended.stderr
     assert "build: unchanged" in ended.stderr
     assert "install" not in ended.stderr
-    assert ended.stdout.count("(unchanged)") == 3
+    assert ended.stdout.count("(unchanged)") == 4  # with the block map
     assert published(tmp_path) == published(place)

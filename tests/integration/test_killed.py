@@ -34,6 +34,7 @@ STEPS = [
     ("platformfs: pack", 1),
     ("image: set up", 1),
     ("image: write", 1),
+    ("image: block map", 1),
     ("image: compress", 1),
     ("clean up", 1),
 ]

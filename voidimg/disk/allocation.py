@@ -35,8 +35,9 @@ _COPY_BYTES = 2**20
 def bytes_in_use(image: BinaryIO, table: PartitionTable) -> list[Extent]:
     """What of `image`, whose table is `table`, means something to firmware, loader and kernel.
 
-    All before the first partition; between partitions and behind them what is not zero, and the
-    second copy of a GPT; of a partition what its filesystem says is in use.
+    All before the first partition, and the second copy of a GPT; a gap between partitions or behind
+    them as a whole when something is in it, since zeros of a boot loader count; of a partition what
+    its filesystem says is in use.
     """
     size = image.seek(0, os.SEEK_END)
     entries = sorted(table.partitions, key=lambda entry: entry.start_sector)
@@ -46,7 +47,8 @@ def bytes_in_use(image: BinaryIO, table: PartitionTable) -> list[Extent]:
     if table.label == "gpt":
         found.append((max(0, size - _GPT_BACKUP_BYTES), size))
     for start, end in outside([(0, size)], [*found, *partitions]):
-        found += _not_zero(image, start, end)
+        if _is_used(image, start, end):
+            found.append((start, end))
     for entry in entries:
         at = entry.offset_bytes
         found += [(at + start, at + end) for start, end in _partition_in_use(image, entry)]
@@ -98,15 +100,14 @@ def _partition_in_use(image: BinaryIO, entry: PartitionEntry) -> list[Extent]:
     return [(0, entry.size_bytes)]
 
 
-def _not_zero(image: BinaryIO, start: int, end: int) -> Iterator[Extent]:
-    """The blocks between `start` and `end` that are not all zeros."""
-    zeros = bytes(BLOCK_BYTES)
+def _is_used(image: BinaryIO, start: int, end: int) -> bool:
+    """Whether anything between `start` and `end` is not zero."""
+    zeros = bytes(_COPY_BYTES)
     for at in range(start, end, _COPY_BYTES):
         piece = read_at(image, at, min(_COPY_BYTES, end - at))
-        for inner in range(0, len(piece), BLOCK_BYTES):
-            block = piece[inner : inner + BLOCK_BYTES]
-            if block != zeros[: len(block)]:
-                yield at + inner, at + inner + len(block)
+        if piece != zeros[: len(piece)]:
+            return True
+    return False
 
 
 def _sha256(image: BinaryIO, start: int, end: int) -> str:

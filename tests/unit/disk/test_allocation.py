@@ -430,6 +430,20 @@ def test_bmaptool_refuses_what_we_refuse_and_takes_what_we_take(tmp_path: Path) 
             assert (not list(wrong_ranges(file, found))) == good
 
 
+def test_maps_of_bmaptool_are_read(tmp_path: Path) -> None:
+    """Its own have comments, and blanks around values."""
+    image = tmp_path / "x.img"
+    with image.open("wb") as file:
+        file.write(random.Random(4).randbytes(3 * 4096))
+        file.truncate(20 * 4096)
+    made = subprocess.run(["bmaptool", "create", image], check=True, capture_output=True)
+    found = decode_block_map(made.stdout, "x")
+    assert found.image_bytes == 20 * 4096
+    assert found.extents[0] == (0, 3 * 4096)
+    with image.open("rb") as file:
+        assert list(wrong_ranges(file, found)) == []
+
+
 EXTENTS = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=8)
 
 

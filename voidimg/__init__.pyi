@@ -151,6 +151,8 @@ from voidimg.release.retention import prune_sets as prune_sets
 from voidimg.release.rows import PlannedArtifact as PlannedArtifact
 from voidimg.release.rows import check_sets as check_sets
 from voidimg.release.rows import planned_artifacts as planned_artifacts
+from voidimg.release.mirror_list import read_mirror_list as read_mirror_list
+from voidimg.release.mirror_metrics import write_mirror_metrics as write_mirror_metrics
 from voidimg.release.mirror_states import MIRROR_STATES as MIRROR_STATES
 from voidimg.release.mirror_states import MirrorState as MirrorState
 from voidimg.release.mirror_states import MirrorStatus as MirrorStatus
@@ -160,7 +162,6 @@ from voidimg.release.mirrors import expected_of_directory as expected_of_directo
 from voidimg.release.mirrors import expected_of_url as expected_of_url
 from voidimg.release.mirrors import newest_of_mirrors as newest_of_mirrors
 from voidimg.release.mirrors import require_good as require_good
-from voidimg.release.mirrors import write_mirror_metrics as write_mirror_metrics
 from voidimg.signing.announcement import Announcement as Announcement
 from voidimg.signing.keys import ReleaseKey as ReleaseKey
 from voidimg.signing.keys import TrustedKey as TrustedKey

@@ -17,6 +17,7 @@ from voidimg import (
     expected_of_directory,
     expected_of_url,
     newest_of_mirrors,
+    read_mirror_list,
     read_public_key,
     require_good,
     spoken_age,
@@ -37,7 +38,15 @@ def command() -> None:
 
 
 @command.command()
-@click.argument("urls", nargs=-1, required=True, metavar="URL...")
+@click.argument("urls", nargs=-1, metavar="URL...")
+@click.option(
+    "--list",
+    "listed",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Also the mirrors of this file: mirrors.json or mirrors.lst of Void's list, or a URL on"
+    " each line.",
+)
 @click.option(
     "--origin",
     metavar="URL|DIR",
@@ -71,6 +80,7 @@ def check(
     session: Session,
     urls: tuple[str, ...],
     *,
+    listed: Path | None,
     origin: str | None,
     date: str | None,
     key: str | None,
@@ -92,8 +102,12 @@ def check(
       voidimg mirror check https://a.example/live https://b.example/live
       voidimg --out /srv/live mirror check https://a.example/live --bytes
       voidimg mirror check https://a.example/live --origin https://repo-default.voidlinux.org/live
+      voidimg mirror check --list mirrors.json
       voidimg mirror check https://a.example/live --prometheus /var/lib/node_exporter/mirrors.prom
     """  # noqa: D301
+    urls += () if listed is None else read_mirror_list(listed)
+    if not urls:
+        raise click.UsageError("name mirrors, or a file that lists them with --list")
     named = None if key is None else read_public_key(key)
     wanted = None if date is None else ReleaseDate.parse(date)
     expected = _expected(session, urls, origin, wanted, named)

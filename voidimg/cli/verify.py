@@ -28,7 +28,9 @@ from voidimg.cli.session import Session, json_option, pass_session
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, metavar="DIR|FILE|URL...")
+@click.argument(
+    "paths", nargs=-1, required=True, metavar="DIR|FILE|URL...", type=click.Path(path_type=str)
+)
 @click.option(
     "--key",
     metavar="FILE|RW...",

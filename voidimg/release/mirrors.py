@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from voidimg.atomic import write_result
 from voidimg.errors import FetchError, ReleaseError, UsageError, VerifyError, VoidimgError, storing
 from voidimg.events import Listener, Message, Progress, ignore
 from voidimg.fetch.patience import seconds_for
@@ -15,6 +14,7 @@ from voidimg.fetch.published import Published
 from voidimg.foreign import read_regular
 from voidimg.identity import ReleaseDate
 from voidimg.release.current import current_date
+from voidimg.release.mirror_list import LIVE
 from voidimg.release.mirror_states import (
     MirrorStatus,
     SeenDirectory,
@@ -28,7 +28,6 @@ from voidimg.signing.sums import MAX_SUMS_BYTES, SIGNATURE_NAME, SUMS_NAME, deco
 from voidimg.signing.verify import read_signed_sums
 from voidimg.supply.consistency import now_epoch
 from voidimg.supply.opened import epoch_in
-from voidimg.supply.status import label_value
 
 MAX_MIRRORS = 500
 MAX_NAMES = 2000
@@ -215,9 +214,18 @@ def _check(place: Published, expected: ExpectedSet, read_bytes: bool) -> MirrorS
         current = None
         if expected.is_current:
             current = _seen_current(place.beneath(CURRENT), expected, read_bytes)
-        return judge_mirror(str(place), expected.date, dated, current, _lag_seconds(place))
+        status = judge_mirror(str(place), expected.date, dated, current, _lag_seconds(place))
+        if status.state == "absent" and _has_current(place.beneath(LIVE)):
+            what = f"{status.what}; but there is one at {place.beneath(LIVE)}"
+            return replace(status, what=what)
     except VoidimgError as error:
         return MirrorStatus(str(place), "unreachable", str(error))
+    return status
+
+
+def _has_current(place: Published) -> bool:
+    """Whether the sets are there: the likeliest mistake is to name the top of a mirror."""
+    return place.beneath(CURRENT).read(SUMS_NAME, MAX_SUMS_BYTES) is not None
 
 
 def _seen_dated(directory: Published, expected: ExpectedSet, read_bytes: bool) -> SeenDirectory:
@@ -298,56 +306,3 @@ def _lag_seconds(place: Published) -> int | None:
     except FetchError:
         return None
     return None if origin is None else max(0, now_epoch() - origin)
-
-
-def mirror_metrics(statuses: Sequence[MirrorStatus], expected: ExpectedSet) -> str:
-    """The statuses in the text format of Prometheus, for its textfile collector."""
-    lines = []
-    of_set = f'{{set="{label_value(expected.date)}"}}'
-    day = ReleaseDate.parse(expected.date).epoch
-    lines += _metric("voidimg_set_date_seconds", "Date of the image set", [(of_set, day)])
-    count = [(of_set, len(expected.sums.digests))]
-    lines += _metric("voidimg_set_artifacts", "Files of the image set", count)
-    rows = [(f'{{mirror="{label_value(one.url)}"}}', one) for one in statuses]
-    up = [(labels, int(one.state != "unreachable")) for labels, one in rows]
-    lines += _metric("voidimg_mirror_up", "1 if the mirror answered properly", up)
-    good = [(labels, int(one.state == "good")) for labels, one in rows]
-    lines += _metric("voidimg_set_complete", "1 if the mirror has the image set", good)
-    lag = [(labels, one.lag_seconds) for labels, one in rows if one.lag_seconds is not None]
-    lines += _metric("voidimg_mirror_lag_seconds", "Age of the state that was copied", lag)
-    missing = [(labels, len(one.missing)) for labels, one in rows]
-    lines += _metric("voidimg_mirror_files_missing", "Files that are not there", missing)
-    other = [(labels, len(one.different)) for labels, one in rows]
-    lines += _metric("voidimg_mirror_files_different", "Files that are not the origin's", other)
-    dates = [(labels, epoch) for labels, one in rows if (epoch := _epoch(one.current)) is not None]
-    lines += _metric("voidimg_current_date_seconds", "Date of the mirror's current", dates)
-    return "\n".join(lines) + "\n"
-
-
-def _metric(name: str, explained: str, samples: Sequence[tuple[str, int]]) -> list[str]:
-    head = [f"# HELP {name} {explained}", f"# TYPE {name} gauge"]
-    return head + [f"{name}{labels} {value}" for labels, value in samples]
-
-
-def _epoch(date: str | None) -> int | None:
-    try:
-        return None if date is None else ReleaseDate.parse(date).epoch
-    except UsageError:
-        return None
-
-
-def write_mirror_metrics(
-    path: Path, statuses: Sequence[MirrorStatus], expected: ExpectedSet
-) -> None:
-    """Write `mirror_metrics` to `path` at once and whole: the collector may read at any time.
-
-    Raises:
-        UsageError: something else than such metrics is there.
-        StoreError: it cannot be written.
-    """
-    content = mirror_metrics(statuses, expected).encode()
-    write_result(path, content, _is_ours, "metrics of mirrors", "--prometheus")
-
-
-def _is_ours(content: bytes) -> bool:
-    return content.startswith(b"# HELP voidimg_")

@@ -191,7 +191,7 @@ def _verified(found: PublishedSet, names: Sequence[str], jobs: int, listener: Li
         else:
             problems.append(size)
     total = sum(sizes.values())
-    listener(Message("note", f"{found.place}: {len(sizes)} files, {format_size(total)} to read"))
+    listener(Message("note", f"{found.place}: {format_size(total)} to read, files: {len(sizes)}"))
     done = 0
     lock = Lock()
 

@@ -16,13 +16,14 @@ from tests.http_server import Server, serving
 from tests.unit.release.conftest import DATE, FILES
 from voidimg.errors import FetchError, UsageError, VerifyError
 from voidimg.identity import ReleaseDate
+from voidimg.release.mirror_list import read_mirror_list
+from voidimg.release.mirror_metrics import mirror_metrics
 from voidimg.release.mirror_states import MirrorStatus
 from voidimg.release.mirrors import (
     ExpectedSet,
     check_mirrors,
     expected_of_directory,
     expected_of_url,
-    mirror_metrics,
     newest_of_mirrors,
     require_good,
 )
@@ -274,3 +275,44 @@ def test_the_verb(tmp_path: Path, origin: Path, server: Server) -> None:
     (status,) = json.loads(ended.stdout)["mirrors"]
     assert status["state"] == "partial"
     assert "E-FETCH-MIRRORS" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "urls"),
+    [
+        (json.dumps([{"base_url": "https://a/", "enabled": True}, {"base_url": "https://b/void/"},
+                     {"base_url": "https://c/", "enabled": False}, 7]),
+         ("https://a/live", "https://b/void/live")),
+        ("EU\thttps://a/\tFinland\t1\nNA\thttps://b/x\tUSA\t2\n",
+         ("https://a/live", "https://b/x/live")),
+        ("# ours\nhttps://a/sets\n\nhttps://b/live\n", ("https://a/sets", "https://b/live")),
+    ],
+)  # fmt: skip
+def test_lists_of_mirrors(tmp_path: Path, content: str, urls: tuple[str, ...]) -> None:
+    """In the forms of Void's own list, and as plain lines."""
+    path = tmp_path / "list"
+    path.write_text(content)
+    assert read_mirror_list(path) == urls
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"[1", b"\xff\xfe", b"[" * 9999, b"{}\t"])
+def test_what_lists_no_mirror_is_told(tmp_path: Path, content: bytes) -> None:
+    """Whatever it is; nothing is asked then."""
+    path = tmp_path / "list"
+    path.write_bytes(content)
+    if content == b"{}\t":  # a line that is no URL
+        ended = voidimg("mirror", "check", "--list", path)
+        assert (ended.returncode, "E-USAGE-URL" in ended.stderr) == (2, True)
+        return
+    with pytest.raises(UsageError) as caught:
+        read_mirror_list(path)
+    assert caught.value.code == "E-USAGE-MIRROR-LIST"
+
+
+def test_the_top_of_a_mirror_is_not_where_its_sets_are(
+    server: Server, expected: ExpectedSet
+) -> None:
+    """The likeliest mistake is told with what was meant."""
+    (found,) = check_mirrors([server.url], expected)
+    assert found.state == "absent"
+    assert f"there is one at {server.url}/live" in found.what

@@ -38,7 +38,8 @@ def test_plans_recipes_and_status_show_no_password(shop: Shop, tmp_path: Path) -
             (*status, "--json"),
             (*status, "--prometheus", tmp_path / "m.prom"),
         ):
-            ended = voidimg("--cache", tmp_path / "cache", *words)
+            # in a directory of its own: a lock that is only bundled is written here too
+            ended = voidimg("--cache", tmp_path / "cache", *words, cwd=tmp_path)
             assert "secret" not in ended.stdout + ended.stderr, words
             assert ended.returncode in (0, 2), ended.stderr
         assert server.url in (tmp_path / "lock.json").read_text()

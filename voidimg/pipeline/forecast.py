@@ -57,13 +57,15 @@ def forecast_build(
     Only repodata is fetched.
 
     Raises:
+        UsageError: an artifact is asked for in which nothing of the profile would be.
         FetchError, VerifyError, PackageError, ResolveError: as a build would.
         LayoutError: the disk cannot hold what the packages state.
     """
     recipe = resolved.recipe
+    kinds = kinds_of(recipe, options.artifacts, only_live=resolved.only_live)
     with Cache(options.cache).in_use():
         repositories = RepositoryState(options, listener).open(recipe)
-    stages = plan_stages(recipe, repositories, stages_of(kinds_of(recipe, options.artifacts)))
+    stages = plan_stages(recipe, repositories, stages_of(kinds))
     lock = make_lock(recipe, repositories, stages)
     found = [
         Forecast(

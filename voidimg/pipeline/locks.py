@@ -36,7 +36,9 @@ def lock_platforms(
         UsageError: the bundle would replace something else; a recipe has no such artifact.
     """
     kinds = parse_kinds(artifacts)
-    wanted = [(one, stages_of(kinds_of(one.recipe, kinds))) for one in resolved]
+    wanted = [
+        (one, stages_of(kinds_of(one.recipe, kinds, only_live=one.only_live))) for one in resolved
+    ]
     return lock_stages(wanted, sources, bundle=bundle, listener=listener)
 
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from voidimg.artifacts.kind import ArtifactKind
 from voidimg.artifacts.plan import plan_parts, planned_steps
 from voidimg.artifacts.registry import KINDS, artifact_kinds, kinds_of
 from voidimg.catalog.catalog import Catalog
+from voidimg.errors import UsageError
+from voidimg.identity import ReleaseDate
+from voidimg.pipeline.build import build
+from voidimg.pipeline.forecast import forecast_build
+from voidimg.pipeline.locks import lock_platforms
+from voidimg.pipeline.options import BuildOptions
 from voidimg.spec.model import Recipe
 
 PI = Catalog().recipe("rpi-aarch64").recipe
@@ -69,3 +78,23 @@ def test_a_kind_says_all_that_is_asked_of_it(kind: ArtifactKind) -> None:
     recipe = PI if kind.why_not(PI) is None else LIVE
     assert kind.steps(recipe)
     assert kinds_of(recipe, (kind.name,)) == (kind.name,)
+
+
+def test_a_profile_of_live_systems_is_in_no_other_artifact(tmp_path: Path) -> None:
+    """A ROOTFS of it would be the plain one under its name: every way to ask for one says so."""
+    resolved = Catalog().recipe("x86_64", "xfce")
+    options = BuildOptions.parse(
+        cache=tmp_path / "cache", out=tmp_path, artifacts=["rootfs"], repositories=[str(tmp_path)]
+    )
+    asking: tuple[Callable[[], object], ...] = (
+        lambda: kinds_of(resolved.recipe, ("rootfs", "platformfs"), only_live=resolved.only_live),
+        lambda: forecast_build(resolved, options),
+        lambda: build(resolved, ReleaseDate.parse("20240314"), options),
+        lambda: lock_platforms([resolved], options, artifacts=["rootfs"]),
+    )
+    for ask in asking:
+        with pytest.raises(UsageError) as caught:
+            ask()
+        assert caught.value.code == "E-USAGE-PROFILE-LIVE"
+    assert kinds_of(resolved.recipe, ("rootfs", "iso"), only_live=resolved.only_live)
+    assert not Catalog().recipe("x86_64", "base").only_live

@@ -13,7 +13,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -25,6 +25,7 @@ from voidimg.fetch import Cache
 from voidimg.host_packages import this_host
 from voidimg.run import find_program, run
 from voidimg.sandbox import binfmt, namespace
+from voidimg.smoke.u_boot import find_u_boot
 from voidimg.smoke.uefi import find_uefi
 from voidimg.spec.model import Recipe
 from voidimg.units import format_size
@@ -109,6 +110,8 @@ _PROGRAMS = (
     _Program("mtype", "lint and inspect", ("-V",)),
     _Program("unsquashfs", "lint and inspect", ("-version",)),
     _Program("qemu-system-aarch64", "smoke", ("--version",)),
+    _Program("qemu-system-arm", "smoke", ("--version",)),
+    _Program("qemu-system-i386", "smoke", ("--version",)),
     _Program("qemu-system-x86_64", "smoke", ("--version",)),
     _Program("qemu-img", "smoke", ("--version",)),
     _Program("fdtput", "smoke", ("-V",)),
@@ -299,12 +302,20 @@ def _version_of(program: _Program) -> str | None:
     return "" if said is None else said[0]
 
 
+_FIRMWARE: Mapping[str, Callable[[], object]] = {
+    "UEFI for x86_64": lambda: find_uefi("qemu-system-x86_64"),
+    "UEFI for i386": lambda: find_uefi("qemu-system-x86_64", ia32=True),
+    "UEFI for aarch64": lambda: find_uefi("qemu-system-aarch64"),
+    "U-Boot for aarch64": lambda: find_u_boot("qemu-system-aarch64"),
+}
+"""What it is called -> what raises `ToolError` where it is not installed."""
+
+
 def _firmware_conditions() -> list[Condition]:
     found = []
-    for machine in ("x86_64", "aarch64"):
-        name = f"UEFI for {machine}"
+    for name, find in _FIRMWARE.items():
         try:
-            find_uefi(f"qemu-system-{machine}")
+            find()
         except ToolError as error:
             condition = Condition("programs", name, "warning", "not installed", "smoke", error.hint)
         else:

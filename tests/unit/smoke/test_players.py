@@ -68,6 +68,46 @@ def test_u_boot_runs_the_script_of_the_image(medium: Medium, qemu: str, tmp_path
     assert said(disk, machine, qemu, "aarch64", tmp_path)
 
 
+def _arm64_kernel(text: bytes) -> bytes:
+    """An Image whose code writes `text` to the PL011 of ``virt`` (Documentation/arch/arm64)."""
+    code = struct.pack(
+        "<7I",
+        0xD2A12001,  # movz x1, #0x900, lsl #16
+        0x100000C2,  # adr  x2, text
+        0x38401440,  # ldrb w0, [x2], #1
+        0x34000060,  # cbz  w0, end
+        0xB9000020,  # str  w0, [x1]
+        0x17FFFFFD,  # b    .-12
+        0x14000000,  # end: b .
+    )
+    magic, four_kib_pages_anywhere = 0x644D5241, 0xA
+    head = struct.pack("<IIQQQQQQII", 0x14000010, 0, 0, 4096, four_kib_pages_anywhere,
+                       0, 0, 0, magic, 0)  # fmt: skip
+    return (head + code + text + b"\r\n\0").ljust(4096, b"\0")
+
+
+def test_u_boot_starts_the_kernel_of_extlinux_conf(tmp_path: Path) -> None:
+    """As Void's hook writes the file; no device tree in the directory that it names fits here."""
+    menu = """TIMEOUT 10
+DEFAULT entry0
+MENU TITLE Boot menu
+
+LABEL entry0
+\tMENU LABEL Void Linux Version 6.6.21_1
+\tLINUX /vmlinux-6.6.21_1
+\tDEVICETREEDIR /dtbs/dtbs-6.6.21_1
+\tAPPEND root=PARTUUID=5a1e0001-02 rw
+"""
+    files = {
+        "extlinux/extlinux.conf": menu.encode(),
+        "vmlinux-6.6.21_1": _arm64_kernel(SAYS),
+        "dtbs/dtbs-6.6.21_1/rockchip/rk3328-rock64.dtb": b"tree of another board",
+    }
+    machine = Machine(medium="virtio", machine="virt", firmware="u-boot", cpu="cortex-a53")
+    disk = disk_of(tmp_path, fat_of(tmp_path, files))
+    assert said(disk, machine, "qemu-system-aarch64", "aarch64", tmp_path)
+
+
 ROWS = tuple(
     Machine(medium=medium, firmware=firmware, machine="q35")
     for medium in ("virtio", "usb")

@@ -133,7 +133,7 @@ def prune_sets(
     """Remove the old image sets in `top`, with the results of real machines, and old bundles.
 
     A set is a dated directory, its bundle ``bundle-DATE`` beside it. Each goes at once: a reader
-    sees all of it or nothing.
+    sees all of it or nothing. With a set goes what `sign` wrote beside it, but for the key.
 
     Args:
         top: the directory of all sets.
@@ -160,7 +160,13 @@ def prune_sets(
         gone = [top / one.date for one in sets if not one.keep]
         gone += [top / HARDWARE / one.date for one in sets if not one.keep]
         gone += [top / f"{_BUNDLE}{one.date}" for one in old_bundles if not one.keep]
-        removed = [path for path in gone if path.is_dir() and not path.is_symlink()]
+        gone += [
+            top / f"void-release-{one.date}.{end}"
+            for one in sets
+            if not one.keep
+            for end in ("current.json", "download.yml")
+        ]
+        removed = [path for path in gone if path.exists() and not path.is_symlink()]
         for path in () if dry_run else removed:
             listener(Message("note", f"removing {path}"))
             with storing(path, "remove"), private_directory(path.parent) as private:

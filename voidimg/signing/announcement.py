@@ -91,7 +91,15 @@ def require_announceable(
         raise StoreError(
             f"there is no directory {directory}", code="IO", where=str(directory), hint="make it"
         )
-    require_writable(directory)
+    try:
+        require_writable(directory)
+    except StoreError as error:
+        raise StoreError(
+            error.what,
+            code="IO",
+            where=str(directory),
+            hint="name another place for the public key and what else goes out: --announce DIR",
+        ) from error
     path = directory / f"void-release-{date}.pub"
     if not os.path.lexists(path):
         return path

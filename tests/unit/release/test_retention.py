@@ -80,6 +80,8 @@ def top(tmp_path: Path) -> Path:
 
 def test_pruning(top: Path) -> None:
     """First told, then done; keys stay, and a second run has nothing to do."""
+    for end in ("current.json", "download.yml"):
+        (top / f"void-release-20250101.{end}").write_text("x")
     rule = Retention(sets=1, days=30)
     before = sorted(top.rglob("*"))
     planned = prune_sets(top, rule, today=TODAY, dry_run=True)

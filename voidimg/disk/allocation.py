@@ -89,12 +89,29 @@ def not_mapped(image: BinaryIO, table: PartitionTable, found: BlockMap) -> Seque
     return list(outside(bytes_in_use(image, table), found.extents))
 
 
-def _partition_in_use(image: BinaryIO, entry: PartitionEntry) -> list[Extent]:
-    """What is in use of a partition, counted from its start; all when that is not known."""
+def filesystems_in_use(image: BinaryIO, table: PartitionTable) -> list[Extent]:
+    """What of `image` the filesystems use that are known, and nothing else."""
+    return merged(
+        (entry.offset_bytes + start, entry.offset_bytes + end)
+        for entry in table.partitions
+        for start, end in _filesystem_in_use(image, entry) or ()
+    )
+
+
+def _filesystem_in_use(image: BinaryIO, entry: PartitionEntry) -> list[Extent] | None:
+    """What is in use of a partition, counted from its start; None when that is not known."""
     for reader in (fat_in_use, ext4_in_use):
         known = reader(image, entry.offset_bytes, entry.size_bytes)
         if known is not None:
             return known
+    return None
+
+
+def _partition_in_use(image: BinaryIO, entry: PartitionEntry) -> list[Extent]:
+    """What is in use of a partition, counted from its start; all when that is not known."""
+    known = _filesystem_in_use(image, entry)
+    if known is not None:
+        return known
     if read_at(image, entry.offset_bytes, _PAGE_BYTES).endswith(_SWAP):
         return [(0, min(_PAGE_BYTES, entry.size_bytes))]
     return [(0, entry.size_bytes)]

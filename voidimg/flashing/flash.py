@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from voidimg.disk.allocation import filesystems_in_use
 from voidimg.errors import StoreError, UsageError, VerifyError, storing
 from voidimg.events import Listener, Progress, ignore, step
 from voidimg.flashing.assurance import Assurance, assure
@@ -28,9 +29,10 @@ from voidimg.flashing.target import (
     opened_target,
     require_room,
 )
+from voidimg.foreign import open_regular
 from voidimg.formats.block_map import BlockMap
-from voidimg.formats.extents import Extent
-from voidimg.formats.partition_table import GPT_MAGIC, SECTOR_BYTES
+from voidimg.formats.extents import Extent, outside
+from voidimg.formats.partition_table import GPT_MAGIC, SECTOR_BYTES, read_table
 from voidimg.inspection.block_maps import block_map_beside, read_block_map
 
 _CHUNK_BYTES = 64 * PIECE_BYTES
@@ -145,6 +147,7 @@ def flash(plan: FlashPlan, *, listener: Listener = ignore) -> None:
             forget_cached(descriptor, plan.target)
             with storing(plan.target.path, "read back"), step(listener, "read back"):
                 _read_back(plan, descriptor, extents, sums, listener)
+                _require_enough(plan)
 
 
 def _extents(plan: FlashPlan) -> Sequence[Extent]:
@@ -222,6 +225,27 @@ def _read_back(
         index = len(found.sums) - 1
         if found.sums[index] != sums.sums[index]:
             raise _different(plan, start, end)
+
+
+def _require_enough(plan: FlashPlan) -> None:
+    """Raise when the filesystems on the medium use what the block map left out.
+
+    A map that was made from holes of the image leaves out zeros of a FAT: then it is what the
+    medium had there, and says that clusters are in use which were never written.
+    """
+    if plan.block_map is None:
+        return
+    path = plan.target.path
+    with open_regular(path, block_device=True) as medium:
+        used = filesystems_in_use(medium, read_table(path))
+    for start, end in outside(used, plan.block_map.extents):
+        raise VerifyError(
+            f"the block map of {plan.image.name} leaves out what the filesystems on {path} use,"
+            f" first the bytes from {start} to {end}",
+            code="BLOCK-MAP",
+            where=str(path),
+            hint="the map was not made from the filesystems: write all of it, with --no-bmap",
+        )
 
 
 def _different(plan: FlashPlan, start: int, end: int) -> VerifyError:

@@ -106,7 +106,8 @@ def read_table(path: Path) -> PartitionTable:
     """
     try:
         with open_regular(path, block_device=True) as image:
-            size_bytes = os.fstat(image.fileno()).st_size
+            size_bytes = image.seek(0, os.SEEK_END)  # of a device too, which has no st_size
+            image.seek(0)
             table = _read(image, str(path))
     except OSError as error:
         raise LayoutError(

@@ -132,6 +132,17 @@ def test_with_a_map_only_what_is_used_is_written(form: str, image: Path, tmp_pat
     assert card.read_bytes() == image.read_bytes()
 
 
+def test_a_map_of_holes_is_told_after_it_was_written(image: Path, tmp_path: Path) -> None:
+    """What bmaptool makes of the file alone: zeros of the FAT are left as they were."""
+    source = tmp_path / NAME
+    subprocess.run(["cp", "--sparse=always", image, source], check=True)
+    made = subprocess.run(["bmaptool", "create", source], check=True, capture_output=True)
+    (tmp_path / f"{NAME}.bmap").write_bytes(made.stdout)
+    plan = plan_flash(source, medium(tmp_path, image.stat().st_size + MIB))
+    with pytest.raises(VerifyError, match="leaves out what the filesystems"):
+        flash(plan)
+
+
 def test_progress_is_told_to_the_end(image: Path, tmp_path: Path) -> None:
     seen: list[Event] = []
     plan = plan_flash(image, medium(tmp_path, image.stat().st_size))

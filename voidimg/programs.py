@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from typing import Literal
 
 from voidimg.arch import emulators_of
 
@@ -25,6 +26,15 @@ CHANGE_NOTHING = frozenset(
     {"cp", "e2fsck", "fsck.vfat", "mdir", "mount", "newgidmap", "newuidmap", "sh", "unshare"}
 )
 """Programs that builds start too: they copy, look, or make room for others."""
+
+
+_DISK = ("mke2fs", "mkfs.vfat", "mmd", "mcopy")
+_LIVE = ("mksquashfs", "grub-mkimage", "mkfs.vfat", "mmd", "mcopy")
+
+
+def programs_that_make(role: Literal["tree", "disk", "live"]) -> tuple[str, ...]:
+    """The programs without which no artifact of a kind with `role` can be made."""
+    return ("openssl", *{"tree": (), "disk": _DISK, "live": _LIVE}[role])
 
 
 def program_path(name: str) -> str | None:

@@ -257,7 +257,12 @@ class _Searching(Catalog):
 
     def why_unknown(self, kind: Kind, word: str, place: Origin) -> SpecError | None:
         """The error at `place` that there is no `kind` called `word`; None when there is."""
-        if self._locate(kind, word) is not None:
+        found = self._locate(kind, word)
+        if found is not None and is_path(word) and not found[0].exists():
+            what = f"there is no file {word}"
+            hint = "a path follows from the directory of the set's own file"
+            return problem(place, what, code=f"UNKNOWN-{kind.upper()}", hint=hint)
+        if found is not None:
             return None
         return unknown_name(self._search, kind, word, place)
 

@@ -19,6 +19,7 @@ from voidimg.errors import ReleaseError, UsageError, VoidimgError, raise_all
 from voidimg.events import Event, Listener, Message, step
 from voidimg.fetch import Cache
 from voidimg.lint.lint import lint_artifact
+from voidimg.programs import programs_that_make
 from voidimg.release.manifest import (
     BootWay,
     LintResult,
@@ -91,12 +92,14 @@ def way_of(machine: Machine) -> BootWay:
 
 
 def require_programs(planned: Sequence[PlannedArtifact], smoke: Smoking) -> None:
-    """Ensure that what judges the artifacts can be started at all, before anything is made.
+    """Ensure that what makes and judges the artifacts is there, before anything is made.
 
     Raises:
         ToolError: a program or a firmware is missing, and which package has it.
     """
-    needed = {name for one in planned for name in _LINT_PROGRAMS[KINDS[one.kind].role]}
+    roles = {KINDS[one.kind].role for one in planned}
+    needed = {name for role in roles for name in _LINT_PROGRAMS[role]}
+    needed |= {name for role in roles for name in programs_that_make(role)}
     if smoke != "none":
         for one in planned:
             qemu = one.resolved.recipe.smoke.qemu

@@ -16,11 +16,12 @@ from voidimg.artifacts.registry import stages_of
 from voidimg.catalog.catalog import Catalog
 from voidimg.disk.compress import parse_compression
 from voidimg.disk.plan import plan_disk
-from voidimg.errors import UsageError
+from voidimg.errors import ToolError, UsageError
 from voidimg.fetch import Location
 from voidimg.formats.contents import Contents
 from voidimg.identity import Identity, ReleaseDate
 from voidimg.pipeline.options import BuildOptions
+from voidimg.release import judging
 from voidimg.release.matrix import MatrixJob, matrix_text, plan_matrix
 from voidimg.release.options import ReleaseOptions
 from voidimg.release.planning import plan_release
@@ -255,3 +256,23 @@ def test_the_workflow_says_what_the_command_takes() -> None:
             check=True,
         )
         assert options <= set(re.findall(r"--[a-z]+", asked.stdout)), verb
+
+
+def test_every_program_is_looked_for_before_anything_is_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What makes, lints and boots; of boots only when some are asked for."""
+    asked: set[str] = set()
+    monkeypatch.setattr(judging, "find_program", asked.add)
+    monkeypatch.setattr(judging, "find_uefi", lambda qemu, ia32: asked.add(f"{qemu} {ia32}"))
+    whole = Catalog().resolved_set("nightly")
+    planned = planned_artifacts(whole, ReleaseDate.parse("20260901"), parse_compression("xz"))
+    judging.require_programs(planned, "none")
+    made = {"openssl", "mke2fs", "mkfs.vfat", "mmd", "mcopy", "mksquashfs", "grub-mkimage"}
+    assert asked == made | {"mdir", "debugfs", "e2fsck", "fsck.vfat", "unsquashfs"}
+    judging.require_programs(planned, "one")
+    assert {"qemu-system-aarch64", "qemu-system-x86_64", "qemu-system-x86_64 False"} <= asked
+    monkeypatch.undo()
+    monkeypatch.setattr("voidimg.run.program_path", lambda _name: None)
+    with pytest.raises(ToolError, match="is not installed"):
+        judging.require_programs(planned, "none")

@@ -86,6 +86,8 @@ def test_platforms_beside_a_set_are_found(write: Write) -> None:
 
 WRONG = {
     "UNKNOWN-PLATFORM": ROW.replace('"rpi-aarch64"', '▸"rpi-arch64"'),
+    "UNKNOWN-PROFILE ": ROW + 'profiles = ["base", ▸"gone.toml"]\n',
+    "UNKNOWN-PLATFORM ": ROW.replace('"rpi-aarch64"', '"rpi-aarch64", ▸"../gone.toml"'),
     "UNKNOWN-PROFILE": ROW + 'profiles = [▸"bas"]\n',
     "ARTIFACT": ROW.replace('"image"]', '▸"imag"]'),
     "MISSING": '[[▸rows]]\nname = "image"\nplatforms = ["rpi-aarch64"]\n',
@@ -104,7 +106,7 @@ def test_a_wrong_word_is_told_with_its_place(code: str, write: Write) -> None:
     text, place = place_of_mark(HEAD + WRONG[code])
     path = write("set.toml", text)
     errors = [*Catalog().check_files([path]), *check_sets(Catalog(), [path])]
-    assert f"E-SPEC-{code}" in [one.code for one in errors]
+    assert f"E-SPEC-{code.strip()}" in [one.code for one in errors]
     assert f"{path}:{place}" in [one.where for one in errors]
 
 

@@ -212,6 +212,7 @@ from voidimg.spec.model import Boot as Boot
 from voidimg.spec.model import Grub as Grub
 from voidimg.spec.model import Recipe as Recipe
 from voidimg.spec.model import User as User
+from voidimg.spec.set_model import Accepted as Accepted
 from voidimg.spec.set_model import Set as Set
 from voidimg.spec.set_model import SetRow as SetRow
 from voidimg.spec.smoke_model import DtbEdit as DtbEdit

@@ -208,6 +208,42 @@ def test_an_optional_artifact_is_left_out_with_its_reason(
     assert {one.name for one in said.artifacts} == set(ARTIFACTS)
 
 
+ACCEPTING = """schema = 1
+kind = "set"
+summary = "The board, whose kernel is none"
+
+[[rows]]
+name = "board"
+platforms = ["tiny"]
+artifacts = ["platformfs"]
+accepted = [
+  { check = "pi-kernel", reason = "the tiny board has none" },
+  { check = "pi-start", reason = "so it does not start" },
+]
+"""
+SERVICES = '  { check = "pi-services", reason = "nobody reaches it" },\n]'
+
+
+def test_what_a_set_accepts_is_told_and_nothing_else_passes(
+    tiny: RepositoryFixture, whole_set: Path, tmp_path: Path
+) -> None:
+    """The manifest says which check it was, and why the set accepts it."""
+    place = copied(whole_set, tmp_path)
+    shutil.rmtree(place / "out")
+    file = tmp_path / "accepting.toml"
+    file.write_text(ACCEPTING)
+    refused = voidimg(*release_words(tiny, place, name=file, waived=()))
+    assert "E-RELEASE-FAILED-LINT" in refused.stderr
+    assert "pi-services" in refused.stderr.partition("the lint found errors")[2]
+    file.write_text(ACCEPTING.removesuffix("]\n") + SERVICES)
+    done = voidimg(*release_words(tiny, place, name=file, waived=()))
+    assert done.returncode == 0, done.stderr
+    (one,) = read_manifest(place / "out" / DATE).artifacts
+    assert {waiver.who for waiver in one.waivers} == {"the set accepting"}
+    assert "pi-kernel: the tiny board has none" in {waiver.reason for waiver in one.waivers}
+    assert list(one.why_not_publishable()) == []
+
+
 def test_a_plan_makes_nothing(tiny: RepositoryFixture, whole_set: Path, tmp_path: Path) -> None:
     """It says names, sizes, room, and how long it took the last time."""
     place = copied(whole_set, tmp_path)

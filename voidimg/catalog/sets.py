@@ -15,7 +15,7 @@ from voidimg.spec.merge import Report
 from voidimg.spec.positions import TomlPath
 from voidimg.spec.problems import problem
 from voidimg.spec.search import is_path
-from voidimg.spec.set_model import Set, SetRow
+from voidimg.spec.set_model import Accepted, Set, SetRow
 from voidimg.spec.tree import DEFAULT, Node, Origin, path_text
 
 
@@ -30,6 +30,8 @@ class SetMember:
         artifacts: the words of ``--artifact``; nobody has looked yet whether the recipe has them.
         optional: why the set may be without them; None: it may not.
         places: where each of `artifacts` is written.
+        accepted: errors of the lint that its artifacts may have.
+        accepted_places: where the check of each of `accepted` is written.
     """
 
     row: str
@@ -38,6 +40,8 @@ class SetMember:
     artifacts: tuple[str, ...]
     optional: str | None
     places: tuple[Origin, ...]
+    accepted: tuple[Accepted, ...] = ()
+    accepted_places: tuple[Origin, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +154,21 @@ def _members(row: SetRow, place: Node, recipes: _Recipes) -> Iterator[SetMember]
     if None in profiles:
         return
     places = tuple(node.origin for node in place.at("artifacts").items)
+    checks = tuple(node.at("check").origin for node in place.at("accepted").items)
     for node, platform in platforms:
         for profile in profiles or [None]:
             resolved = recipes.of(platform, profile, node.origin) if platform is not None else None
             if platform is not None and resolved is not None:
-                yield SetMember(row.name, platform, resolved, row.artifacts, row.optional, places)
+                yield SetMember(
+                    row.name,
+                    platform,
+                    resolved,
+                    row.artifacts,
+                    row.optional,
+                    places,
+                    row.accepted,
+                    checks,
+                )
 
 
 _NONE = Node((), DEFAULT, DEFAULT)

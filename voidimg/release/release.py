@@ -39,7 +39,14 @@ from voidimg.identity import ReleaseDate
 from voidimg.pipeline.build import MadeArtifacts, WantedArtifacts
 from voidimg.pipeline.store import Artifact
 from voidimg.release.choosing import ChosenLock, choose_lock
-from voidimg.release.judging import Finished, Judged, judge_all, require_programs, ways_to_boot
+from voidimg.release.judging import (
+    Finished,
+    Judged,
+    check_of,
+    judge_all,
+    require_programs,
+    ways_to_boot,
+)
 from voidimg.release.last_run import note_run
 from voidimg.release.making import make_groups
 from voidimg.release.manifest import (
@@ -323,6 +330,27 @@ class _Course:
         ]
         raise_all(wrong, "files changed behind our back")
 
+    def _waivers(self, name: str) -> tuple[Waiver, ...]:
+        """What the caller waived of the artifact called `name`."""
+        return tuple(
+            Waiver(check=waived.check, who=waived.who, reason=waived.reason)
+            for waived in self._options.waivers
+            if waived.name == name
+        )
+
+    def _accepted(self, planned: PlannedArtifact, judged: Judged) -> tuple[Waiver, ...]:
+        """What the set accepts of the errors that the lint has found."""
+        found = dict.fromkeys(check_of(text) for text in judged.lint_failures)
+        return tuple(
+            Waiver(
+                check="lint",
+                who=f"the set {self._whole.name}",
+                reason=f"{check}: {planned.accepted[check]}",
+            )
+            for check in found
+            if check in planned.accepted
+        )
+
     def _entry(self, one: Finished, files: Sequence[Artifact], judged: Judged) -> SetArtifact:
         recipe = one.planned.resolved.recipe
         main = next(file for file in files if file.role == MAIN)
@@ -344,11 +372,7 @@ class _Course:
             lint=judged.lint,
             boots=ways_to_boot(one.planned),
             smoke=judged.smoke,
-            waivers=tuple(
-                Waiver(check=waived.check, who=waived.who, reason=waived.reason)
-                for waived in self._options.waivers
-                if waived.name == main.name
-            ),
+            waivers=(*self._accepted(one.planned, judged), *self._waivers(main.name)),
         )
 
 

@@ -13,6 +13,7 @@ from voidimg.catalog.sets import ResolvedSet, SetMember
 from voidimg.disk.compress import Compression, parse_compression
 from voidimg.errors import ReleaseError, SpecError, UsageError, VoidimgError, every_error, raise_all
 from voidimg.identity import ReleaseDate
+from voidimg.lint.lint import lint_checks
 from voidimg.spec.compose import ResolvedRecipe
 from voidimg.spec.problems import in_order, problem
 from voidimg.spec.tree import Origin
@@ -29,6 +30,7 @@ class PlannedArtifact:
         kind: the word of ``--artifact``.
         names: role -> file name; that of the artifact itself first.
         optional: why the set may be without it; None: it may not.
+        accepted: lint check -> why it may fail that.
     """
 
     row: str
@@ -36,6 +38,7 @@ class PlannedArtifact:
     kind: KindName
     names: Mapping[str, str]
     optional: str | None
+    accepted: Mapping[str, str]
 
     @property
     def name(self) -> str:
@@ -119,7 +122,14 @@ def _wrong_kinds(whole: ResolvedSet) -> Iterator[SpecError]:
     if whole.set.unready is not None:
         return
     told: set[Origin] = set()
+    checks = [identifier for identifier, _severity, _says in lint_checks()]
     for member in whole.members:
+        for one, place in zip(member.accepted, member.accepted_places, strict=True):
+            if one.check not in checks and place not in told:
+                what = f"there is no lint check {one.check!r}"
+                hint = did_you_mean(one.check, checks) or "`voidimg lint --list` names them all"
+                yield problem(place, what, code="LINT-CHECK", hint=hint)
+                told.add(place)
         for kind, place in zip(member.artifacts, member.places, strict=True):
             if kind not in KINDS:
                 if place not in told:
@@ -149,8 +159,9 @@ def _of_member(
         except VoidimgError as error:
             errors.extend(every_error(error))
             continue
+        accepted = {one.check: one.reason for one in member.accepted}
         names = KINDS[kind].file_names(recipe, str(date), compression.suffix)
-        yield PlannedArtifact(member.row, member.resolved, kind, names, member.optional)
+        yield PlannedArtifact(member.row, member.resolved, kind, names, member.optional, accepted)
 
 
 def _twice(planned: PlannedArtifact, other: PlannedArtifact, member: SetMember) -> SpecError:

@@ -8,6 +8,15 @@ from voidimg.spec.base import Model
 from voidimg.spec.words import Reason, RowName
 
 
+class Accepted(Model):
+    """An error of the lint that artifacts have on purpose; it is told, and is in the manifest."""
+
+    check: str
+    """The id of the lint check, as ``voidimg lint --list`` names it."""
+    reason: Reason
+    """Why it is meant to be so."""
+
+
 class SetRow(Model):
     """Artifacts of a set: each of `artifacts` of each of `platforms` with each of `profiles`."""
 
@@ -19,6 +28,8 @@ class SetRow(Model):
     """Names or paths. Absent: each platform's own."""
     artifacts: tuple[str, ...] = Field(min_length=1)
     """Artifact kinds, the words of ``--artifact``."""
+    accepted: tuple[Accepted, ...] = ()
+    """Errors of the lint that they may have; every other keeps the set from being released."""
     optional: Reason | None = None
     """Why an image set may be without them, when they cannot be made. Absent: it may not."""
 

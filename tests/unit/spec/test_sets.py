@@ -96,6 +96,7 @@ WRONG = {
     "TYPE": ROW.replace('["rpi-aarch64"]', '▸"rpi-aarch64"'),
     "REASON": ROW + 'optional = ▸"one\\ntwo"\n',
     "ROW": ROW.replace('name = "image"', 'name = ▸"an image"'),
+    "LINT-CHECK": ROW + 'accepted = [{ check = ▸"public-pasword", reason = "x" }]\n',
     "TWICE": ROW + ROW.replace('"image"\n', '▸"image"\n'),
 }
 

@@ -1,7 +1,8 @@
 """What a script sees and is refused, by surroundings: the same everywhere.
 
-Rows: files, devices, keys, network, processes, limits, binfmt, /proc. Columns: root, an ordinary
-user, a container with exactly 65536 ids, root without CAP_SYS_ADMIN, a kernel without newer calls.
+Rows: files, devices, keys, network, processes, limits, binfmt, /proc. Columns: an ordinary user and
+`surroundings.SURROUNDINGS`: root, a container with exactly 65536 ids, root without CAP_SYS_ADMIN, a
+kernel without newer calls, and what services and shells do to those that they start.
 """
 
 from __future__ import annotations
@@ -19,12 +20,11 @@ from tests.integration.persons import as_somebody_else
 from tests.unit.sandbox import seen, surroundings
 
 PROJECT = Path(__file__).resolve().parents[3]
-SURROUNDINGS = ("root", "user", "container", "weak", "old")
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can play all of them")
 
 
-@pytest.fixture(scope="module", params=SURROUNDINGS)
+@pytest.fixture(scope="module", params=("user", *surroundings.SURROUNDINGS))
 def answers(
     request: pytest.FixtureRequest, native_tree: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, tuple[int, str]]:
@@ -95,3 +95,28 @@ def test_limits(answers: dict[str, tuple[int, str]]) -> None:
 def test_what_is_refused(name: str, answers: dict[str, tuple[int, str]]) -> None:
     """The host's settings, mounts, namespaces."""
     assert answers[name][0] != 0
+
+
+def test_too_few_open_files_are_told_before(native_tree: Path, tmp_path: Path) -> None:
+    """Where no more can be asked for, and not by a traceback in the middle."""
+    words = [sys.executable, "-m", seen.__name__, str(native_tree), str(tmp_path / "tree")]
+    limited = ["sh", "-c", 'ulimit -n 32; exec "$@"', "sh", *words]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    ended = subprocess.run(limited, env=environment, capture_output=True, text=True, cwd=PROJECT)
+    assert "Traceback" not in ended.stderr
+    assert json.loads(ended.stdout)["code"] == "E-SANDBOX-LIMITS"
+
+
+def test_an_ordinary_user_who_cannot_gain_privileges_is_told(
+    native_tree: Path, tmp_path: Path
+) -> None:
+    """newuidmap is a setuid program, which gives nothing then: the error says so."""
+    tmp_path.chmod(0o755)
+    words = [sys.executable, "-m", seen.__name__, "/none", str(tmp_path / "tree")]
+    words = as_somebody_else(tmp_path, ["setpriv", "--no-new-privs", *words])
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    ended = subprocess.run(words, env=environment, capture_output=True, text=True)
+    assert "Traceback" not in ended.stderr
+    error = json.loads(ended.stdout)
+    assert error["code"].startswith(("E-SANDBOX", "E-TOOL")), error
+    assert error["hint"]

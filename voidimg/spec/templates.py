@@ -241,7 +241,8 @@ def template_files(directories: Sequence[Path]) -> dict[str, Path]:
     return {
         name: path
         for name, (path, directory) in _found(directories).items()
-        if not leads_out(path, directory)
+        # Links to directories were not followed: only these two can be links.
+        if not (path.is_symlink() or directory.is_symlink()) or not leads_out(path, directory)
     }
 
 

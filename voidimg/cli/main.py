@@ -18,7 +18,14 @@ from typing import Any, TextIO
 import click
 
 import voidimg
-from voidimg import DiskFullError, StoreError, VoidimgError, exit_status_of, without_passwords
+from voidimg import (
+    DiskFullError,
+    StoreError,
+    UsageError,
+    VoidimgError,
+    exit_status_of,
+    without_passwords,
+)
 from voidimg.cli.render import listener_for, show_error
 from voidimg.cli.session import Session
 from voidimg.cli.stream import EventStream
@@ -235,12 +242,29 @@ def cli(
       voidimg verify out/20240314 --key void-release-20240314.pub
     """  # noqa: D301
     ctx.obj = Session(
-        cache=(cache or _default_cache()).absolute(),
-        out=out.absolute(),
+        cache=_from_here(cache or _default_cache()),
+        out=_from_here(out),
         jobs=jobs,
         quiet=quiet,
         listener=listener_for(verbose=verbose, quiet=quiet, events=events),
     )
+
+
+def _from_here(path: Path) -> Path:
+    """`path` as an absolute one; as it is where the working directory is gone."""
+    try:
+        return path.absolute()
+    except FileNotFoundError:
+        return path
+
+
+def _is_somewhere() -> bool:
+    """Whether the working directory is still there."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _open_standard_streams() -> None:
@@ -323,6 +347,13 @@ def entry_point(argv: list[str] | None = None) -> None:
             said = io.StringIO()
             _explained(error).show(said)
             sys.stderr.write(without_passwords(said.getvalue()))
+    except FileNotFoundError:
+        if _is_somewhere():
+            raise
+        status = click.UsageError.exit_code
+        with suppress(OSError):
+            said = "the working directory is not there any more, and a path is relative to it"
+            show_error(UsageError(said, code="DIRECTORY", hint="change to another: cd"))
     except _OutputError as error:
         status = _leave_output(error.cause)
     finally:

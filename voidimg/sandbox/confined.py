@@ -227,8 +227,18 @@ class _Starter:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
+            cwd=_directory(),
             start_new_session=True,
         )
+
+
+def _directory() -> str | None:
+    """Where a program begins: where we are, but not in a directory that is gone, which it tells."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return "/"
+    return None
 
 
 @functools.cache

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.command import arguments, environment
 from tests.unit.pipeline.shop import KEYS
 from voidimg.cli.main import entry_point
 
@@ -101,3 +103,27 @@ def test_the_plan_names_the_repositories_that_are_given(
     (signers,) = [line for line in capsys.readouterr().out.splitlines() if "signed by: " in line]
     assert len(signers.split(", ")) == 3
     assert plist.stem in signers
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        ("list", 0), ("show rpi-aarch64", 0), ("inspect FAT", 0), ("doctor", 0),
+        ("build rpi-aarch64", 2), ("release void-current", 2), ("lock rpi-aarch64 -r x", 2),
+        ("verify x", 6),
+    ],
+)  # fmt: skip
+def test_a_working_directory_that_is_gone(words: str, status: int, tmp_path: Path) -> None:
+    """It matters only to what is relative to it, and is told then."""
+    image, gone = tmp_path / "image", tmp_path / "gone"
+    disk = bytearray(2**20)
+    disk[510:512] = b"\x55\xaa"
+    image.write_bytes(disk)
+    gone.mkdir()
+    line = 'cd "$1" && rmdir "$1" && shift && exec "$@"'
+    verb = [str(image) if word == "FAT" else word for word in words.split()]
+    argv = ["sh", "-c", line, "sh", str(gone), *arguments("--cache", tmp_path / "cache", *verb)]
+    ended = subprocess.run(argv, env=environment(), capture_output=True, text=True)
+    assert "Traceback" not in ended.stderr
+    if words != "doctor":  # a machine need not be able to build
+        assert ended.returncode == status, ended.stderr

@@ -352,8 +352,8 @@ def entry_point(argv: list[str] | None = None) -> None:
             raise
         status = click.UsageError.exit_code
         with suppress(OSError):
-            said = "the working directory is not there any more, and a path is relative to it"
-            show_error(UsageError(said, code="DIRECTORY", hint="change to another: cd"))
+            gone = "the working directory is not there any more, and a path is relative to it"
+            show_error(UsageError(gone, code="DIRECTORY", hint="change to another: cd"))
     except _OutputError as error:
         status = _leave_output(error.cause)
     finally:

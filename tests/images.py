@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.command import PROJECT, voidimg_json
 from tests.testrepo import provide
+from tests.testrepo.provision import RepositoryFixture
 from tests.testrepo.target import Arch
 
 DATE = "20240314"
@@ -24,7 +25,7 @@ def built_image(
 
     Another run may put a newer one in its place: copy it where it has to stay the same for long.
     """
-    repository = provide()
+    repository = repository_of(platform)
     artifacts = voidimg_json(
         *("--quiet", "--cache", PLACE / "cache", "--out", PLACE / "out"),
         *("build", platform, "--date", DATE, "--compression", compression, "--json", "--replace"),
@@ -34,6 +35,13 @@ def built_image(
     wanted = (kind, "")
     (path,) = [Path(one["path"]) for one in artifacts if (one["kind"], one["role"]) == wanted]
     return path
+
+
+def repository_of(platform: str) -> RepositoryFixture:
+    """The test repository that has what `platform` needs; for rpi-aarch64 the smaller one."""
+    if platform == "aarch64-disk":
+        return provide(arch="aarch64", live=True)
+    return provide(arch="x86_64" if platform == "x86_64-disk" else "aarch64")
 
 
 def live_words(

@@ -13,6 +13,7 @@ from voidimg.disk.grub_core import BIOS
 from voidimg.disk.grub_disk import install_grub, menu_place, partition_of, serial_of
 from voidimg.disk.identifiers import disk_identifiers
 from voidimg.disk.image import write_image
+from voidimg.disk.mountable import require_mountable
 from voidimg.disk.plan import BIOS_CORE, plan_disk
 from voidimg.errors import LayoutError
 from voidimg.identity import Identity
@@ -105,6 +106,7 @@ def _set_up(making: Making) -> None:
 
 def _write(making: Making) -> None:
     disk, grub = disk_of(making.recipe), making.recipe.boot.grub
+    require_mountable(tree_of(making), disk)
     measured = measure_tree(tree_of(making), disk)
     core = None
     if grub is not None and BIOS in grub.platforms:
@@ -134,6 +136,7 @@ def _context(making: Making) -> dict[str, object]:
             "mount": partition.mount,
             "filesystem": partition.filesystem,
             "fstab_options": partition.fstab_options,
+            "grows": partition.size == "rest",
         }
     return {
         "partitions": partitions,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from voidimg.arch import GRUB_PLATFORMS, X86, without_libc
 from voidimg.disk.grub_core import BIOS
 from voidimg.disk.grub_disk import esp_of
 from voidimg.disk.plan import DiskProblem, empty_disk_problems
@@ -44,6 +45,20 @@ def check_disk(disk: Disk, boot: Boot, node: Node) -> Iterator[SpecError]:
         yield from _check_raspberry_pi(disk, node)
     if boot.grub is not None and any(platform != BIOS for platform in boot.grub.platforms):
         yield from _check_esp(disk, node)
+
+
+def check_grub(boot: Boot, arch: str, node: Node) -> Iterator[SpecError]:
+    """Loaders that the machines of `arch` cannot start; `node` has the places of ``[boot]``."""
+    machine = without_libc(arch)
+    known = GRUB_PLATFORMS.get(machine, ()) + ((BIOS,) if machine in X86 else ())
+    for index, platform in enumerate(boot.grub.platforms if boot.grub is not None else ()):
+        if platform not in known:
+            yield problem(
+                node.at("grub", "platforms", index).origin,
+                f"no machine of {arch} starts GRUB for {platform}",
+                code="GRUB-PLATFORM",
+                hint=f"those are {', '.join(known)}" if known else None,
+            )
 
 
 def _at_its_place(found: DiskProblem, node: Node) -> SpecError:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from voidimg.arch import Libc
-from voidimg.catalog.disk_checks import check_disk
+from voidimg.catalog.disk_checks import check_disk, check_grub
 from voidimg.catalog.live_checks import (
     check_live,
     check_live_content,
@@ -242,6 +242,7 @@ def _check_login(recipe: Recipe, node: Node) -> Iterator[SpecError]:
 def _check_layout(recipe: Recipe, node: Node) -> Iterator[SpecError]:
     if recipe.disk is not None:
         yield from check_disk(recipe.disk, recipe.boot, node.at("disk"))
+    yield from check_grub(recipe.boot, recipe.arch, node.at("boot"))
 
 
 _HARDWARE_CHECKS: tuple[Callable[[Recipe, Node], Iterator[SpecError]], ...] = (

@@ -35,6 +35,7 @@ _MODINFO = "modinfo.sh"
 _MAX_MODINFO_BYTES = 2**16
 _DEPENDENCIES = "moddep.lst"
 _GRUB_FILES = ("kernel.img", _DEPENDENCIES)
+_BIOS_FILES = ("diskboot.img", "lzma_decompress.img")
 _GRUB_SUFFIXES = (".img", ".lst", ".mod")
 
 
@@ -101,7 +102,7 @@ def _take_modules(tree: Path, core: GrubCore, target: Path) -> None:
     for name in sorted(core.modules):
         if f"{name}.mod" not in taken:
             raise no_grub(core.platform, f"the module {name} of GRUB")
-    for name in _GRUB_FILES:
+    for name in (*_GRUB_FILES, *(_BIOS_FILES if core.platform == BIOS else ())):
         if name not in taken:
             raise no_grub(core.platform, f"the file {name} of GRUB")
     if b"/" in (target / _DEPENDENCIES).read_bytes():

@@ -23,7 +23,7 @@ from voidimg.tree import beneath
 from voidimg.tree.copy_out import take_files
 from voidimg.tree.tree import Tree
 
-_COPIED = (".mod", ".lst")
+_COPIED = (".mod", ".lst", "modinfo.sh")
 _MODULES = frozenset({
     "configfile", "ext2", "fat", "linux", "normal", "part_gpt", "part_msdos", "search",
     "search_fs_uuid", "serial", "terminal",
@@ -99,7 +99,14 @@ def serial_of(grub: Grub) -> dict[str, int] | None:
 
 
 def install_grub(
-    tree: Path, grub: Grub, disk: Disk, place: MenuPlace, *, arch: str, epoch: int, scratch: Path
+    tree: Path,
+    grub: Grub,
+    disk: Disk,
+    place: MenuPlace,
+    *,
+    arch: str | None,
+    epoch: int,
+    scratch: Path,
 ) -> None:
     """Put GRUB into `tree` for all platforms of `grub`.
 
@@ -108,7 +115,7 @@ def install_grub(
         grub: which loaders.
         disk: what the tree is written to.
         place: where the loaders find their menu.
-        arch: XBPS architecture of the tree.
+        arch: XBPS architecture of the tree; None to take this host's program (see `make_core`).
         epoch: the build's time, in seconds since 1970.
         scratch: a directory for files on the way.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from voidimg.lint import container_checks as container
 from voidimg.lint import content_checks as content
 from voidimg.lint import disk_checks as disk
+from voidimg.lint import grub_checks as grub
 from voidimg.lint import iso_checks as iso
 from voidimg.lint import live_checks as live
 from voidimg.lint import netboot_checks as netboot
@@ -63,6 +64,11 @@ CHECKS: tuple[LintCheck, ...] = (
     LintCheck.of(container.bmap_checksums, _ERROR, container.has_block_map, deep=True),
     LintCheck.of(container.vhd_footer, _ERROR, container.is_vhd),
     LintCheck.of(container.incus_metadata, _ERROR, container.is_incus),
+    # Disks that GRUB starts.
+    LintCheck.of(grub.esp_type, _ERROR, disk.is_disk),
+    LintCheck.of(grub.blob_fits, _ERROR, disk.is_disk),
+    LintCheck.of(grub.grub_version, _WARNING, grub.has_grub),
+    LintCheck.of(grub.grub_menu, _ERROR, grub.has_grub),
     # Raspberry Pi.
     LintCheck.of(pi.pi_boot_partition, _ERROR, pi.is_pi_image),
     LintCheck.of(pi.pi_cmdline_line, _ERROR, pi.is_pi),

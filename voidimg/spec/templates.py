@@ -1,12 +1,13 @@
 """Jinja2 templates of files that go into images: found, checked and rendered.
 
 In every stage a template knows `recipe` (the `Recipe`) and `date` (as in file names). The image
-stage has `partitions` too, by name, each with `number`, `uuid`, `partuuid`, `mount`, `filesystem`
-and `fstab_options`; `cmdline`, the kernel command line without ``root=``; `kernels`, the newest
-first, each with `release` and, below ``/boot``, its `file` and its `initramfs` (None where it has
-none); and `grub`, None without it, else with `timeout_seconds`, `serial` (None, or `unit` and
-`speed`), `uuid` of the filesystem that holds ``/boot``, `prefix`, what that is called there, and
-`root_uuid`. A name that is not there is an error, never an empty text.
+stage has `partitions` too, by name, each with `number`, `uuid`, `partuuid`, `mount`, `filesystem`,
+`fstab_options` and `grows` (whether it was given the rest); `cmdline`, the kernel command line
+without ``root=``; `kernels`, the newest first, each with `release` and, below ``/boot``, its `file`
+and its `initramfs` (None where it has none); and `grub`, None without it, else with
+`timeout_seconds`, `serial` (None, or `unit` and `speed`), `uuid` of the filesystem that holds
+``/boot``, `prefix`, what that is called there, and `root_uuid`. A name that is not there is an
+error, never an empty text.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ def partitions(draw: st.DrawFn) -> list[dict[str, object]]:
             "name": draw(st.sampled_from([f"p{number}", "p0", f"p{'x' * 36}{number}"])),
             "size": draw(st.one_of(sizes, st.just("rest")) if number == count - 1 else sizes),
             "type": draw(types),
-            "filesystem": draw(st.sampled_from(["ext4", "vfat"])),
+            "filesystem": draw(st.sampled_from(["ext4", "vfat", "ext4", "vfat", "swap", "none"])),
             "mount": "/" if number == 0 else f"/{number}",
             "label": draw(labels),
         }
@@ -111,8 +111,14 @@ def partitions(draw: st.DrawFn) -> list[dict[str, object]]:
                     st.sampled_from([1, 4, 16, 128]).map(lambda one: {"sectors_per_cluster": one}),
                 )
             )
-        else:
+        elif entry["filesystem"] == "ext4":
             entry["ext4"] = {"journal": draw(st.booleans())}
+        elif draw(st.booleans()):
+            del entry["mount"]
+        if draw(st.integers(0, 7)) == 0:
+            entry["start"] = draw(
+                st.one_of(sizes, st.sampled_from(["34sectors", "64sectors", "0B", "100B", "1MiB"]))
+            )
         found.append(entry)
     return found
 
@@ -126,11 +132,21 @@ disks = st.fixed_dictionaries(
             sizes, st.sampled_from(["1MiB", "16MiB", "34sectors", "0B", "100B"])
         ),
         "blobs": st.lists(
-            st.fixed_dictionaries(
-                {
-                    "source": st.sampled_from(["/a", "/b"]),
-                    "offset": st.sampled_from(["0B", "512B", "32KiB", "17408B", "8MiB", "900GiB"]),
-                }
+            st.one_of(
+                st.fixed_dictionaries(
+                    {
+                        "source": st.sampled_from(["/a", "/b"]),
+                        "offset": st.sampled_from(
+                            ["0B", "512B", "32KiB", "17408B", "8MiB", "900GiB"]
+                        ),
+                    }
+                ),
+                st.fixed_dictionaries(
+                    {
+                        "source": st.sampled_from(["/a", "/b"]),
+                        "partition": st.sampled_from(["p0", "p1", "p2", "nowhere"]),
+                    }
+                ),
             ),
             max_size=3,
         ),
@@ -143,6 +159,12 @@ disks = st.fixed_dictionaries(
 @example(disk={"label": "gpt", "size": "601MiB",
                "partitions": [{"name": "p0", "size": "600MiB", "type": LINUX,
                                "filesystem": "ext4", "mount": "/"}]})  # fmt: skip
+@example(disk={"label": "gpt", "blobs": [{"source": "/a", "partition": "p0"}],
+               "partitions": [{"name": "p0", "size": "1MiB", "start": "64sectors", "type": LINUX,
+                               "filesystem": "none"},
+                              {"name": "p1", "size": "64MiB", "type": LINUX, "filesystem": "swap"},
+                              {"name": "p2", "size": "rest", "type": LINUX, "filesystem": "ext4",
+                               "mount": "/"}]})  # fmt: skip
 def test_a_disk_that_is_accepted_can_be_planned(tmp_path: Path, disk: dict[str, Any]) -> None:
     """No disk passes `check` and is refused by the planner."""
     if checked(tmp_path, "platform", disk_text(disk)) == []:

@@ -134,6 +134,7 @@ CROSS = [
     (BOARD + '[disk]\nfirst_partition = ▸"0B"\n', "SIZE", "itself takes the first 512", ""),
     (BOARD + '[disk]\nheadroom = ▸"100B"\n', "SIZE", "whole sectors", ""),
     (BOARD + '[[disk.blobs]]\nsource = "/a"\noffset = ▸"8MiB"\n', "BLOB", "the partition boot", ""),
+    (BOARD + '[boot.grub]\nplatforms = [▸"i386-pc"]\n', "GRUB-PLATFORM", "no machine of", "arm64"),
     # FAT: the cluster count decides
     (pi_boot(fat="{ bits = 32, sectors_per_cluster = ▸8 }"), "FAT-BITS", "65404 clusters",
      "1 or 2 or 4"),

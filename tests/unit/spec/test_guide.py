@@ -29,7 +29,11 @@ def test_every_example_is_right(directory: Path) -> None:
     files = sorted(directory.rglob("*.toml"))
     assert [file.name for file in files] == [
         "kiosk-pi.toml",
+        "pc-home.toml",
+        "pc-swap.toml",
+        "pi-gpt.toml",
         "kiosk.toml",
+        "my-server.toml",
         "signage.toml",
         "swiss.toml",
     ]
@@ -51,3 +55,20 @@ def test_the_examples_do_what_the_guide_says(directory: Path) -> None:
     assert swiss.keyboard.layouts == ("ch", "ch(fr)", "it", "us")
     assert {"gimp", "xfce4", "lightdm"} <= set(swiss.packages)
     assert swiss.access.groups == ("audio", "video", "wheel")
+
+
+def test_the_layouts_do_what_the_guide_says(directory: Path) -> None:
+    """Only the last partition grows, and everything before it has a size."""
+    catalog = Catalog([directory])
+    for name, label, last in (
+        ("pc-swap", "gpt", "root"),
+        ("pc-home", "gpt", "home"),
+        ("pi-gpt", "gpt", "root"),
+    ):
+        disk = catalog.recipe(name).recipe.disk
+        assert disk is not None
+        assert (disk.label, disk.partitions[-1].name) == (label, last)
+        assert [one.size == "rest" for one in disk.partitions].count(True) == 1
+    server = catalog.recipe("x86_64-disk", "my-server").recipe
+    assert [user.password for user in server.users] == [None]
+    assert any(file.path.endswith("/authorized_keys") for file in server.platformfs.files)

@@ -11,6 +11,7 @@ from voidimg.foreign import open_regular
 from voidimg.formats.ext4 import Ext4Volume, read_ext4
 from voidimg.formats.fat import FatVolume, read_fat
 from voidimg.formats.partition_table import ESP_GUID, PartitionEntry, read_table
+from voidimg.formats.swap import PAGE_BYTES, SwapSpace, read_swap
 from voidimg.inspection.boot_files import BootFiles
 from voidimg.inspection.ext4_files import Ext4Files
 from voidimg.inspection.findings import (
@@ -126,7 +127,8 @@ def _inspect_image(artifact: Artifact, image: Path) -> Inspection:
         for entry in table.partitions:
             fat_volume = read_fat(file, entry.offset_bytes, entry.size_bytes)
             ext4_volume = read_ext4(file, entry.offset_bytes)
-            partitions.append(_partition(entry, fat_volume, ext4_volume))
+            swap = read_swap(file, entry.offset_bytes)
+            partitions.append(_partition(entry, fat_volume, ext4_volume, swap))
             if fat_volume is not None:
                 fats.append((entry, fat_volume))
             if ext4_volume is not None:
@@ -175,9 +177,15 @@ def _report(
 
 
 def _partition(
-    entry: PartitionEntry, fat: FatVolume | None, ext4: Ext4Volume | None
+    entry: PartitionEntry,
+    fat: FatVolume | None,
+    ext4: Ext4Volume | None,
+    swap: SwapSpace | None,
 ) -> InspectedPartition:
     filesystem = None
+    if swap is not None:
+        size = swap.pages * PAGE_BYTES
+        filesystem = Filesystem("swap", swap.uuid, swap.label, size, size, PAGE_BYTES)
     if fat is not None:
         size = fat.clusters * fat.cluster_bytes
         filesystem = Filesystem(

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from voidimg.foreign import open_regular
-from voidimg.formats.fat import MBR_TYPES, FatVolume
+from voidimg.formats.ext4 import read_ext4
+from voidimg.formats.fat import MBR_TYPES, FatVolume, read_fat
 from voidimg.formats.partition_table import PartitionEntry
+from voidimg.formats.swap import read_swap
 from voidimg.lint.model import Problem
 from voidimg.lint.subject import DiskParts, Subject
 
@@ -132,6 +134,30 @@ def ext4_uuid_fstab(subject: Subject) -> Iterator[Problem]:
     root = _disk(subject).root
     if root is not None:
         yield from _fstab(subject, "/", root[0], root[1].uuid)
+
+
+def fstab_filesystems(subject: Subject) -> Iterator[Problem]:
+    """What fstab mounts or takes for swap by UUID or PARTUUID is on the disk."""
+    disk = _disk(subject)
+    known = {f"partuuid={one.partuuid.lower()}" for one in disk.table.partitions}
+    with open_regular(disk.image, block_device=True) as file:
+        for one in disk.table.partitions:
+            fat = read_fat(file, one.offset_bytes, one.size_bytes)
+            others = read_ext4(file, one.offset_bytes), read_swap(file, one.offset_bytes)
+            found = [volume.uuid for volume in others if volume is not None]
+            found += [] if fat is None else [fat.serial]
+            known |= {f"uuid={uuid.lower()}" for uuid in found}
+    # Those of / and /boot have checks of their own, which know what they should be.
+    for line in subject.found.fstab:
+        words = line.split()
+        name = words[0].replace('"', "").lower()
+        if len(words) < 3 or words[1] in ("/", "/boot") or "noauto" in words[3:4]:
+            continue
+        if name.startswith(("uuid=", "partuuid=")) and name not in known:
+            yield Problem(
+                "/etc/fstab", f"{words[1]} is to come from {words[0]}, which is not on the disk",
+                "the system would stop there when it starts: use the shipped fstab.j2",
+            )  # fmt: skip
 
 
 def ext4_clean(subject: Subject) -> Iterator[Problem]:

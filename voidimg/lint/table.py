@@ -57,6 +57,7 @@ CHECKS: tuple[LintCheck, ...] = (
     LintCheck.of(disk.fat_free, _WARNING, disk.has_fat),
     LintCheck.of(disk.fat_serial_fstab, _ERROR, disk.has_fat),
     LintCheck.of(disk.ext4_uuid_fstab, _ERROR, disk.has_root),
+    LintCheck.of(disk.fstab_filesystems, _ERROR, disk.has_root),
     LintCheck.of(disk.ext4_clean, _ERROR, disk.has_root),
     LintCheck.of(disk.ext4_growth, _WARNING, disk.has_root),
     # What comes with a disk.

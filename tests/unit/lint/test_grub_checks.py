@@ -15,7 +15,7 @@ from tests.grub_disk import MIB, RELEASE, UUIDS, make_disk
 from tests.unit.lint.subjects import defects, patch
 from voidimg.formats.partition_table import BIOS_BOOT_TYPE, ESP_GUID, SECTOR_BYTES, blank_crc
 
-CHECKS = ("esp-type", "blob-fits", "grub-version", "grub-menu")
+CHECKS = ("esp-type", "blob-fits", "grub-version", "grub-menu", "fstab-filesystems")
 LINUX = "0fc63daf-8483-4772-8e79-3d69d8477de4"
 
 
@@ -75,6 +75,7 @@ def menu(text: str) -> dict[str, bytes | str | None]:
 
 
 KERNEL = f"\tlinux /boot/vmlinuz-{RELEASE}"
+FSTAB = f"UUID={UUIDS['root']} / ext4 defaults 0 1\n"
 ROOT = f"root=UUID={UUIDS['root']}"
 FAILING: list[tuple[str, dict[str, bytes | str | None], str]] = [
     ("grub-menu", {"/boot/grub/grub.cfg": b"set timeout=3\n"}, "no entry that starts a kernel"),
@@ -82,6 +83,16 @@ FAILING: list[tuple[str, dict[str, bytes | str | None], str]] = [
     ("grub-menu", menu(f"{KERNEL} {ROOT}\n\tinitrd /boot/none\n"), "needs /boot/none"),
     ("grub-menu", menu(f"{KERNEL} ro\n"), "does not say root="),
     ("grub-menu", menu(f"{KERNEL} root=UUID=00\n"), "says root=UUID=00"),
+    (
+        "fstab-filesystems",
+        {"/etc/fstab": f"{FSTAB}UUID=AA-BB /boot/efi vfat x 0 2\n".encode()},
+        "UUID=AA-BB",
+    ),
+    (
+        "fstab-filesystems",
+        {"/etc/fstab": f"{FSTAB}PARTUUID=77 none swap defaults 0 0\n".encode()},
+        "PARTUUID=77",
+    ),
     ("grub-version", {"/boot/grub/i386-pc/modinfo.sh": b'grub_version="2.12"\n'}, "2.12"),
 ]
 """Check, what differs in the tree, words of what is told."""

@@ -121,7 +121,7 @@ def test_swap_is_what_mkswap_makes(tmp_path: Path) -> None:
         str(4 * MIB),
         "-o",
         "export",
-        image,
+        str(image),
     ]
     said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     assert {"TYPE=swap", f"UUID={found.uuid}", "LABEL=pages"} <= set(said.splitlines())

@@ -55,7 +55,7 @@ def check_grub(boot: Boot, arch: str, node: Node) -> Iterator[SpecError]:
         if platform not in known:
             yield problem(
                 node.at("grub", "platforms", index).origin,
-                f"no machine of {arch} starts GRUB for {platform}",
+                f"no machine of {machine} starts GRUB for {platform}",
                 code="GRUB-PLATFORM",
                 hint=f"those are {', '.join(known)}" if known else None,
             )

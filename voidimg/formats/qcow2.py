@@ -233,6 +233,7 @@ def stored_clusters(image: BinaryIO, where: str) -> Iterator[tuple[int, bytes]]:
         LayoutError: the image is damaged, or not of a form that is read.
     """
     header = read_qcow2(image, where)
+    _require_references(image, header, where)
     per_table = header.cluster_bytes // 8
     tables = -(-header.virtual_bytes // (header.cluster_bytes * per_table))
     for index in range(tables):
@@ -246,6 +247,21 @@ def stored_clusters(image: BinaryIO, where: str) -> Iterator[tuple[int, bytes]]:
             at = (index * per_table + number) * header.cluster_bytes
             if cluster is not None and at < header.virtual_bytes:
                 yield at, cluster[: header.virtual_bytes - at]
+
+
+def _require_references(image: BinaryIO, header: Qcow2, where: str) -> None:
+    """Ensure that the counts of references are all there: QEMU writes nothing without them.
+
+    They may be the last of the file, and no content of the disk tells of their loss.
+    """
+    table_at, clusters = struct.unpack(">QI", _exactly(image, 48, 12, where))
+    size = image.seek(0, 2)
+    if clusters * header.cluster_bytes > size:
+        raise _damaged("it ends before its counts of references", where)
+    table = _exactly(image, table_at, clusters * header.cluster_bytes, where)
+    blocks = struct.unpack(f">{len(table) // 8}Q", table)
+    if any(block & _OFFSET_MASK and block + header.cluster_bytes > size for block in blocks):
+        raise _damaged("it ends before its counts of references", where)
 
 
 def _stored(image: BinaryIO, header: Qcow2, entry: int, where: str) -> bytes | None:

@@ -160,3 +160,16 @@ def test_what_is_no_qcow2_image_is_told_so(content: bytes) -> None:
     with pytest.raises(LayoutError) as caught:
         read_qcow2(io.BytesIO(content), "x")
     assert caught.value.code == "E-LAYOUT-QCOW2"
+
+
+@pytest.mark.parametrize("lost", [1, CLUSTER_BYTES])
+def test_the_end_of_a_download_that_stopped_is_missed(tmp_path: Path, lost: int) -> None:
+    """The counts of references are last: no content of the disk tells that they are gone."""
+    raw = disk(tmp_path / "raw", 4 * MIB, {MIB: b"content"})
+    image = tmp_path / "x.qcow2"
+    pack_qcow2(raw, image)
+    content = image.read_bytes()
+    assert list(stored_clusters(io.BytesIO(content), "x"))
+    with pytest.raises(LayoutError) as caught:
+        list(stored_clusters(io.BytesIO(content[:-lost]), "x"))
+    assert caught.value.code == "E-LAYOUT-QCOW2"

@@ -281,6 +281,8 @@ from voidimg.xbps.resolve.errors import UnresolvedError as UnresolvedError
 from voidimg.xbps.resolve.transaction import Step as Step
 from voidimg.release.diff import diff as diff
 from voidimg.release.diff import read_small_text as read_small_text
+from voidimg.release.metrics import release_metrics as release_metrics
+from voidimg.release.metrics import write_release_metrics as write_release_metrics
 from voidimg.release.notes import release_notes as release_notes
 from voidimg.release.difference import ArtifactContent as ArtifactContent
 from voidimg.release.difference import ArtifactDifference as ArtifactDifference

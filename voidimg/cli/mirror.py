@@ -69,7 +69,9 @@ def command() -> None:
     help="What one mirror may take for names and sizes.",
 )
 @click.option(
+    "--metrics",
     "--prometheus",
+    "prometheus",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
     help="Write metrics for the textfile collector to FILE.",
@@ -103,7 +105,7 @@ def check(
       voidimg --out /srv/live mirror check https://a.example/live --bytes
       voidimg mirror check https://a.example/live --origin https://repo-default.voidlinux.org/live
       voidimg mirror check --list mirrors.json
-      voidimg mirror check https://a.example/live --prometheus /var/lib/node_exporter/mirrors.prom
+      voidimg mirror check https://a.example/live --metrics /var/lib/node_exporter/mirrors.prom
     """  # noqa: D301
     urls += () if listed is None else read_mirror_list(listed)
     if not urls:

@@ -19,6 +19,7 @@ from voidimg import (
     plan_release,
     release_set,
     releasing,
+    write_release_metrics,
 )
 from voidimg.cli.counting import counted
 from voidimg.cli.pruning import prune_as_asked, pruning_options
@@ -86,6 +87,12 @@ from voidimg.cli.sources import SourceWords, source_options
     help="Make nothing: put the shares in these directories together. Give it for each.",
 )
 @click.option(
+    "--metrics",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.prom",
+    help="Write what the release came to as metrics, for Prometheus.",
+)
+@click.option(
     "--executor",
     metavar="dask:ADDRESS",
     help="Let the workers of this Dask scheduler make the artifacts.  [default: this machine]",
@@ -112,6 +119,7 @@ def command(
     replace: bool,
     shard: str | None,
     parts: tuple[Path, ...],
+    metrics: Path | None,
     executor: str | None,
     prune: bool,
     keep_sets: int,
@@ -191,6 +199,8 @@ def command(
             done = release_set(
                 whole, release_date, options, executor=chosen, listener=session.listener
             )
+    if metrics is not None:
+        write_release_metrics(metrics, whole, release_date, options, done)
     _show(done, as_json=as_json)
 
 

@@ -234,7 +234,7 @@ def keygen(
 @command.command()
 @click.argument("locations", nargs=-1, required=True, metavar="URL|DIR...")
 @_arch_option
-@click.option("--prometheus", type=_NEW_FILE, metavar="FILE",
+@click.option("--metrics", "--prometheus", "prometheus", type=_NEW_FILE, metavar="FILE",
               help="Write metrics for the textfile collector to FILE.")  # fmt: skip
 @consistency_options
 @mirror_option
@@ -263,7 +263,7 @@ def status(
     Examples:
       voidimg repo status ./repo
       voidimg repo status https://example.org/current/aarch64 --arch aarch64 --max-age 36h
-      voidimg repo status ./repo --prometheus /var/lib/node_exporter/repo.prom
+      voidimg repo status ./repo --metrics /var/lib/node_exporter/repo.prom
     """  # noqa: D301
     sources = Sources.parse(
         cache=session.cache,

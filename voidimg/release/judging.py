@@ -253,6 +253,8 @@ def _booted(
         for machine, boot in zip(open_ones, report.boots, strict=True):
             result = _result(way_of(machine), boot, finished.sha256)
             booted.append(result)
+            if boot.login_seconds is not None:
+                remember(cache, _seconds_key(result), round(boot.login_seconds, 3))
             failed += [
                 f"{result}: {one.name}: {one.message} (see {boot.log})"
                 for one in boot.checks
@@ -266,6 +268,16 @@ def _booted(
         if known is None and result.verdict == "passed":
             remember(cache, key, result.model_dump(mode="json"))
     return tuple(results), tuple(failed)
+
+
+def boot_seconds(cache: Cache, boot: SmokeResult) -> float | None:
+    """From the start to the login prompt in the boot that `boot` is of; None when none came."""
+    found = recall(cache, _seconds_key(boot))
+    return float(found) if isinstance(found, int | float) else None
+
+
+def _seconds_key(boot: SmokeResult) -> list[str]:
+    return ["boot-seconds", boot.sha256, boot.firmware, boot.machine, boot.medium]
 
 
 def _result(way: BootWay, boot: BootVerdict, sha256: str) -> SmokeResult:

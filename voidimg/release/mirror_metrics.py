@@ -2,44 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from voidimg.atomic import write_result
 from voidimg.errors import UsageError
+from voidimg.formats.metrics import Gauge, encode_metrics, gauge
 from voidimg.identity import ReleaseDate
 from voidimg.release.mirror_states import MirrorStatus
 from voidimg.release.mirrors import ExpectedSet
-from voidimg.supply.status import label_value
 
 
 def mirror_metrics(statuses: Sequence[MirrorStatus], expected: ExpectedSet) -> str:
     """The statuses in the text format of Prometheus, for its textfile collector."""
-    lines = []
-    of_set = f'{{set="{label_value(expected.date)}"}}'
+    of_set = {"set": expected.date}
     day = ReleaseDate.parse(expected.date).epoch
-    lines += _metric("voidimg_set_date_seconds", "Date of the image set", [(of_set, day)])
+    rows = [({"mirror": one.url}, one) for one in statuses]
+
+    def of_mirrors(
+        name: str, explained: str, value: Callable[[MirrorStatus], float | None]
+    ) -> Gauge:
+        return gauge(name, explained, [(labels, value(one)) for labels, one in rows])
+
     count = [(of_set, len(expected.sums.digests))]
-    lines += _metric("voidimg_set_artifacts", "Files of the image set", count)
-    rows = [(f'{{mirror="{label_value(one.url)}"}}', one) for one in statuses]
-    up = [(labels, int(one.state != "unreachable")) for labels, one in rows]
-    lines += _metric("voidimg_mirror_up", "1 if the mirror answered properly", up)
-    good = [(labels, int(one.state == "good")) for labels, one in rows]
-    lines += _metric("voidimg_set_complete", "1 if the mirror has the image set", good)
-    lag = [(labels, one.lag_seconds) for labels, one in rows if one.lag_seconds is not None]
-    lines += _metric("voidimg_mirror_lag_seconds", "Age of the state that was copied", lag)
-    missing = [(labels, len(one.missing)) for labels, one in rows]
-    lines += _metric("voidimg_mirror_files_missing", "Files that are not there", missing)
-    other = [(labels, len(one.different)) for labels, one in rows]
-    lines += _metric("voidimg_mirror_files_different", "Files that are not the origin's", other)
-    dates = [(labels, epoch) for labels, one in rows if (epoch := _epoch(one.current)) is not None]
-    lines += _metric("voidimg_current_date_seconds", "Date of the mirror's current", dates)
-    return "\n".join(lines) + "\n"
-
-
-def _metric(name: str, explained: str, samples: Sequence[tuple[str, int]]) -> list[str]:
-    head = [f"# HELP {name} {explained}", f"# TYPE {name} gauge"]
-    return head + [f"{name}{labels} {value}" for labels, value in samples]
+    return encode_metrics(
+        (
+            gauge("voidimg_set_date_seconds", "Date of the image set", [(of_set, day)]),
+            gauge("voidimg_set_artifacts", "Files of the image set", count),
+            of_mirrors(
+                "voidimg_mirror_up",
+                "1 if the mirror answered properly",
+                lambda one: one.state != "unreachable",
+            ),
+            of_mirrors(
+                "voidimg_set_complete",
+                "1 if the mirror has the image set",
+                lambda one: one.state == "good",
+            ),
+            of_mirrors(
+                "voidimg_mirror_lag_seconds",
+                "Age of the state that was copied",
+                lambda one: one.lag_seconds,
+            ),
+            of_mirrors(
+                "voidimg_mirror_files_missing",
+                "Files that are not there",
+                lambda one: len(one.missing),
+            ),
+            of_mirrors(
+                "voidimg_mirror_files_different",
+                "Files that are not the origin's",
+                lambda one: len(one.different),
+            ),
+            of_mirrors(
+                "voidimg_current_date_seconds",
+                "Date of the mirror's current",
+                lambda one: _epoch(one.current),
+            ),
+        )
+    )
 
 
 def _epoch(date: str | None) -> int | None:
@@ -59,7 +80,7 @@ def write_mirror_metrics(
         StoreError: it cannot be written.
     """
     content = mirror_metrics(statuses, expected).encode()
-    write_result(path, content, _is_ours, "metrics of mirrors", "--prometheus")
+    write_result(path, content, _is_ours, "metrics of mirrors", "--metrics")
 
 
 def _is_ours(content: bytes) -> bool:

@@ -24,6 +24,7 @@ from voidimg.fetch import (
     mirrored,
     require_directory,
 )
+from voidimg.formats.metrics import encode_metrics, gauge
 from voidimg.supply.consistency import (
     Finding,
     index_findings,
@@ -183,16 +184,11 @@ def _archs_of(location: Location) -> list[str]:
 
 def prometheus_text(statuses: Sequence[RepositoryStatus]) -> str:
     """The statuses in the text format of Prometheus, for its textfile collector."""
-    lines = []
-    for name, explained, value in _METRICS:
-        samples = [(one, value(one)) for one in statuses]
-        lines += [f"# HELP {name} {explained}", f"# TYPE {name} gauge"]
-        lines += [
-            f'{name}{{target="{label_value(one.url)}",arch="{label_value(one.arch)}"}} {number}'
-            for one, number in samples
-            if number is not None
-        ]
-    return "\n".join(lines) + "\n"
+    labels = [({"target": one.url, "arch": one.arch}, one) for one in statuses]
+    return encode_metrics(
+        gauge(name, explained, [(label, value(one)) for label, one in labels])
+        for name, explained, value in _METRICS
+    )
 
 
 def write_prometheus_file(path: Path, statuses: Sequence[RepositoryStatus]) -> None:
@@ -203,7 +199,7 @@ def write_prometheus_file(path: Path, statuses: Sequence[RepositoryStatus]) -> N
         StoreError: it cannot be written.
     """
     content = prometheus_text(statuses).encode()
-    write_result(path, content, _is_prometheus_text, "metrics of repositories", "--prometheus")
+    write_result(path, content, _is_prometheus_text, "metrics of repositories", "--metrics")
 
 
 def _is_prometheus_text(content: bytes) -> bool:
@@ -226,8 +222,3 @@ _METRICS: tuple[tuple[str, str, Callable[[RepositoryStatus], int | None]], ...] 
     ("repo_sync_start_time", "When the last copy began", lambda one: one.times.sync_start),
     ("repo_sync_end_time", "When the last copy ended", lambda one: one.times.sync_end),
 )
-
-
-def label_value(label: str) -> str:
-    """`label` as it stands between quotes in the text format of Prometheus."""
-    return label.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

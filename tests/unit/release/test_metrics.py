@@ -15,8 +15,8 @@ from voidimg.formats.metrics import encode_metrics, gauge
 from voidimg.release.judging import _seconds_key, boot_seconds
 from voidimg.release.manifest import SmokeResult, read_manifest
 from voidimg.release.metrics import _gauges
-from voidimg.release.mirror_states import MirrorStatus
 from voidimg.release.mirror_metrics import mirror_metrics
+from voidimg.release.mirror_states import MirrorStatus
 from voidimg.release.mirrors import expected_of_directory
 from voidimg.release.remembered import remember
 from voidimg.signing.keys import ReleaseKey, read_public_key

@@ -40,6 +40,10 @@ HOOK = """#!/bin/sh
 mkdir -p boot/extlinux
 echo 'APPEND root=/dev/builder' >boot/extlinux/extlinux.conf
 """
+SCRIPT_HOOK = """#!/bin/sh
+echo 'setenv bootargs root=PARTUUID=' >boot/boot.txt
+echo 'of the builder' >boot/boot.scr
+"""
 DRACUT = '#!/bin/sh\nfor last; do :; done\necho "initramfs: $*" >"$last"\n'
 TREES = (
     "rockchip/rk3328-rock64.dtb",
@@ -93,7 +97,11 @@ def blobs(directory: str, loader: int = 4000, u_boot: int = 9000) -> dict[str, b
     }
 
 
-HOOKS = {"/etc/kernel.d/post-install/60-extlinux": HOOK.encode()}
+DEFAULTS_OF_PHONE = {"/etc/default/pinephone-uboot-config": b'CMDLINE="console=tty0"\n'}
+HOOKS = {
+    name: {f"/etc/kernel.d/post-install/60-{name}": text.encode()}
+    for name, text in (("extlinux", HOOK), ("uboot", SCRIPT_HOOK))
+}
 PACKAGES: dict[str, Sold] = {
     "board-services": Sold({f"/etc/sv/{name}/run": b"#!/bin/sh\n" for name in ("sshd", "dhcpcd")}),
     "chrony": Sold(
@@ -105,19 +113,25 @@ PACKAGES: dict[str, Sold] = {
         conf_files=["/etc/default/growpart"],
     ),
     "dracut": Sold({"/usr/bin/dracut": DRACUT.encode()}),
-    "u-boot-menu": Sold(HOOKS),
+    "u-boot-menu": Sold(
+        {**HOOKS["extlinux"], "/etc/default/extlinux": b'CMDLINE=""\n'},
+        conf_files=["/etc/default/extlinux"],
+    ),
     "linux": Sold(kernel_files(), kernel=RELEASE, preserve=True),
     "linux5.10": Sold(kernel_files("5.10.200_1"), kernel="5.10.200_1", preserve=True),
     "linux-lts": Sold(kernel_files("6.1.60_1"), kernel="6.1.60_1", preserve=True),
     "pinephone-kernel": Sold(kernel_files("5.17.6_1"), kernel="5.17.6_1", preserve=True),
     "rock64-uboot": Sold(blobs("rock64-uboot")),
     "rockpro64-uboot": Sold(blobs("rockpro64-uboot")),
-    "pinebookpro-uboot": Sold({**blobs("pinebookpro-uboot"), **HOOKS}),
-    "pinephone-uboot": Sold({
-        "/boot/u-boot-sunxi-with-spl.bin": b"S" * 600_000,
-        "/etc/default/pinephone-uboot-config": b'CMDLINE="console=tty0"\n',
-        **HOOKS,
-    }),
+    "pinebookpro-uboot": Sold({**blobs("pinebookpro-uboot"), **HOOKS["uboot"]}),
+    "pinephone-uboot": Sold(
+        {
+            "/boot/u-boot-sunxi-with-spl.bin": b"S" * 600_000,
+            **DEFAULTS_OF_PHONE,
+            **HOOKS["uboot"],
+        },
+        conf_files=[*DEFAULTS_OF_PHONE],
+    ),
     "rock64-base": Sold(needs=["rock64-uboot>=0", "u-boot-menu>=0", "linux5.10>=0", "dracut>=0"]),
     "rockpro64-base": Sold(
         needs=["linux-lts>=0", "rockpro64-uboot>=0", "u-boot-menu>=0", "dracut>=0"]
@@ -177,8 +191,9 @@ class BoardRepository:
     def image(self, platform: str | Path, place: Path, *more: str | Path) -> Path:
         """The raw image of `platform`, built."""
         words = self.words(platform, place, "--artifact", "image", "--json", *more)
-        (artifact,) = [one for one in voidimg_json(*words) if one["kind"] == "image"]
-        return Path(artifact["path"])
+        paths = [Path(one["path"]) for one in voidimg_json(*words)]
+        (image,) = [path for path in paths if path.suffix == ".img"]
+        return image
 
 
 def _write(repository: Path, name: str, sold: Sold) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.board_packages import PROFILE, BoardRepository, Sold, arm64_kernel
-from tests.command import voidimg, voidimg_json
+from tests.command import voidimg
 from tests.testrepo import RepositoryFixture
 from voidimg.formats.partition_table import read_table
 from voidimg.inspection.boot_files import open_boot_files
@@ -84,11 +84,7 @@ def test_the_platform_for_the_pi_5_has_its_kernel_alone(
 
 def test_a_finished_tree_changes_its_kernel(boards: BoardRepository, tmp_path: Path) -> None:
     """By the scripts of the packages, and nothing else of /boot is touched."""
-    words = boards.words(
-        "rpi5-aarch64", tmp_path, "--artifact", "image", "--json", profile="finished"
-    )
-    (artifact,) = [one for one in voidimg_json(*words) if one["kind"] == "image"]
-    image = Path(artifact["path"])
+    image = boards.image("rpi5-aarch64", tmp_path, "--profile", "finished")
     kernel, modules, root = kernel_of(image)
     assert (kernel, modules) == (arm64_kernel(NEW, page_bits=2), {NEW})
     hooks = (root.read("/var/lib/hooks/ran") or b"").decode().splitlines()

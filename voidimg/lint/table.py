@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from voidimg.lint import board_checks as board
 from voidimg.lint import container_checks as container
 from voidimg.lint import content_checks as content
 from voidimg.lint import disk_checks as disk
@@ -86,6 +87,15 @@ CHECKS: tuple[LintCheck, ...] = (
     LintCheck.of(pi.pi_journal, _WARNING, pi.is_pi_image),
     LintCheck.of(pi.pi_services, _ERROR, pi.is_pi),
     LintCheck.of(pi.pi_growpart, _WARNING, pi.is_pi_image),
+    # Boards that U-Boot starts.
+    LintCheck.of(board.blob_fits, _ERROR, board.is_uboot_disk),
+    LintCheck.of(board.extlinux_paths, _ERROR, board.is_uboot_disk),
+    LintCheck.of(board.uboot_script, _ERROR, board.is_uboot_disk),
+    LintCheck.of(board.uboot_root, _ERROR, board.is_uboot_disk),
+    LintCheck.of(board.uboot_console, _ERROR, board.is_uboot_disk),
+    LintCheck.of(board.uboot_device_tree, _ERROR, board.is_uboot_disk),
+    LintCheck.of(board.uboot_modules, _ERROR, board.is_uboot_disk),
+    LintCheck.of(board.uboot_update, _WARNING, board.is_uboot_disk),
     # Live ISOs.
     LintCheck.of(iso.iso_el_torito, _ERROR, iso.is_iso),
     LintCheck.of(iso.iso_hybrid, _ERROR, iso.is_iso),

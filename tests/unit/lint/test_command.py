@@ -15,6 +15,8 @@ from tests.unit.lint import (
     test_container_checks,
     test_damage,
     test_grub_checks,
+    test_boards,
+    test_damage,
     test_iso_checks,
     test_pi_start,
     test_system_checks,
@@ -68,6 +70,7 @@ def test_every_check_was_seen_to_fail() -> None:
     seen |= {check for check, *_ in test_pi_start.FAILING}
     seen |= {check for check, *_ in test_container_checks.FAILING}
     seen |= {check for check, *_ in (*test_grub_checks.FAILING, *test_grub_checks.SPOILED)}
+    seen |= {check for check, *_ in (*test_boards.FAILING, *test_boards.GONE, *test_boards.SPOILED)}
     seen |= {check for *_, check, _ in test_damage.TREE_DAMAGE}
     seen |= {check for *_, check in test_damage.SPOILED_IMAGES}
     seen |= {check for *_, check in test_damage.SPOILED_ISOS}

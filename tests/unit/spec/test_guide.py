@@ -34,6 +34,7 @@ def test_every_example_is_right(directory: Path) -> None:
         "pi-gpt.toml",
         "kiosk.toml",
         "my-server.toml",
+        "my-board.toml",
         "signage.toml",
         "swiss.toml",
     ]

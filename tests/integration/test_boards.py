@@ -331,7 +331,7 @@ def test_a_board_of_somebody_else_is_toml_alone(
         (own / name).write_text(text)
     checked = voidimg("check", own / "platforms" / "board.toml", own / "profiles" / "mine.toml")
     assert checked.returncode == 0, checked.stderr
-    words = ["--platforms-and-profiles", own, "--profile", "mine"]
+    words: list[str | Path] = ["--platforms-and-profiles", own, "--profile", "mine"]
     image = repository.image("board", tmp_path, *words)
     spl, root = read_table(image).partitions
     assert (spl.offset_bytes, spl.name, root.offset_bytes) == (IDBLOADER, "spl", 16 * 2**20)

@@ -14,7 +14,13 @@ from voidimg.catalog.live_checks import (
     check_volume_id_length,
 )
 from voidimg.errors import SpecError
-from voidimg.spec.cmdline import ROOT_BYTES, sets_root, why_not_kernel
+from voidimg.spec.cmdline import (
+    LOADER_SIGNS,
+    ROOT_BYTES,
+    bad_menu_words,
+    sets_root,
+    why_not_kernel,
+)
 from voidimg.spec.document import Profile
 from voidimg.spec.model import Recipe
 from voidimg.spec.problems import problem
@@ -138,10 +144,18 @@ def _check_live(recipe: Recipe, node: Node) -> Iterator[SpecError]:
 
 def _check_boot(recipe: Recipe, node: Node) -> Iterator[SpecError]:
     place = node.at("boot", "cmdline").origin
-    reason = why_not_kernel(recipe.boot.cmdline, before_bytes=ROOT_BYTES)
+    reason = why_not_kernel(recipe.boot.cmdline, recipe.arch, before_bytes=ROOT_BYTES)
     if reason is not None:
         what = f"the kernel cannot read boot.cmdline: {reason}"
         yield problem(place, what, code="CMDLINE", hint="write fewer or plain words")
+    by_loader = recipe.boot.firmware == "u-boot" or recipe.boot.grub is not None
+    for word in bad_menu_words(recipe.boot.cmdline) if by_loader else ():
+        yield problem(
+            place,
+            f"{word!r} cannot be on boot.cmdline: the boot loader would change it",
+            code="CMDLINE",
+            hint=f"do without {' '.join(sorted(LOADER_SIGNS))}",
+        )
     if sets_root(recipe.boot.cmdline):
         yield problem(
             place,

@@ -11,6 +11,7 @@ from voidimg.formats.cpio import decode_initramfs
 from voidimg.formats.pi_config import BOARDS, Board, PiStart, plan_start, read_config
 from voidimg.lint.model import Problem
 from voidimg.lint.subject import Subject
+from voidimg.spec.cmdline import most_bytes
 
 BOARDS_OF_ARCH: Mapping[str, tuple[str, ...]] = {
     "armv6l": ("1 A", "1 B", "1 A+", "1 B+", "CM1", "Zero", "Zero W"),
@@ -22,8 +23,6 @@ _PI5_ONLY = "rpi5-kernel"
 _DTB_MAGIC = b"\xd0\x0d\xfe\xed"
 _CONFIG = "/boot/config.txt"
 _HINT = "correct config.txt, or bring the file"
-_MAX_CMDLINE_BYTES = 2048
-"""COMMAND_LINE_SIZE of arm64; 32-bit ARM has half of it (asm/setup.h of Linux)."""
 _MAX_NAMED = 4
 
 
@@ -145,8 +144,9 @@ def _cmdline(subject: Subject, start: PiStart) -> Iterator[tuple[str, str]]:
         return
     lines = content.decode("utf-8", "replace").splitlines()
     first = lines[0] if lines else ""
-    if len(first.encode()) >= _MAX_CMDLINE_BYTES:
-        yield place, f"its line has {len(first.encode())} bytes, and the kernel takes 2047"
+    most = most_bytes(subject.arch or "")
+    if len(first.encode()) > most:
+        yield place, f"its line has {len(first.encode())} bytes, and the kernel takes {most}"
     if "\0" in first:
         yield place, "there is a NUL in its line, where it ends for the kernel"
     roots = [word[5:] for word in first.split() if word.startswith("root=")]

@@ -9,8 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from voidimg.arch import without_libc
+
 MAX_BYTES = 2047
 """COMMAND_LINE_SIZE of x86 and arm64 is 2048 with the closing zero (kernel, setup.h)."""
+_SHORT = ("armv5tel", "armv6l", "armv7l")
+"""Where it is 1024 (arch/arm/include/uapi/asm/setup.h)."""
 ROOT_BYTES = len("root=PARTUUID=01234567-0123-0123-0123-012345678901 ")
 """What stands before the words of a disk image."""
 LOADER_SIGNS = frozenset("\"'\\$;&|<>{}#`")
@@ -20,8 +24,17 @@ MAX_TITLE = 40
 _FORBIDDEN_IN_TITLES = frozenset("\"'\\$^`")
 
 
-def why_not_kernel(cmdline: str, *, before_bytes: int = 0) -> str | None:
-    """Why the kernel would read something else than `cmdline`, or None.
+def most_bytes(arch: str) -> int:
+    """How long a command line the kernel of `arch` reads, which may say its libc.
+
+    >>> most_bytes("aarch64-musl"), most_bytes("armv6l")
+    (2047, 1023)
+    """
+    return MAX_BYTES // 2 if without_libc(arch) in _SHORT else MAX_BYTES
+
+
+def why_not_kernel(cmdline: str, arch: str = "", *, before_bytes: int = 0) -> str | None:
+    """Why the kernel of `arch` (by default of 64 bits) would not read `cmdline` as it is, or None.
 
     `before_bytes`: how long what stands before it is.
     """
@@ -30,8 +43,8 @@ def why_not_kernel(cmdline: str, *, before_bytes: int = 0) -> str | None:
     if cmdline.count('"') % 2:
         return "its double quotes are not in pairs"
     length = before_bytes + len(cmdline)
-    if length > MAX_BYTES:
-        return f"it has {length} bytes, but the kernel reads {MAX_BYTES}"
+    if length > most_bytes(arch):
+        return f"it has {length} bytes, but the kernel reads {most_bytes(arch)}"
     return None
 
 

@@ -29,12 +29,12 @@ def test_every_example_is_right(directory: Path) -> None:
     files = sorted(directory.rglob("*.toml"))
     assert [file.name for file in files] == [
         "kiosk-pi.toml",
+        "my-board.toml",
         "pc-home.toml",
         "pc-swap.toml",
         "pi-gpt.toml",
         "kiosk.toml",
         "my-server.toml",
-        "my-board.toml",
         "signage.toml",
         "swiss.toml",
     ]

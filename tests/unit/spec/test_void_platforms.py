@@ -114,3 +114,25 @@ def test_a_profile_that_a_platform_puts_in_the_place_of_another_must_exist(
         Catalog([tmp_path]).recipe("mine", "xfce")
     assert raised.value.where == f"{path}:5:21"
     assert (SHIPPED / "profiles" / "xfce-wayland.toml").exists()
+
+
+@pytest.mark.parametrize(
+    ("parent", "cmdline", "what"),
+    [
+        ("rpi-armv7l", "x" * 1000, "the kernel reads 1023"),
+        ("rpi-aarch64", "x" * 2040, "the kernel reads 2047"),
+        ("rock64", "quiet=$fdtfile", "the boot loader would change it"),
+        ("rock64", "panic=10 loglevel='4'", "the boot loader would change it"),
+    ],
+)
+def test_a_command_line_must_reach_the_kernel_as_it_is(
+    parent: str, cmdline: str, what: str, write: Write, tmp_path: Path
+) -> None:
+    """Kernels of 32-bit ARM read half; U-Boot has signs of its own."""
+    head = f'schema = 1\nkind = "platform"\nextends = "{parent}"\n'
+    write("platforms/mine.toml", f'{head}[boot]\ncmdline = "{cmdline}"\n')
+    with pytest.raises(SpecError, match=what):
+        Catalog([tmp_path]).recipe("mine")
+    longest = "x" * 960
+    write("platforms/mine.toml", f'{head}[boot]\ncmdline = "{longest}"\n')
+    assert Catalog([tmp_path]).recipe("mine").recipe.boot.cmdline == longest

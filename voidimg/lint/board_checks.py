@@ -149,7 +149,7 @@ def uboot_device_tree(subject: Subject) -> Iterator[Problem]:
     for package, board in _boards(subject):
         for place, entry in _entries(subject):
             places = _directories(entry)
-            wanted = [f"{top}/{name}" for top in places for name in board.device_trees]
+            wanted = [f"{one}/{name}" for one in places for name in board.device_trees]
             if places and not any(
                 fnmatchcase(path, one) for path in _files(subject) for one in wanted
             ):

@@ -76,7 +76,7 @@ def esp_type(subject: Subject) -> Iterator[Problem]:
             )
 
 
-def blob_fits(subject: Subject) -> Iterator[Problem]:
+def grub_core(subject: Subject) -> Iterator[Problem]:
     """Where a disk starts by BIOS, GRUB's core is whole, in a place of its own, and the tree's."""
     disk = _disk(subject)
     with open_regular(disk.image, block_device=True) as file:

@@ -68,7 +68,7 @@ CHECKS: tuple[LintCheck, ...] = (
     LintCheck.of(container.incus_metadata, _ERROR, container.is_incus),
     # Disks that GRUB starts.
     LintCheck.of(grub.esp_type, _ERROR, disk.is_disk),
-    LintCheck.of(grub.blob_fits, _ERROR, disk.is_disk),
+    LintCheck.of(grub.grub_core, _ERROR, disk.is_disk),
     LintCheck.of(grub.grub_version, _WARNING, grub.has_grub),
     LintCheck.of(grub.grub_menu, _ERROR, grub.has_grub),
     # Raspberry Pi.

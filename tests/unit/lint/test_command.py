@@ -12,11 +12,10 @@ from click.testing import CliRunner
 
 from tests.live_medium import Spoiled, make_medium
 from tests.unit.lint import (
+    test_boards,
     test_container_checks,
     test_damage,
     test_grub_checks,
-    test_boards,
-    test_damage,
     test_iso_checks,
     test_pi_start,
     test_system_checks,

@@ -15,7 +15,7 @@ from tests.grub_disk import MIB, RELEASE, UUIDS, make_disk
 from tests.unit.lint.subjects import defects, patch
 from voidimg.formats.partition_table import BIOS_BOOT_TYPE, ESP_GUID, SECTOR_BYTES, blank_crc
 
-CHECKS = ("esp-type", "blob-fits", "grub-version", "grub-menu", "fstab-filesystems")
+CHECKS = ("esp-type", "grub-core", "grub-version", "grub-menu", "fstab-filesystems")
 LINUX = "0fc63daf-8483-4772-8e79-3d69d8477de4"
 
 
@@ -51,11 +51,11 @@ def with_type(image: Path, number: int, kind: str) -> None:
 SPOILED: list[tuple[str, Callable[[Path], object], str]] = [
     ("esp-type", lambda image: with_type(image, 2, LINUX), f"its type is {LINUX}"),
     ("esp-type", lambda image: with_type(image, 1, ESP_GUID), "UEFI finds nothing to start"),
-    ("blob-fits", lambda image: patch(image, MIB + 5000, bytes(64)), "not what"),
-    ("blob-fits", lambda image: patch(image, MIB + 0x1F4, b"\x09"), "loads the rest from"),
-    ("blob-fits", lambda image: patch(image, MIB + 0x1FC, b"\xff\x0f"), "reach into partition 2"),
-    ("blob-fits", lambda image: patch(image, 0x5C, b"\xff\xff\xff\xff"), "behind the end"),
-    ("blob-fits", lambda image: with_type(image, 1, LINUX), "reach into partition 1"),
+    ("grub-core", lambda image: patch(image, MIB + 5000, bytes(64)), "not what"),
+    ("grub-core", lambda image: patch(image, MIB + 0x1F4, b"\x09"), "loads the rest from"),
+    ("grub-core", lambda image: patch(image, MIB + 0x1FC, b"\xff\x0f"), "reach into partition 2"),
+    ("grub-core", lambda image: patch(image, 0x5C, b"\xff\xff\xff\xff"), "behind the end"),
+    ("grub-core", lambda image: with_type(image, 1, LINUX), "reach into partition 1"),
 ]
 """Check, damage, words of what is told."""
 

@@ -114,6 +114,8 @@ def command(
     """  # noqa: D301
     if junit is not None and not os.access(junit.parent, os.W_OK | os.X_OK):
         raise click.UsageError(f"--junit: {junit.parent} is no directory that you can write to")
+    if platform is not None:
+        catalog.recipe(platform, profile)  # a wrong word is told before the file is looked at
     place = logs or session.out / "smoke"
     if is_tree(image):
         if media or firmware or twice:

@@ -127,6 +127,8 @@ def unpack_and_finish(root: str, packages: list[VerifiedPackage]) -> None:
 def set_up(root: str) -> tuple[str, dict[str, float]]:
     tree = Path(root)
     (tree / "etc/sv/sshd").mkdir(parents=True)
+    (tree / "etc/sv/sshd/run").write_text("#!/bin/sh\n")
+    (tree / "etc/sv/sshd/run").chmod(0o755)
     (tree / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
     steps.set_up_system(
         tree,

@@ -78,7 +78,7 @@ def test_another_user_gets_the_same_raspberry_pi(
     ours, theirs = published(raspberry), published(place)
     shutil.rmtree(place)
     assert theirs == ours
-    assert len(ours) == 4
+    assert len(ours) == 5
 
 
 def test_another_user_gets_the_same_live_iso_from_its_lock(tmp_path: Path) -> None:

@@ -102,6 +102,7 @@ class ArtifactKind(ABC):
         fields: the values of a recipe that can change a byte of it; None: all.
         form: its file name, and how that is read back.
         side_forms: role -> the names of its other files.
+        on_a_medium: whether firmware starts it from a medium that holds it; the network is none.
         role: ``disk``: firmware starts it from a disk; ``live``: a live system; ``tree``: neither.
     """
 
@@ -115,6 +116,7 @@ class ArtifactKind(ABC):
     form: ClassVar[NameForm]
     side_forms: ClassVar[Mapping[str, NameForm]] = {}
     role: ClassVar[Literal["tree", "disk", "live"]] = "tree"
+    on_a_medium: ClassVar[bool] = True
 
     @abstractmethod
     def why_not(self, recipe: Recipe) -> str | None:

@@ -36,6 +36,7 @@ class Netboot(ArtifactKind):
     named_only = True
     form = NameForm(".tar.gz", mark="NETBOOT", compressed=False)
     role = "live"
+    on_a_medium = False
 
     def why_not(self, recipe: Recipe) -> str | None:
         """It needs a live system, and an address to fetch its root from."""

@@ -29,9 +29,16 @@ def promoting(top: Path) -> Iterator[None]:
     """Nobody else promotes or removes image sets in `top` during the block.
 
     Raises:
-        ReleaseError: somebody else does.
-        StoreError: there is no such directory.
+        ReleaseError: there is no such directory, or somebody else does.
+        StoreError: it cannot be locked.
     """
+    if not top.is_dir():
+        raise ReleaseError(
+            "there is no such directory of image sets",
+            code="NO-SETS",
+            where=str(top),
+            hint="release a set into it first, or name another one with --out",
+        )
     with ExitStack() as stack:
         with storing(top, "lock"):
             is_free = stack.enter_context(directory_tried(top))

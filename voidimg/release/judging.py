@@ -70,7 +70,7 @@ def machines_of(planned: PlannedArtifact) -> tuple[Machine, ...]:
     A live ISO whose menu starts no serial console, and where none can be typed, cannot be asked.
     """
     recipe, kind = planned.resolved.recipe, KINDS[planned.kind]
-    if kind.role == "tree" or planned.kind == "netboot":
+    if kind.role == "tree" or not kind.on_a_medium:
         return ()
     live = kind.role == "live"
     if live and not (recipe.live is not None and recipe.live.serial) and not typed_console(recipe):

@@ -392,7 +392,15 @@ def test_the_verbs(top: Path) -> None:
     assert f"{A} is current already" in ended.stdout
     for words in (("promote", "2026010"), ("rollback", "--to", "x")):
         assert voidimg("--out", top, *words).returncode == 2
-    assert voidimg("--out", top / "nowhere", "promote", A).returncode == 11
+    assert voidimg("--out", top / "nowhere", "promote", A).returncode == 14
+
+
+@pytest.mark.parametrize("words", [("promote", "20240314"), ("rollback",), ("release", "--prune")])
+def test_without_a_directory_of_sets_it_is_said(words: tuple[str, ...], tmp_path: Path) -> None:
+    ended = voidimg("--cache", tmp_path / "cache", "--out", tmp_path / "none", *words)
+    assert "E-RELEASE-NO-SETS" in ended.stderr
+    assert ended.returncode == 14
+    assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize("option", ["--reason", "--accept-failures"])

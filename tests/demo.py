@@ -1,4 +1,4 @@
-"""`make demo`: the main job from nothing to a booted, signed image, and a table of what came out.
+"""`make demo`: the main job from nothing to a released, signed and promoted image set, with tables.
 
 Every step is the command that a user types; the packages come from a signed XBPS repository that
 is made here from real Debian packages.
@@ -21,6 +21,7 @@ from tests.tables import table
 from tests.testrepo import provide
 
 PLATFORM = "rpi-aarch64"
+SET = Path(__file__).with_name("demo.toml")
 DATE = "20240314"
 OUT = Path("out")
 PASSPHRASE_VARIABLE = "VOIDIMG_DEMO_PASSPHRASE"
@@ -50,8 +51,8 @@ def typed(stages: list[Stage], name: str, words: Sequence[str | Path]) -> str:
     return ended.stdout
 
 
-def build_stages(events: Path) -> list[Stage]:
-    """The steps of the build, from its own events."""
+def release_stages(events: Path) -> list[Stage]:
+    """The steps of the release, from its own events."""
     found = [json.loads(line) for line in events.read_text().splitlines()]
     return [
         Stage("  " + event["step"], event["seconds"])
@@ -65,8 +66,9 @@ def main() -> None:
     stages: list[Stage] = []
     set_directory = OUT / DATE
     shutil.rmtree(set_directory, ignore_errors=True)
-    for key in OUT.glob(f"void-release-{DATE}.*"):
-        key.unlink()
+    for name in (f"void-release-{DATE}.*", "current", "current.json", "promotions.json"):
+        for left in OUT.glob(name):
+            left.unlink()
     OUT.mkdir(exist_ok=True)
 
     typed(stages, "doctor", ["doctor", PLATFORM])
@@ -75,36 +77,30 @@ def main() -> None:
     repository = provide()
     stages.append(Stage("repository", time.monotonic() - started))
 
-    events = OUT / "build-events.jsonl"
+    events = OUT / "release-events.jsonl"
     sources: list[str | Path] = ["-r", repository.path, "--repo-key", repository.key_plist]
-    artifacts = [
-        word for kind in ("rootfs", "platformfs", "image") for word in ("--artifact", kind)
+    metrics: list[str | Path] = ["--metrics", OUT / "release.prom"]
+    release: list[str | Path] = [
+        "--events",
+        events,
+        "release",
+        SET,
+        "--date",
+        DATE,
+        *sources,
+        *metrics,
     ]
-    typed(
-        stages,
-        "build",
-        ["--events", events, "build", PLATFORM, "--date", DATE, *sources, *artifacts],
-    )
-    stages += build_stages(events)
+    typed(stages, "release", release)
+    stages += release_stages(events)
 
     public = OUT / f"void-release-{DATE}.pub"
     secret = OUT / f"void-release-{DATE}.sec"
     passphrase = ["--passphrase-env", PASSPHRASE_VARIABLE]
     typed(stages, "keygen", ["keygen", DATE, "--directory", OUT, *passphrase])
     typed(stages, "sign", ["sign", set_directory, "--key", secret, *passphrase])
-    typed(stages, "verify", ["verify", set_directory, "--key", public])
-
-    image = next(set_directory.glob("*.img.xz"))
-    smoke: list[str | Path] = [
-        "smoke",
-        image,
-        "--medium",
-        "nvme",
-        "--junit",
-        OUT / "smoke.xml",
-        "--json",
-    ]
-    report = json.loads(typed(stages, "boot on NVMe", smoke))
+    typed(stages, "promote", ["promote", DATE, "--key", public])
+    typed(stages, "verify", ["verify", OUT / "current", "--key", public])
+    manifest = json.loads((OUT / "current" / "manifest.json").read_text())
 
     lines = (set_directory / "sha256sum.txt").read_text().splitlines()
     sums = [line.removeprefix("SHA256 (").split(") = ", 1) for line in lines]
@@ -116,8 +112,9 @@ def main() -> None:
     print("\n" + table([("stage", "seconds"), *((s.name, f"{s.seconds:.1f}") for s in stages)]))
     print("\n" + table([
         ("booted from", "statement", "verdict"),
-        *((boot["medium"], check["name"], check["status"])
-          for boot in report["boots"] for check in boot["checks"]),
+        *((boot["medium"], statement["name"], statement["status"])
+          for artifact in manifest["artifacts"] for boot in artifact["smoke"]
+          for statement in boot["statements"]),
     ]))  # fmt: skip
 
 
